@@ -1,0 +1,1 @@
+"""The rules of a guide, pure: values, cleaning, retention, matching, losses."""

@@ -1,0 +1,1 @@
+"""One run of an import, from the provider to the visible guide."""

@@ -1,0 +1,1 @@
+"""Where guides come from: downloads, uploads and files, unpacked by content."""

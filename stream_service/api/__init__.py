@@ -1,0 +1,1 @@
+"""Views by noun: parse the request, call one method, shape the answer."""

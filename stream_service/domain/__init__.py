@@ -1,0 +1,1 @@
+"""The rules of channels, pure: values, identity, numbering."""

@@ -1,0 +1,1 @@
+"""The texts that clients read, rendered from a lineup, pure."""

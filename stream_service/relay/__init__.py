@@ -1,0 +1,1 @@
+"""One upstream, many viewers: ring, transport stream, upstream, channel, hub."""

@@ -1,0 +1,1 @@
+"""Where channels come from: a reader for each type of source, and the loading of one source."""
