@@ -139,9 +139,7 @@ def _migrate(
         connection.execute(
             "CREATE TABLE IF NOT EXISTS schema_version (version INTEGER NOT NULL, applied_at INTEGER NOT NULL)"
         )
-        connection.execute(
-            "INSERT INTO schema_version VALUES (?, ?)", (len(migrations), int(time.time()))
-        )
+        connection.execute("INSERT INTO schema_version VALUES (?, ?)", (len(migrations), int(time.time())))
     return len(migrations)
 
 
@@ -204,8 +202,8 @@ def truncate_wal(connection: apsw.Connection) -> None:
 
 
 def _pragma(connection: apsw.Connection, name: str) -> int:
-    return int(connection.execute(f"PRAGMA {name}").fetchall()[0][0])
+    return int(str(connection.execute(f"PRAGMA {name}").fetchall()[0][0]))
 
 
 def _tables(connection: apsw.Connection) -> int:
-    return int(connection.execute("SELECT count(*) FROM sqlite_master").fetchall()[0][0])
+    return int(str(connection.execute("SELECT count(*) FROM sqlite_master").fetchall()[0][0]))
