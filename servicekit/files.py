@@ -13,7 +13,7 @@ from servicekit.errors import Conflict
 
 @contextlib.contextmanager
 def atomic_file(path: Path, *, mode: int = 0o644) -> Iterator[BinaryIO]:
-    """A file to write that appears under `path` at the end of the block, whole and on disk; nothing if the block raises.
+    """A file to write that appears under `path` when the block ends, whole and on disk; nothing if it raises.
 
     A temporary file beside it, fsync, rename, fsync of the directory: a reader sees the old or the new text.
     """

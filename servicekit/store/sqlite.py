@@ -176,7 +176,7 @@ def backup(connection: apsw.Connection, target: Path, *, pages: int = 2_000) -> 
 
 
 def integrity(path: Path) -> list[str]:
-    """What `PRAGMA integrity_check` complains of; empty when all is well. Takes seconds per gigabyte: never at start."""
+    """What `PRAGMA integrity_check` complains of; empty when all is well. Seconds per gigabyte: never at start."""
     connection = open_connection(path)
     try:
         rows = [str(row[0]) for row in connection.execute("PRAGMA integrity_check")]
