@@ -1,0 +1,37 @@
+"""gunicorn's settings that are code (`gunicorn -c python:servicekit.gunicorn_hooks`), the same for both services.
+
+This module is imported in the arbiter, before a gevent worker patches anything: it must import nothing that opens
+sockets, and nothing of the applications. What differs between the services stands on gunicorn's command line.
+"""
+
+import os
+from typing import Any
+
+from servicekit.supervise import die_with_parent, say_ready
+
+proc_name = os.environ.get("AERIAL_PROCESS_NAME", "aerial")
+accesslog = None  # the application logs its requests itself, with ids and timing
+errorlog = "-"
+loglevel = "warning"
+worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: PTH112, S108 - a heartbeat file must not wait for a disk
+forwarded_allow_ips = ""  # forwarded headers are judged by servicekit.web, on our own list of trusted proxies
+limit_request_line = 8190
+limit_request_field_size = 16380
+
+
+def post_fork(server: Any, worker: Any) -> None:
+    """In a new worker: end with the arbiter."""
+    die_with_parent(worker.ppid)
+
+
+def post_worker_init(worker: Any) -> None:
+    """In a worker whose application is loaded: tell the supervisor."""
+    say_ready("web")
+
+
+def child_exit(server: Any, worker: Any) -> None:
+    """In the arbiter, when a worker has ended: its live gauges must not be counted on."""
+    if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
+        from prometheus_client import multiprocess  # the stream service runs one worker and has no such directory
+
+        multiprocess.mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
