@@ -1,0 +1,209 @@
+"""A recorded MPEG transport stream as an endless one: on each lap the clocks and counters go on rising.
+
+Pure: bytes in, bytes out, no clock of its own. A file that is simply sent again jumps back in time at the seam and players
+stall or skip; here every PTS, DTS and PCR of lap n is n durations later and every continuity counter goes on where the lap
+before ended (ISO/IEC 13818-1, 2.4.3.3 to 2.4.3.7).
+"""
+
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+PACKET_BYTES = 188
+TICKS_PER_S = 90_000
+_CLOCK_WRAP = 1 << 33
+_SYNC = 0x47
+_PAT_PID = 0x0000
+_NULL_PID = 0x1FFF
+
+
+@dataclass(frozen=True, slots=True)
+class _Packet:
+    """One packet's fields that matter here; `stamps` and `pcrs` are byte positions inside the packet."""
+
+    pid: int
+    counts: bool  # carries payload, so its continuity counter advances
+    starts_unit: bool
+    keyframe: bool
+    stamps: tuple[int, ...] = ()
+    pcrs: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """A place to join: a keyframe's packet, and the tables that a newcomer needs before it."""
+
+    packet: int
+    tables: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Packets to be sent at once, when the stream's clock shows `due_ticks` (90 kHz, counted from the start of lap 0)."""
+
+    due_ticks: int
+    data: bytes
+
+
+@dataclass(slots=True)
+class _Layout:
+    """What one pass over the file finds."""
+
+    packets: list[_Packet] = field(default_factory=list)
+    clock: list[tuple[int, int]] = field(default_factory=list)  # (packet index, PCR base)
+    decoding_ticks: list[int] = field(default_factory=list)  # DTS of every picture
+    entries: list[_Entry] = field(default_factory=list)
+    per_lap: Counter[int] = field(default_factory=Counter)  # PID -> counted packets
+
+
+class LoopedStream:
+    """An endless stream made of one recording.
+
+    The recording: whole 188-byte packets, one programme, pictures evenly spaced and without reordering gaps at the seam,
+    sound exactly as long as the pictures (`media/make.sh` makes such files). Raises ValueError, saying what is wrong, when
+    the file is no transport stream or its pictures are not evenly spaced.
+    """
+
+    def __init__(self, recording: bytes) -> None:
+        self._data = recording
+        layout = _read_layout(recording)
+        self._packets = layout.packets
+        self._per_lap = layout.per_lap
+        self._entries = layout.entries
+        self.duration_ticks = _duration(layout.decoding_ticks)
+        first_clock = layout.clock[0][1]
+        # The tables ahead of the first PCR belong to its piece.
+        self._starts = [0, *(index for index, _ in layout.clock[1:])]
+        self._dues = [(base - first_clock) % _CLOCK_WRAP for _, base in layout.clock]
+
+    def pieces(self, from_ticks: int) -> Iterator[Piece]:
+        """Yield the stream, without end, from the newest place to join at or before `from_ticks` (90 kHz, not negative)."""
+        lap, within = divmod(from_ticks, self.duration_ticks)
+        entry, number = self._entry_before(within)
+        tables = b"".join(self._rewritten(index, index + 1, lap) for index in entry.tables)
+        first = entry.packet
+        while True:
+            end = self._starts[number + 1] if number + 1 < len(self._starts) else len(self._packets)
+            data = tables + self._rewritten(first, end, lap)
+            yield Piece(lap * self.duration_ticks + self._dues[number], data)
+            tables, first, number = b"", end, number + 1
+            if number == len(self._starts):
+                lap, number, first = lap + 1, 0, 0
+
+    def _entry_before(self, within_ticks: int) -> tuple[_Entry, int]:
+        """Return the newest entry due by `within_ticks` of a lap, and the number of the piece that it lies in."""
+        found = self._entries[0]
+        for entry in self._entries:
+            number = bisect_right(self._starts, entry.packet) - 1
+            if self._dues[number] > within_ticks:
+                break
+            found = entry
+        return found, bisect_right(self._starts, found.packet) - 1
+
+    def _rewritten(self, first: int, end: int, lap: int) -> bytes:
+        """Return packets `first` up to `end` as they are on the given lap."""
+        data = bytearray(self._data[first * PACKET_BYTES : end * PACKET_BYTES])
+        shift = lap * self.duration_ticks
+        for index in range(first, end):
+            packet, at = self._packets[index], (index - first) * PACKET_BYTES
+            flags_and_counter = data[at + 3]
+            counter = (flags_and_counter + lap * self._per_lap[packet.pid]) & 0x0F
+            data[at + 3] = (flags_and_counter & 0xF0) | counter
+            for place in packet.stamps:
+                _write_stamp(data, at + place, _read_stamp(data, at + place) + shift)
+            for place in packet.pcrs:
+                _write_pcr_base(data, at + place, _read_pcr_base(data, at + place) + shift)
+        return bytes(data)
+
+
+def _read_layout(recording: bytes) -> _Layout:
+    """Find packets, clocks, picture times and places to join; raise ValueError for what cannot be looped."""
+    if not recording or len(recording) % PACKET_BYTES:
+        raise ValueError(f"not whole transport packets: {len(recording)} bytes is no multiple of {PACKET_BYTES}")
+    layout = _Layout()
+    clock_pid: int | None = None
+    tables: dict[int, int] = {}  # PID -> newest packet index of PAT and PMT
+    for index in range(len(recording) // PACKET_BYTES):
+        packet = _read_packet(recording, index * PACKET_BYTES)
+        layout.packets.append(packet)
+        if packet.counts and packet.pid != _NULL_PID:
+            layout.per_lap[packet.pid] += 1
+        if packet.pid == _PAT_PID or _is_pmt(recording, index * PACKET_BYTES, packet):
+            tables[packet.pid] = index
+        if packet.pcrs:
+            clock_pid = packet.pid if clock_pid is None else clock_pid
+            layout.clock.append((index, _read_pcr_base(recording, index * PACKET_BYTES + packet.pcrs[0])))
+        if packet.pid == clock_pid and packet.stamps:
+            layout.decoding_ticks.append(_read_stamp(recording, index * PACKET_BYTES + packet.stamps[-1]))
+        if packet.pid == clock_pid and packet.keyframe and packet.pcrs:
+            layout.entries.append(_Entry(index, tuple(sorted(tables.values()))))
+    if not layout.entries:
+        raise ValueError("no keyframe that carries a clock: nowhere to join")
+    return layout
+
+
+def _read_packet(data: bytes, at: int) -> _Packet:
+    """Read the header, the adaptation field and, if one starts here, the PES header of the packet at byte `at`."""
+    if data[at] != _SYNC:
+        raise ValueError(f"no sync byte at byte {at}")
+    pid = (data[at + 1] & 0x1F) << 8 | data[at + 2]
+    starts_unit = bool(data[at + 1] & 0x40)
+    has_field, has_payload = bool(data[at + 3] & 0x20), bool(data[at + 3] & 0x10)
+    payload, keyframe, pcrs = 4, False, []
+    if has_field:
+        payload = 5 + data[at + 4]
+        flags = data[at + 5] if data[at + 4] else 0
+        keyframe = bool(flags & 0x40)
+        pcrs = [6 + 6 * n for n in range((flags >> 4 & 1) + (flags >> 3 & 1))]  # PCR, then the original PCR
+    stamps = _stamp_places(data[at + payload : at + PACKET_BYTES]) if has_payload and starts_unit else ()
+    return _Packet(pid, has_payload, starts_unit, keyframe, tuple(payload + place for place in stamps), tuple(pcrs))
+
+
+def _stamp_places(unit: bytes) -> tuple[int, ...]:
+    """Return where PTS and DTS stand in the start of a PES packet; none for tables and for streams without a header."""
+    if unit[:3] != b"\x00\x00\x01" or len(unit) < 19 or not (0xC0 <= unit[3] <= 0xEF or unit[3] in {0xBD, 0xFD}):
+        return ()
+    return {0b10: (9,), 0b11: (9, 14)}.get(unit[7] >> 6, ())
+
+
+def _is_pmt(data: bytes, at: int, packet: _Packet) -> bool:
+    """Tell whether a section with the table id of a programme map (2) starts in this packet."""
+    if not (packet.starts_unit and packet.counts) or packet.stamps:
+        return False
+    payload = 4 + (1 + data[at + 4] if data[at + 3] & 0x20 else 0)
+    section = payload + 1 + data[at + payload]  # after the pointer field
+    return section < PACKET_BYTES and data[at + payload : at + payload + 3] != b"\x00\x00\x01" and data[at + section] == 2
+
+
+def _duration(decoding_ticks: list[int]) -> int:
+    """Return pictures x spacing: what one lap lasts, the step over the seam included."""
+    steps = {(after - before) % _CLOCK_WRAP for before, after in zip(decoding_ticks, decoding_ticks[1:], strict=False)}
+    if len(steps) != 1:
+        raise ValueError(f"pictures are not evenly spaced: steps of {sorted(steps)[:5]} ticks")
+    return len(decoding_ticks) * steps.pop()
+
+
+def _read_stamp(data: bytes | bytearray, at: int) -> int:
+    """Read a 33-bit PTS or DTS: 3 + 15 + 15 bits, each followed by a marker bit."""
+    high, middle, low = data[at] >> 1 & 7, data[at + 1] << 7 | data[at + 2] >> 1, data[at + 3] << 7 | data[at + 4] >> 1
+    return high << 30 | (middle & 0x7FFF) << 15 | low & 0x7FFF
+
+
+def _write_stamp(data: bytearray, at: int, ticks: int) -> None:
+    """Write a PTS or DTS, wrapped to 33 bits, over the one that stands there."""
+    ticks %= _CLOCK_WRAP
+    data[at] = (data[at] & 0xF0) | (ticks >> 30) << 1 | 1
+    data[at + 1 : at + 3] = ((ticks >> 15 & 0x7FFF) << 1 | 1).to_bytes(2, "big")
+    data[at + 3 : at + 5] = ((ticks & 0x7FFF) << 1 | 1).to_bytes(2, "big")
+
+
+def _read_pcr_base(data: bytes | bytearray, at: int) -> int:
+    """Read the 33-bit 90 kHz part of a PCR."""
+    return int.from_bytes(data[at : at + 5], "big") >> 7
+
+
+def _write_pcr_base(data: bytearray, at: int, ticks: int) -> None:
+    """Write the 90 kHz part of a PCR, wrapped to 33 bits; the 27 MHz rest stays."""
+    rest = data[at + 4] & 0x7F
+    data[at : at + 5] = ((ticks % _CLOCK_WRAP) << 7 | rest).to_bytes(5, "big")
