@@ -1,0 +1,88 @@
+"""What gevent's patching hides or bends: the one module that may import gevent.
+
+Under gunicorn's gevent worker every thread of the program is a greenlet of one loop, and the wheel that carries all
+streams is one of them. Whatever waits in the kernel without gevent's knowledge (a file lock, a database) stops every
+stream; `call` takes such work to a real thread. Outside that worker (tests, keeper, commands) nothing is patched and
+everything here is the plain thing.
+"""
+
+import _socket
+import os
+import select
+import sys
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
+
+if TYPE_CHECKING:
+    import socket
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def patched() -> bool:
+    """True where gevent has made threads into greenlets (asked of the modules that are loaded; imports nothing)."""
+    monkey = sys.modules.get("gevent.monkey")
+    return monkey is not None and bool(monkey.is_module_patched("threading"))
+
+
+def call(fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    """The result of `fn`, which may wait on a lock or a disk; other greenlets go on meanwhile.
+
+    Runs in gevent's pool of native threads when patched, else right here. Raises what `fn` raises. What `fn` shares
+    with other calls must be safe for real threads.
+    """
+    if not patched():
+        return fn(*args, **kwargs)
+    import gevent  # only where the worker has loaded it already
+
+    result: T = gevent.get_hub().threadpool.apply(fn, args, kwargs)
+    return result
+
+
+def spawn(fn: Callable[[], object], *, name: str) -> None:
+    """Run `fn` beside the caller: a greenlet when patched, else a daemon thread.
+
+    When patched the caller is never switched away from, so signal handlers may use it (`Thread.start` would wait).
+    """
+    if not patched():
+        threading.Thread(target=fn, name=name, daemon=True).start()
+        return
+    import gevent  # only where the worker has loaded it already
+
+    gevent.spawn(fn)
+
+
+def epoll() -> "select.epoll | None":
+    """The kernel's own epoll, which patching removes; None where the system has none (macOS)."""
+    if not sys.platform.startswith("linux"):
+        return None
+    if not patched():
+        return select.epoll()
+    import gevent.monkey  # only where the worker has loaded it already
+
+    real: select.epoll = gevent.monkey.get_original("select", "epoll")()
+    return real
+
+
+def poll() -> "select.poll":
+    """The kernel's own poll, for systems without epoll."""
+    if not patched():
+        return select.poll()
+    import gevent.monkey  # only where the worker has loaded it already
+
+    real: select.poll = gevent.monkey.get_original("select", "poll")()
+    return real
+
+
+def bare_socket(fd: int) -> "_socket.socket":
+    """A non-blocking socket over `fd`, which it owns from now on, without gevent's layer: it never switches."""
+    bare = _socket.socket(fileno=fd)
+    bare.setblocking(False)
+    return bare
+
+
+def bare_copy(of: "socket.socket") -> "_socket.socket":
+    """A second, bare descriptor of the same connection; both have to be closed."""
+    return bare_socket(os.dup(of.fileno()))

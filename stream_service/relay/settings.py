@@ -1,0 +1,46 @@
+"""The relay's figures, with the defaults that were measured; wiring fills them from the configuration."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class RelaySettings:
+    """What an operator may tune; every name carries its unit."""
+
+    backlog_s: float = 5.0
+    """How old a picture a joining client starts with, so that its player has a full buffer at once."""
+    keyframe_interval_s: float = 3.0
+    """The longest usual distance of keyframes: room in the ring for a start that lies between two of them."""
+    lag_s: float = 5.0
+    """How far a client may fall behind its starting distance before it jumps to the newest keyframe."""
+    ring_max_bytes: int = 48 * 1024 * 1024
+    """A channel's ring never holds more, whatever its bit rate."""
+    tick_ms: int = 100
+    """How often each channel is read and sent. Above 200 ms TCP restarts slowly after each pause."""
+    turn_ms: int = 10
+    """How often the wheel turns while somebody is behind; a tick's channels are spread over its turns."""
+    connect_s: float = 5.0
+    first_byte_s: float = 30.0
+    """How long a new connection may stay without a packet, and how long a viewer waits for a channel to start."""
+    stall_notice_s: float = 3.0
+    """Silence after which a running channel is called stalled."""
+    stall_s: float = 12.0
+    """Silence after which the connection is given up."""
+    start_point_wait_s: float = 2.0
+    """How long the first viewers wait for a keyframe once data flows; then they start where the ring starts."""
+    grace_s: float = 10.0
+    """How long the upstream stays open after the last client."""
+    stable_s: float = 10.0
+    """A connection that ran this long is tried again at once when it breaks; a shorter one counts as a failure."""
+    backoff_min_s: float = 1.0
+    backoff_max_s: float = 30.0
+    """The pause after each vain pass over all addresses doubles from the one to the other."""
+    stuck_s: float = 30.0
+    """A client that takes nothing for so long is dropped."""
+    drain_s: float = 2.0
+    """How long clients may take at shutdown to receive the rest of their packet."""
+
+    @property
+    def ring_span_s(self) -> float:
+        """Seconds a ring holds: a client that is further behind than this has fallen out."""
+        return self.backlog_s + self.keyframe_interval_s + self.lag_s
