@@ -1,4 +1,4 @@
-"""Values that cross rooms: what a viewer can be given."""
+"""Values that cross rooms: what a source's list held, and what a viewer can be given."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -26,3 +26,71 @@ class ChannelTarget:
     number: str
     name: str
     streams: tuple[StreamAddress, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry of a source's list, as read and cleaned, before anyone knows which stream it is.
+
+    `number` is the provider's channel number in canonical text ("7", "5.1"), empty when it gave none that can be
+    used. `provider_id` is the provider's own id of the stream ("live:1234"), empty when none is known. `attributes`
+    are those the reader has no field for, keys in lower case, in the order of the list.
+    """
+
+    url: str
+    name: str
+    tvg_id: str = ""
+    tvg_name: str = ""
+    logo: str = ""
+    group: str = ""
+    number: str = ""
+    provider_id: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    attributes: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class StreamKeys:
+    """What tells one stream from another when a list is refreshed.
+
+    `id` is the stream's permanent id for a stream that is known, and the place in the list for an entry that is new.
+    """
+
+    id: int
+    provider_id: str
+    tvg_id: str
+    name: str
+    group: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class LineupStream:
+    """A stream that takes part in a lineup: the entry's texts, and the channel it already belongs to, if any."""
+
+    stream: StreamAddress
+    channel_id: str | None
+    tvg_id: str
+    name: str
+    group: str
+    logo: str
+    wanted_number: str
+    attributes: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class LineupChannel:
+    """A channel of a built lineup: everything an output may need to say about it.
+
+    `id` is the permanent id, `tvg_id` the provider's own (which guide channels are matched by), `number` is permanent
+    within the lineup.
+    """
+
+    id: str
+    number: str
+    name: str
+    tvg_id: str = ""
+    group: str = ""
+    logo: str = ""
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    streams: tuple[StreamAddress, ...] = ()
