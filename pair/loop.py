@@ -1,14 +1,15 @@
 """A recorded MPEG transport stream as an endless one: on each lap the clocks and counters go on rising.
 
-Pure: bytes in, bytes out, no clock of its own. A file that is simply sent again jumps back in time at the seam and players
-stall or skip; here every PTS, DTS and PCR of lap n is n durations later and every continuity counter goes on where the lap
-before ended (ISO/IEC 13818-1, 2.4.3.3 to 2.4.3.7).
+Pure: bytes in, bytes out, no clock of its own. A file that is simply sent again jumps back in time at the seam and
+players stall or skip; here every PTS, DTS and PCR of lap n is n durations later and every continuity counter goes on
+where the lap before ended (ISO/IEC 13818-1, 2.4.3.3 to 2.4.3.7).
 """
 
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 PACKET_BYTES = 188
 TICKS_PER_S = 90_000
@@ -40,7 +41,7 @@ class _Entry:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Packets to be sent at once, when the stream's clock shows `due_ticks` (90 kHz, counted from the start of lap 0)."""
+    """Packets to be sent at once when the stream's clock shows `due_ticks` (90 kHz, from the start of lap 0)."""
 
     due_ticks: int
     data: bytes
@@ -60,9 +61,9 @@ class _Layout:
 class LoopedStream:
     """An endless stream made of one recording.
 
-    The recording: whole 188-byte packets, one programme, pictures evenly spaced and without reordering gaps at the seam,
-    sound exactly as long as the pictures (`media/make.sh` makes such files). Raises ValueError, saying what is wrong, when
-    the file is no transport stream or its pictures are not evenly spaced.
+    The recording: whole 188-byte packets, one programme, pictures evenly spaced and without reordering gaps at the
+    seam, sound exactly as long as the pictures (`media/make.sh` makes such files). Raises ValueError, saying what is
+    wrong, when the file is no transport stream or its pictures are not evenly spaced.
     """
 
     def __init__(self, recording: bytes) -> None:
@@ -78,7 +79,7 @@ class LoopedStream:
         self._dues = [(base - first_clock) % _CLOCK_WRAP for _, base in layout.clock]
 
     def pieces(self, from_ticks: int) -> Iterator[Piece]:
-        """Yield the stream, without end, from the newest place to join at or before `from_ticks` (90 kHz, not negative)."""
+        """Yield the endless stream from the newest place to join at or before `from_ticks` (90 kHz, not negative)."""
         lap, within = divmod(from_ticks, self.duration_ticks)
         entry, number = self._entry_before(within)
         tables = b"".join(self._rewritten(index, index + 1, lap) for index in entry.tables)
@@ -173,12 +174,14 @@ def _is_pmt(data: bytes, at: int, packet: _Packet) -> bool:
         return False
     payload = 4 + (1 + data[at + 4] if data[at + 3] & 0x20 else 0)
     section = payload + 1 + data[at + payload]  # after the pointer field
-    return section < PACKET_BYTES and data[at + payload : at + payload + 3] != b"\x00\x00\x01" and data[at + section] == 2
+    return (
+        section < PACKET_BYTES and data[at + payload : at + payload + 3] != b"\x00\x00\x01" and data[at + section] == 2
+    )
 
 
 def _duration(decoding_ticks: list[int]) -> int:
     """Return pictures x spacing: what one lap lasts, the step over the seam included."""
-    steps = {(after - before) % _CLOCK_WRAP for before, after in zip(decoding_ticks, decoding_ticks[1:], strict=False)}
+    steps = {(after - before) % _CLOCK_WRAP for before, after in pairwise(decoding_ticks)}
     if len(steps) != 1:
         raise ValueError(f"pictures are not evenly spaced: steps of {sorted(steps)[:5]} ticks")
     return len(decoding_ticks) * steps.pop()

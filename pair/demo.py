@@ -1,0 +1,65 @@
+"""`python -m pair demo`: both services on a throw-away data directory, with a provider of our own beside them."""
+
+import json
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from pair import listening
+from pair.listening import Pair, Place, free_port, is_free
+from pair.run import GRACE_S, services
+from servicekit.supervise import Child, supervise
+
+_OWN_VARIABLES = ("AERIAL_", "EPG_", "STREAM_")
+
+
+def demo(host: str) -> int:
+    """Run the demo on `host` until Ctrl-C or SIGTERM; return the exit code. Nothing stays behind."""
+    # The reader's own settings are for their own Aerial: the demo runs on what it writes below.
+    for name in [name for name in os.environ if name.startswith(_OWN_VARIABLES)]:
+        del os.environ[name]
+    with tempfile.TemporaryDirectory(prefix="aerial-demo-") as folder:
+        pair = listening.read(_configuration(Path(folder), host))
+        print(f"The demo starts; everything it writes is in {folder} and goes when it ends.", flush=True)
+        code = supervise(_children(pair), grace_s=GRACE_S)
+    print("The demo has ended and its data is gone.", flush=True)
+    return code
+
+
+def _configuration(folder: Path, host: str) -> Path:
+    """Write the demo's config.yaml, with the usual ports if they are free."""
+    guide, streams = _place(host, 8080), _place(host, 8081)
+    text = {
+        "data_dir": "data",
+        "logging": {"level": "WARNING"},
+        "epg": {"server": {"host": host, "port": guide.port}},
+        "stream": {"server": {"host": host, "port": streams.port}},
+    }
+    file = folder / "config.yaml"
+    file.write_text(json.dumps(text, indent=2) + "\n")  # JSON is YAML
+    return file
+
+
+def _place(host: str, port: int) -> Place:
+    usual = Place(host, port)
+    if is_free(usual):
+        return usual
+    other = Place(host, free_port(host))
+    print(f"Port {port} is taken; the demo uses {other.port} instead.", flush=True)
+    return other
+
+
+def _children(pair: Pair) -> list[Child]:
+    port = free_port("127.0.0.1")
+    provider = Child(name="provider", command=[sys.executable, "-m", "pair.provider", "--port", str(port)])
+    tour = Child(
+        name="tour",
+        command=[
+            *(sys.executable, "-m", "pair.tour"),
+            *("--provider", f"http://127.0.0.1:{port}"),
+            *("--guide", pair.guide.local_address, "--streams", pair.streams.local_address),
+            *("--show-guide", pair.guide.home_address, "--show-streams", pair.streams.home_address),
+        ],
+    )
+    return [provider, *services(pair), tour]
