@@ -17,7 +17,8 @@ from stream_service.domain.identity import provider_id_of
 from stream_service.domain.losses import Losses
 from stream_service.domain.model import Entry
 from stream_service.domain.numbering import canonical_number
-from stream_service.sources.text import HEAD_BYTES, Decoder, clean, lines, refuse_other_formats, with_head
+from stream_service.domain.text import clean
+from stream_service.sources.text import HEAD_BYTES, Decoder, lines, refuse_other_formats, with_head
 
 MAX_LINE_BYTES = 1 << 20
 MAX_URL_CHARS = 16_384

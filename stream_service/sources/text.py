@@ -1,33 +1,22 @@
-"""Bytes of a list to text: encodings, lines, control characters; and telling a list from something else. Pure."""
+"""Bytes of a list to text: encodings and lines; and telling a list from something else. Pure."""
 
 import codecs
 import html
 import re
-import unicodedata
 from collections.abc import Iterable, Iterator
 
 import chardet
 
 from servicekit.errors import BadAnswer
 from stream_service.domain.losses import Losses
+from stream_service.domain.text import clean
 
 HEAD_BYTES = 65_536
 _SAMPLE_BYTES = 20_480
 _SURE = 0.25
 _FOREIGN_WORD = re.compile(rb"[A-Za-z]*[\x80-\xff][A-Za-z\x80-\xff]*")
-_SUSPECT = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff\ufffe\uffff]")
-_DIRECTION = re.compile("[\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff\ufffe\uffff]")
-_BLANKS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 _TITLE = re.compile(rb"<title[^>]*>(.{0,200}?)</title", re.IGNORECASE | re.DOTALL)
 _JSON = re.compile(rb'(?:\{\s*["}]|\[\s*[\[{"\]])')
-
-
-def clean(text: str) -> str:
-    """One line of text as people see it: no control or direction characters, no blanks at the ends, NFC."""
-    if _SUSPECT.search(text) is not None:
-        text = _BLANKS.sub(" ", _DIRECTION.sub("", text))
-    text = text.strip()
-    return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
 def with_head(chunks: Iterable[bytes], size: int) -> tuple[bytes, Iterator[bytes]]:

@@ -1,0 +1,95 @@
+"""Writing a lineup as M3U, and reading it back."""
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stream_service.domain.losses import Losses
+from stream_service.domain.model import LineupChannel
+from stream_service.outputs.m3u import write
+from stream_service.outputs.origin import ORIGIN, with_origin
+from stream_service.sources.m3u import Playlist
+
+HOME = "http://192.168.1.5:8081"
+
+
+def text_of(*channels: LineupChannel, lineup: str = "default", origin: str = HOME) -> str:
+    return with_origin("".join(write(lineup, channels)).encode(), origin).decode()
+
+
+def test_a_channel_is_written_as_players_want_it() -> None:
+    channel = LineupChannel(
+        id="bbc1.uk", number="5.1", name="BBC One, London", tvg_id="x", group="News", logo="http://l/1.png"
+    )
+    assert text_of(channel) == (
+        f'#EXTM3U x-tvg-url="{HOME}/lineups/default/epg.xml.gz" url-tvg="{HOME}/lineups/default/epg.xml.gz"\n'
+        '#EXTINF:-1 tvg-id="bbc1.uk" tvg-name="BBC One, London" tvg-chno="5.1" channel-id="bbc1.uk" '
+        'tvg-logo="http://l/1.png" group-title="News",BBC One, London\n'
+        f"{HOME}/stream/bbc1.uk.ts\n"
+    )
+
+
+def test_an_empty_lineup_is_a_valid_list() -> None:
+    assert text_of().startswith("#EXTM3U ")
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        pytest.param('The "Best" TV', "The 'Best' TV", id="quotes"),
+        pytest.param("A\r\n#EXTINF:-1,Evil\nhttp://evil/", "A #EXTINF:-1,Evil http://evil/", id="line ends"),
+        pytest.param("A\x85B\u2028C\x0bD", "A B C D", id="other line ends"),
+        pytest.param(f"A{ORIGIN}B", "A origin B", id="our own token"),
+        pytest.param("\x00", "id1", id="nothing left"),
+    ],
+)
+def test_hostile_names_stay_on_their_line(name: str, shown: str) -> None:
+    text = text_of(LineupChannel(id="id1", number="1", name=name))
+    assert text.split("\n")[1].endswith(f",{shown}")
+    assert len(text.split("\n")) == 4
+
+
+def test_radio_stays_radio() -> None:
+    channel = LineupChannel(id="r", number="1", name="R", attributes={"radio": "true", "catchup": "xc"})
+    assert ' radio="true",R' in text_of(channel)
+
+
+def test_every_prefix_of_a_proxy_is_kept() -> None:
+    channel = LineupChannel(id="a", number="1", name="A")
+    assert "https://tv.example/tv/stream/a.ts" in text_of(channel, origin="https://tv.example/tv")
+
+
+_words = st.text(max_size=30)
+_channels = st.builds(
+    LineupChannel,
+    id=st.from_regex(r"[A-Za-z][A-Za-z0-9._-]{0,20}", fullmatch=True),
+    number=st.from_regex(r"[1-9][0-9]{0,3}(\.[1-9])?", fullmatch=True),
+    name=_words,
+    tvg_id=_words,
+    group=_words,
+    logo=st.one_of(st.just(""), st.just("http://logos.example/a b.png")),
+)
+
+
+@given(st.lists(_channels, max_size=6))
+def test_what_is_written_reads_back_the_same(channels: list[LineupChannel]) -> None:
+    text = text_of(*channels)
+    losses = Losses()
+    entries = list(Playlist([text.encode()], losses=losses))
+    assert losses.entries_lost == 0
+    assert [(e.tvg_id, e.number, e.url) for e in entries] == [
+        (c.id, c.number, f"{HOME}/stream/{c.id}.ts") for c in channels
+    ]
+    again = text_of(
+        *(LineupChannel(id=e.tvg_id, number=e.number, name=e.name, group=e.group, logo=e.logo) for e in entries)
+    )
+    second = list(Playlist([again.encode()], losses=Losses()))
+    assert [(e.name, e.group) for e in second] == [(e.name, e.group) for e in entries]
+    assert all(re.match(rf"#|{re.escape(HOME)}/stream/", line) for line in text.rstrip("\n").split("\n"))
+
+
+@given(st.lists(_channels, max_size=4))
+def test_the_same_lineup_gives_the_same_bytes(channels: list[LineupChannel]) -> None:
+    assert text_of(*channels) == text_of(*channels)
