@@ -1,0 +1,125 @@
+"""The nouns of the guide as values: providers, runs of imports, channels, programmes, lineups."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+RunStatus = Literal["queued", "running", "success", "failed", "rejected", "interrupted", "unchanged", "cancelled"]
+OPEN: frozenset[str] = frozenset({"queued", "running"})
+GOOD: frozenset[str] = frozenset({"success", "unchanged"})
+Reason = Literal["manual", "schedule", "catch-up", "retry", "command"]
+
+
+@dataclass(frozen=True, slots=True)
+class LastGoodFile:
+    """The last accepted file of a provider: how to ask whether it changed, and what it held."""
+
+    etag: str | None = None
+    last_modified: str | None = None
+    digest: str | None = None
+    basis: str | None = None
+    """What the file was read with (window, zone, shift). Under another basis the same file means another guide."""
+    kept: int = 0
+    channels: int = 0
+    skipped: int = 0
+    at: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """Where a guide comes from. `xmltv_url` is an http(s) address, or the name of a file in the import directory."""
+
+    id: int
+    name: str
+    xmltv_url: str
+    enabled: bool
+    created_at: int
+    updated_at: int
+    priority: int = 0
+    schedule: str | None = None
+    default_timezone: str | None = None
+    shift_minutes: int = 0
+    retention_days: int | None = None
+    good: LastGoodFile = field(default_factory=LastGoodFile)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of an import, from the moment it was asked for."""
+
+    id: int
+    provider_id: int
+    status: RunStatus
+    queued_at: int
+    started_at: int | None
+    completed_at: int | None
+    programs_imported: int
+    programs_skipped: int
+    error_message: str | None
+    reason: Reason
+    attempt: int
+    force: bool
+    progress: Mapping[str, object]
+    report: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """A logical channel. `name` is its XMLTV id."""
+
+    id: int
+    name: str
+    display_name: str
+    icon_url: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Mapped:
+    """A provider's channel that belongs to a logical channel."""
+
+    id: int
+    provider_id: int
+    provider_channel_id: str
+    channel_id: int
+    how: str
+    longest_s: int
+    element: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """One programme as it stands in the guide; `raw` is its element's bytes where they were asked for."""
+
+    id: int
+    channel_id: int
+    provider_id: int
+    start_s: int
+    stop_s: int
+    title: str
+    raw: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class LineupChannel:
+    """A channel of a lineup as the stream service sent it, and the guide channel it was matched to."""
+
+    id: str
+    name: str
+    tvg_id: str | None = None
+    number: str | None = None
+    logo: str | None = None
+    group: str | None = None
+    channel_id: int | None = None
+    method: str | None = None
+    score: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Lineup:
+    """What stands of a lineup: the digest of what was sent, when it came, when it was matched and published."""
+
+    name: str
+    digest: str
+    received_at: int
+    matched_at: int | None
+    channels: Sequence[LineupChannel] = ()

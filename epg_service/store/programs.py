@@ -1,0 +1,281 @@
+"""Programmes: asked for by channel and window, replaced day by day, purged in small steps."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import apsw
+
+from epg_service.domain.entities import Listing, Mapped
+from epg_service.store.days import (
+    DAY_BITS,
+    DAY_S,
+    ORDINAL_BITS,
+    START_BITS,
+    Contents,
+    DayColumns,
+    PackedDay,
+    contents_of,
+    day_id,
+    packed,
+    program_id,
+    raws_of,
+    unpacked_contents,
+)
+from servicekit.store.sqlite import Connections, busy_as_unavailable, writing
+
+_KEY_BITS = START_BITS + ORDINAL_BITS
+PURGE_ROWS = 5_000
+NO_CONTENTS = Contents((), (), (), ())
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """Figures of the whole guide; times are epoch seconds, None without programmes."""
+
+    channels_with_epg: int
+    total_programs: int
+    oldest_program: int | None
+    newest_program: int | None
+    last_update: int | None
+
+
+@dataclass(slots=True)
+class Change:
+    """What a replaced day did to the rows."""
+
+    added: int = 0
+    changed: int = 0
+    removed: int = 0
+
+
+class Programs:
+    """The guide's programmes."""
+
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
+
+    # ---- asking ------------------------------------------------------------------------------------------------------
+
+    def window(self, mapped: Mapped, from_s: int, to_s: int, *, with_raw: bool = False) -> list[Listing]:
+        """What a mapping has between two instants, the programme running at `from_s` included, by start."""
+        reach = max(0, from_s - max(mapped.longest_s, DAY_S))
+        connection = self._connections.get()
+        with busy_as_unavailable(), connection:  # one read transaction: rows and elements of the same instant
+            rows = connection.execute(
+                "SELECT id, channel_id, provider_id, start_time, end_time, title FROM programs "
+                "WHERE id >= ? AND id < ? AND (end_time > ? OR start_time >= ?) ORDER BY id",
+                (
+                    program_id(mapped.id, reach << ORDINAL_BITS),
+                    program_id(mapped.id, min(to_s, 1 << START_BITS) << ORDINAL_BITS),
+                    from_s,
+                    from_s,
+                ),
+            ).fetchall()
+            found = [Listing(*row) for row in _typed(rows)]
+            if with_raw and found:
+                raws = self._raws(connection, mapped.id, found[0].start_s, found[-1].start_s)
+                found = [replace(one, raw=raws.get(one.id, b"")) for one in found]
+        return found
+
+    def _raws(self, connection: apsw.Connection, mapping_id: int, first_s: int, last_s: int) -> dict[int, bytes]:
+        found: dict[int, bytes] = {}
+        days = connection.execute(
+            "SELECT contents, body FROM program_days WHERE id BETWEEN ? AND ?",
+            (day_id(mapping_id, first_s // DAY_S), day_id(mapping_id, last_s // DAY_S)),
+        )
+        for contents, body in _typed(days):
+            known = unpacked_contents(contents)
+            found.update(zip((program_id(mapping_id, key) for key in known.keys), raws_of(known, body), strict=True))
+        return found
+
+    def count_of(self, mapped: Sequence[Mapped]) -> int:
+        """How many programmes the mappings have."""
+        connection = self._connections.get()
+        query = "SELECT count(*) FROM programs WHERE id BETWEEN ? AND ?"
+        with busy_as_unavailable():
+            return sum(_first(connection.execute(query, _range(one.id))) for one in mapped)
+
+    def stats(self) -> Stats:
+        """Figures of what is visible, read off the packed days and the ends of each mapping's range of keys."""
+        connection = self._connections.get()
+        seen = "FROM channel_mappings m JOIN providers p ON p.id = m.provider_id AND p.deleted = 0"
+        with busy_as_unavailable(), connection:
+            channels, total = _typed(
+                connection.execute(
+                    "SELECT count(DISTINCT m.channel_id), coalesce(sum(length(d.contents)) / 24, 0) "
+                    f"{seen} JOIN program_days d ON d.id BETWEEN m.id << 16 AND m.id << 16 | 65535"
+                )
+            )[0]
+            first = f"(SELECT min(id) FROM programs WHERE id BETWEEN m.id << {_KEY_BITS} AND (m.id + 1) << {_KEY_BITS})"
+            ends = (
+                "(SELECT end_time FROM programs WHERE id < (m.id + 1) << "
+                f"{_KEY_BITS} AND id >= m.id << {_KEY_BITS} ORDER BY id DESC LIMIT 1)"
+            )
+            oldest, newest = _typed(connection.execute(f"SELECT min({first} >> 3 & 4294967295), max({ends}) {seen}"))[0]
+            last = _typed(connection.execute("SELECT max(good_at) FROM providers WHERE deleted = 0"))[0][0]
+        return Stats(channels, total, oldest, newest, last)
+
+    # ---- comparing and replacing -------------------------------------------------------------------------------------
+
+    def contents_by_day(self, mapping_id: int) -> dict[int, bytes]:
+        """The packed contents of each stored day of a mapping."""
+        rows = self._connections.get().execute(
+            "SELECT id & 65535, contents FROM program_days WHERE id BETWEEN ? AND ?",
+            (day_id(mapping_id, 0), day_id(mapping_id, (1 << DAY_BITS) - 1)),
+        )
+        return dict(_typed(rows))
+
+    def day_columns(self, mapping_id: int, day: int) -> DayColumns:
+        """A stored day unpacked: what a new version of it keeps of its history."""
+        connection = self._connections.get()
+        with connection:
+            row = connection.execute(
+                "SELECT contents, body FROM program_days WHERE id = ?", (day_id(mapping_id, day),)
+            ).fetchone()
+            if row is None:
+                return DayColumns((), (), (), (), ())
+            contents, body = _typed([row])[0]
+            known = unpacked_contents(contents)
+            ids = (program_id(mapping_id, known.keys[0]), program_id(mapping_id, known.keys[-1]))
+            titles = dict(_typed(connection.execute("SELECT id, title FROM programs WHERE id BETWEEN ? AND ?", ids)))
+        return DayColumns(
+            known.keys,
+            known.digests,
+            known.stops,
+            [titles.get(program_id(mapping_id, key), "") for key in known.keys],
+            raws_of(known, body),
+        )
+
+    # ---- purging -----------------------------------------------------------------------------------------------------
+
+    def prune_past(self, mapping_id: int, before_s: int) -> int:
+        """Deletes what ended at or before `before_s`; returns how many. One short transaction a mapping."""
+        connection = self._connections.get()
+        low, high = program_id(mapping_id, 0), program_id(mapping_id, before_s << ORDINAL_BITS)
+        over = "id >= ? AND id < ? AND end_time <= ?"
+        if not _first(connection.execute(f"SELECT count(*) FROM programs WHERE {over}", (low, high, before_s))):
+            return 0
+        with writing(connection):
+            gone = {
+                int(row[0]) & ((1 << _KEY_BITS) - 1)
+                for row in _typed(connection.execute(f"SELECT id FROM programs WHERE {over}", (low, high, before_s)))
+            }
+            connection.execute(f"DELETE FROM programs WHERE {over}", (low, high, before_s))
+            for day in {(key >> ORDINAL_BITS) // DAY_S for key in gone}:
+                _drop_from_day(connection, mapping_id, day, gone)
+        return len(gone)
+
+    def purge_mapping(self, mapping_id: int) -> Iterator[int]:
+        """Deletes all programmes of a mapping, some thousand a transaction; yields the rows of each step."""
+        connection = self._connections.get()
+        low, high = _range(mapping_id)
+        while True:
+            with writing(connection):
+                connection.execute(
+                    "DELETE FROM programs WHERE id IN (SELECT id FROM programs WHERE id BETWEEN ? AND ? LIMIT ?)",
+                    (low, high, PURGE_ROWS),
+                )
+                gone = connection.changes()
+                if not gone:
+                    connection.execute(
+                        "DELETE FROM program_days WHERE id BETWEEN ? AND ?",
+                        (day_id(mapping_id, 0), day_id(mapping_id, (1 << DAY_BITS) - 1)),
+                    )
+            if not gone:
+                return
+            yield gone
+
+    def forget_provider(self, provider_id: int) -> None:
+        """Deletes a purged provider, its log and mappings, and the channels that nobody maps any more."""
+        connection = self._connections.get()
+        with writing(connection):
+            connection.execute("DELETE FROM providers WHERE id = ? AND deleted = 1", (provider_id,))
+            connection.execute("DELETE FROM channels WHERE id NOT IN (SELECT channel_id FROM channel_mappings)")
+
+
+def replace_day(connection: apsw.Connection, mapped: Mapped, new: PackedDay) -> Change:
+    """Makes `new` the stored version of its day, row by row: what is the same is not touched.
+
+    Runs inside the caller's transaction. Doing it again changes nothing, so an apply that was cut off starts over.
+    """
+    where = day_id(mapped.id, new.day)
+    row = connection.execute("SELECT contents FROM program_days WHERE id = ?", (where,)).fetchone()
+    old = unpacked_contents(_typed([row])[0][0]) if row else NO_CONTENTS
+    fresh = unpacked_contents(new.contents)
+    before = dict(zip(old.keys, zip(old.digests, old.stops, strict=True), strict=True))
+    rows, change = [], Change()
+    for key, digest, stop, title in zip(fresh.keys, fresh.digests, fresh.stops, _titles(new), strict=True):
+        known = before.pop(key, None)
+        if known == (digest, stop):
+            continue
+        change.added, change.changed = change.added + (known is None), change.changed + (known is not None)
+        start = key >> ORDINAL_BITS
+        rows.append((program_id(mapped.id, key), mapped.channel_id, mapped.provider_id, start, stop, title))
+    change.removed = len(before)
+    connection.executemany("DELETE FROM programs WHERE id = ?", [(program_id(mapped.id, key),) for key in before])
+    connection.executemany(
+        "INSERT INTO programs (id, channel_id, provider_id, start_time, end_time, title) VALUES (?, ?, ?, ?, ?, ?) "
+        "ON CONFLICT (id) DO UPDATE SET end_time = excluded.end_time, title = excluded.title, "
+        "channel_id = excluded.channel_id",
+        rows,
+    )
+    if not fresh.keys:
+        connection.execute("DELETE FROM program_days WHERE id = ?", (where,))
+    else:
+        connection.execute(
+            "INSERT INTO program_days (id, contents, body) VALUES (?, ?, ?) "
+            "ON CONFLICT (id) DO UPDATE SET contents = excluded.contents, body = excluded.body",
+            (where, new.contents, new.body),
+        )
+        _remember_longest(connection, mapped.id, fresh)
+    return change
+
+
+def _titles(day: PackedDay) -> list[str]:
+    return day.titles.decode("utf-8").split("\0") if day.contents else []
+
+
+def _remember_longest(connection: apsw.Connection, mapping_id: int, fresh: Contents) -> None:
+    longest = max(stop - (key >> ORDINAL_BITS) for key, stop in zip(fresh.keys, fresh.stops, strict=True))
+    connection.execute(
+        "UPDATE channel_mappings SET longest_s = ? WHERE id = ? AND longest_s < ?", (longest, mapping_id, longest)
+    )
+
+
+def _drop_from_day(connection: apsw.Connection, mapping_id: int, day: int, gone: set[int]) -> None:
+    where = day_id(mapping_id, day)
+    row = connection.execute("SELECT contents, body FROM program_days WHERE id = ?", (where,)).fetchone()
+    if row is None:
+        return
+    contents, body = _typed([row])[0]
+    known = unpacked_contents(contents)
+    kept = [at for at, key in enumerate(known.keys) if key not in gone]
+    if not kept:
+        connection.execute("DELETE FROM program_days WHERE id = ?", (where,))
+        return
+    raws = raws_of(known, body)
+    columns = DayColumns(
+        [known.keys[at] for at in kept],
+        [known.digests[at] for at in kept],
+        [known.stops[at] for at in kept],
+        [],
+        [raws[at] for at in kept],
+    )
+    text = contents_of(columns.keys, columns.digests, columns.stops, columns.raws)
+    new = packed(day, columns, text)
+    connection.execute("UPDATE program_days SET contents = ?, body = ? WHERE id = ?", (new.contents, new.body, where))
+
+
+def _range(mapping_id: int) -> tuple[int, int]:
+    return program_id(mapping_id, 0), program_id(mapping_id, (1 << _KEY_BITS) - 1)
+
+
+def _first(cursor: apsw.Cursor) -> int:
+    row: Any = cursor.fetchone()
+    return int(row[0])
+
+
+def _typed(rows: Any) -> list[Any]:
+    """Rows as they are, for the type checker: SQLite's values have no static types."""
+    return list(rows)

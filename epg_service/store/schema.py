@@ -1,0 +1,124 @@
+"""The guide database's tables, as numbered steps. A step that was released is never edited: add the next one.
+
+    providers ──< channel_mappings >── channels       a provider's channel belongs to one logical channel
+                        │
+                        ├──< programs                 what a person reads and a query filters by: one row a programme
+                        └──< program_days             everything the XMLTV elements said, packed by (mapping, day)
+    providers ──< import_log                          one row a run
+    lineups ──< lineup_channels >── channels          what the stream service sent, and what it was matched to
+
+Keys that no sequence hands out: programs.id = mapping << 35 | start << 3 | ordinal (below 2^53; a programme keeps its
+id as long as its channel and start are the same), program_days.id = mapping << 16 | day since 1970.
+`programs` has no index but its key: an import would pay for it with every row, and every query knows its mapping.
+Foreign keys do not reach from programs: a provider is deleted by a flag, at once, and its rows in small steps.
+"""
+
+APPLICATION_ID = 0x41457067  # "AEpg"
+
+_FIRST = """
+CREATE TABLE providers (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    name TEXT NOT NULL,
+    xmltv_url TEXT NOT NULL,
+    enabled INTEGER NOT NULL DEFAULT 1,
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL,
+    priority INTEGER NOT NULL DEFAULT 0,          -- the higher one wins a channel that several providers have
+    schedule TEXT,                                -- cron expression or HH:MM; NULL: the daily default
+    default_timezone TEXT,                        -- for times without an offset; NULL: UTC
+    shift_minutes INTEGER NOT NULL DEFAULT 0,     -- added to every time of the file
+    retention_days INTEGER,                       -- past and future; NULL: the configuration's
+    deleted INTEGER NOT NULL DEFAULT 0,           -- hidden at once, purged by the keeper
+    etag TEXT, last_modified TEXT, digest TEXT,   -- of the last good file
+    basis TEXT,                                   -- what that file was read with (zone, shift, window)
+    good_kept INTEGER NOT NULL DEFAULT 0,         -- programmes, channels and losses of the last good file
+    good_channels INTEGER NOT NULL DEFAULT 0,
+    good_skipped INTEGER NOT NULL DEFAULT 0,
+    good_at INTEGER
+);
+CREATE UNIQUE INDEX providers_name ON providers (name COLLATE NOCASE) WHERE deleted = 0;
+
+CREATE TABLE channels (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    name TEXT NOT NULL,                           -- its XMLTV id
+    display_name TEXT NOT NULL,
+    icon_url TEXT,
+    created_at INTEGER NOT NULL,
+    UNIQUE (name)
+);
+
+CREATE TABLE channel_mappings (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    provider_id INTEGER NOT NULL REFERENCES providers (id) ON DELETE CASCADE,
+    provider_channel_id TEXT NOT NULL,
+    channel_id INTEGER NOT NULL REFERENCES channels (id) ON DELETE CASCADE,
+    created_at INTEGER NOT NULL,
+    how TEXT NOT NULL,                            -- how it was decided that it belongs to this channel
+    element BLOB,                                 -- the <channel> element, as the provider last sent it
+    longest_s INTEGER NOT NULL DEFAULT 0,         -- at least the longest programme's length: how far back a query looks
+    UNIQUE (provider_id, provider_channel_id)
+);
+CREATE INDEX channel_mappings_channel ON channel_mappings (channel_id);
+
+CREATE TABLE programs (
+    id INTEGER PRIMARY KEY,
+    channel_id INTEGER NOT NULL,
+    provider_id INTEGER NOT NULL,
+    start_time INTEGER NOT NULL,
+    end_time INTEGER NOT NULL,
+    title TEXT NOT NULL
+);
+
+CREATE TABLE program_days (
+    id INTEGER PRIMARY KEY,
+    contents BLOB NOT NULL,                       -- packed keys, stops, digests and lengths (epg_service.store.days)
+    body BLOB NOT NULL                            -- the elements, zstd
+);
+
+CREATE TABLE import_log (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    provider_id INTEGER NOT NULL REFERENCES providers (id) ON DELETE CASCADE,
+    started_at INTEGER,
+    completed_at INTEGER,
+    status TEXT NOT NULL,
+    programs_imported INTEGER NOT NULL DEFAULT 0,
+    programs_skipped INTEGER NOT NULL DEFAULT 0,
+    error_message TEXT,
+    queued_at INTEGER NOT NULL,
+    reason TEXT NOT NULL,                         -- manual, schedule, catch-up, retry, command
+    attempt INTEGER NOT NULL DEFAULT 0,           -- of a scheduled run that failed: 1, 2, 3
+    not_before INTEGER NOT NULL DEFAULT 0,
+    force INTEGER NOT NULL DEFAULT 0,
+    cancel INTEGER NOT NULL DEFAULT 0,
+    progress TEXT NOT NULL DEFAULT '{}',
+    report TEXT NOT NULL DEFAULT '{}'
+);
+CREATE INDEX import_log_provider ON import_log (provider_id, completed_at);
+CREATE INDEX import_log_open ON import_log (status) WHERE status IN ('queued', 'running');
+
+CREATE TABLE lineups (
+    name TEXT PRIMARY KEY,
+    digest TEXT NOT NULL,
+    received_at INTEGER NOT NULL,
+    matched_at INTEGER,
+    extras TEXT NOT NULL DEFAULT '{}'             -- rules and filters for programmes, as they were sent
+);
+
+CREATE TABLE lineup_channels (
+    lineup TEXT NOT NULL REFERENCES lineups (name) ON DELETE CASCADE,
+    position INTEGER NOT NULL,
+    id TEXT NOT NULL,
+    name TEXT NOT NULL,
+    tvg_id TEXT,
+    number TEXT,
+    logo TEXT,
+    channel_group TEXT,
+    channel_id INTEGER REFERENCES channels (id) ON DELETE SET NULL,
+    method TEXT,
+    score REAL,
+    PRIMARY KEY (lineup, id)
+);
+CREATE INDEX lineup_channels_channel ON lineup_channels (channel_id);
+"""
+
+MIGRATIONS = (_FIRST,)
