@@ -12,10 +12,10 @@ import select
 import sys
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
-if TYPE_CHECKING:
-    import socket
+BareSocket = _socket.socket
+"""The socket underneath Python's own class: never patched, never switches."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -76,13 +76,13 @@ def poll() -> "select.poll":
     return real
 
 
-def bare_socket(fd: int) -> "_socket.socket":
+def bare_socket(fd: int) -> BareSocket:
     """A non-blocking socket over `fd`, which it owns from now on, without gevent's layer: it never switches."""
-    bare = _socket.socket(fileno=fd)
+    bare = BareSocket(fileno=fd)
     bare.setblocking(False)
     return bare
 
 
-def bare_copy(of: "socket.socket") -> "_socket.socket":
+def bare_copy(of: BareSocket) -> BareSocket:
     """A second, bare descriptor of the same connection; both have to be closed."""
     return bare_socket(os.dup(of.fileno()))

@@ -89,6 +89,10 @@ class Ring:
         """Seconds between the oldest and the newest blob."""
         return self._held[-1].at_s - self._held[0].at_s if self._held else 0.0
 
+    def newest(self) -> bytes:
+        """The packets of the newest blob."""
+        return self._held[-1].blob.data if self._held else b""
+
     def bitrate_bps(self) -> float:
         """Bits per second over what is held; 0 while that is less than half a second."""
         span_s = self.span_s

@@ -1,0 +1,116 @@
+"""Streams to players: `/stream/ID.ts`, and what the relay carries now.
+
+A stream leaves Flask as soon as the channel is chosen: the connection's socket is handed to the relay, and `handover`
+tells the server that this connection is no longer its own. Where the socket cannot be had (TLS or HTTP/2 in the server,
+another server, tests) the same stream comes as an ordinary iterated answer.
+"""
+
+import os
+import ssl
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, Protocol
+
+from flask import Blueprint, Response, request
+
+from servicekit.errors import NotFound
+from stream_service.domain.model import ChannelTarget
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+HEADERS = {
+    "Content-Type": "video/mp2t",
+    "Cache-Control": "no-store",
+    "Connection": "close",
+    "X-Content-Type-Options": "nosniff",
+    "Access-Control-Allow-Origin": "*",  # players in browsers (mpegts.js) of any page
+}
+HEAD_BYTES = (
+    "HTTP/1.1 200 OK\r\n" + "".join(f"{name}: {value}\r\n" for name, value in HEADERS.items()) + "\r\n"
+).encode()
+_SOCKET = "aerial.socket"
+_TAKEN = "aerial.taken"
+_AGENT_MAX_CHARS = 200
+
+
+class Relay(Protocol):
+    """What the views ask of the relay's hub."""
+
+    def join(
+        self, target: ChannelTarget, sock_fd: int, *, address: str, user_agent: str = "", head: bytes = b""
+    ) -> None:
+        """Carry the viewer behind the descriptor, which is the relay's from now on."""
+        ...
+
+    def follow(self, target: ChannelTarget, *, address: str, user_agent: str = "") -> Iterator[bytes]:
+        """The stream as an iterator with `close`."""
+        ...
+
+    def sessions(self) -> list[dict[str, object]]:
+        """What runs."""
+        ...
+
+
+Catalogue = Callable[[str], ChannelTarget | None]
+"""A channel by its permanent id, from memory; None when no lineup has it."""
+
+
+def blueprint(*, hub: Relay, catalogue: Catalogue) -> Blueprint:
+    """The routes `/stream/<id>.ts` and `/api/v1/relay/sessions`."""
+    views = Blueprint("live", __name__)
+
+    @views.get("/stream/<channel_id>.ts")
+    def stream(channel_id: str) -> Response:
+        """The channel as one endless MPEG transport stream. A range asked for is ignored; HEAD opens nothing."""
+        target = catalogue(channel_id)
+        if target is None:
+            raise NotFound(f"there is no channel {channel_id!r}", id=channel_id)
+        return watch(target, hub=hub)
+
+    @views.get("/api/v1/relay/sessions")
+    def sessions() -> dict[str, object]:
+        """What the relay carries: channels, their state and upstream, their viewers."""
+        return {"items": hub.sessions()}
+
+    return views
+
+
+def watch(target: ChannelTarget, *, hub: Relay) -> Response:
+    """Answer the present request with the channel; raises `Unavailable` when it does not come in time."""
+    if request.method == "HEAD":
+        return Response(headers=HEADERS)
+    address, user_agent = request.remote_addr or "", request.headers.get("User-Agent", "")[:_AGENT_MAX_CHARS]
+    sock = request.environ.get(_SOCKET)
+    if sock is None:
+        return Response(
+            hub.follow(target, address=address, user_agent=user_agent), headers=HEADERS, direct_passthrough=True
+        )
+    hub.join(target, os.dup(sock.fileno()), address=address, user_agent=user_agent, head=HEAD_BYTES)
+    request.environ[_TAKEN] = True
+    return Response(headers=HEADERS)
+
+
+def handover(app: "WSGIApplication") -> "WSGIApplication":
+    """`app`, with the client's socket offered to it where it can be had; the outermost layer, right under gunicorn.
+
+    After a stream took the socket, `StopIteration` makes gunicorn close its own descriptor and forget the connection,
+    without an answer and without a log line; the relay's copy lives on.
+    """
+
+    def outer(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        sock = environ.get("gunicorn.socket")
+        if sock is not None and _can_be_taken(sock, environ):
+            environ[_SOCKET] = sock
+        answer = app(environ, start_response)
+        if not environ.get(_TAKEN):
+            return answer
+        close = getattr(answer, "close", None)
+        if close is not None:
+            close()
+        raise StopIteration
+
+    return outer
+
+
+def _can_be_taken(sock: Any, environ: "WSGIEnvironment") -> bool:
+    return not isinstance(sock, ssl.SSLSocket) and str(environ.get("SERVER_PROTOCOL", "")).startswith("HTTP/1.")

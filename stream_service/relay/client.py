@@ -1,0 +1,144 @@
+"""One viewer's connection: who it is, where it stands in the ring, and sends that never wait."""
+
+import socket
+import sys
+import threading
+from dataclasses import dataclass
+
+from stream_service import native
+from stream_service.relay.channel import Channel
+from stream_service.relay.ring import Cursor
+
+SENT_BLOBS = 8
+"""Blobs per send for a client that is behind: several MB a turn at most, whatever the kernel takes."""
+_UNSENT_LOW_BYTES = 256 * 1024
+_GIVE_UP_MS = 30_000
+
+
+@dataclass(frozen=True, slots=True)
+class Viewer:
+    """Who asks, for people to read."""
+
+    address: str
+    user_agent: str = ""
+
+
+class Client:
+    """A viewer. With a socket the wheel sends to it; without one (`follow`) somebody reads the ring on its behalf.
+
+    Its life: made and registered; waits until its channel is ready; started (it has a cursor); ended, by its own going,
+    by the relay's. Under the hub's lock throughout, but for `woken`.
+    """
+
+    __slots__ = (
+        "bytes_sent",
+        "channel",
+        "cursor",
+        "fd",
+        "gone",
+        "room",
+        "short_since_s",
+        "since",
+        "sock",
+        "viewer",
+        "woken",
+    )
+
+    def __init__(self, channel: Channel, viewer: Viewer, *, since: str, sock: native.BareSocket | None) -> None:
+        self.channel = channel
+        self.viewer = viewer
+        self.since = since
+        self.sock = sock
+        self.fd = sock.fileno() if sock is not None else -1
+        self.cursor: Cursor | None = None
+        self.bytes_sent = 0
+        self.room = True
+        """False from a send that fell short until the kernel says that there is room."""
+        self.short_since_s = 0.0
+        self.gone = False
+        self.woken = threading.Event()
+
+    def behind(self) -> bool:
+        """True when it is the wheel's to send to it, it has room and has not had everything."""
+        return (
+            self.sock is not None
+            and self.cursor is not None
+            and self.room
+            and not self.gone
+            and not self.channel.ring.level(self.cursor)
+        )
+
+    def send_newest(self, data: bytes, head: int) -> int:
+        """Send what the client has not had; `data` is the newest blob, number `head - 1`. Returns bytes sent.
+
+        The steady state, one call for one blob. Raises `BlockingIOError` (nothing sent), `OSError` (gone).
+        """
+        cursor, sock = self.cursor, self.sock
+        if cursor is None or sock is None:
+            return 0
+        if cursor.index != head - 1 or cursor.offset or cursor.pending:
+            return self.send_behind()
+        sent = sock.send(data)
+        if sent == len(data):
+            cursor.index = head
+        else:
+            self.channel.ring.advance(cursor, sent)
+            self.room = False
+        self.bytes_sent += sent
+        return sent
+
+    def send_behind(self) -> int:
+        """Send up to `SENT_BLOBS` blobs from the cursor on. Returns and raises as `send_newest`."""
+        cursor, sock = self.cursor, self.sock
+        if cursor is None or sock is None:
+            return 0
+        pieces = self.channel.ring.gather(cursor, SENT_BLOBS)
+        if not pieces:
+            return 0
+        sent = sock.sendmsg(pieces)
+        self.channel.ring.advance(cursor, sent)
+        self.room = sent == sum(map(len, pieces))
+        self.bytes_sent += sent
+        return sent
+
+    def finish(self) -> bool:
+        """End at a packet boundary: send the rest of the packet in hand, then say that no more comes.
+
+        True when done; False when there is no room (call again). Raises `OSError` when the client has gone.
+        """
+        if self.sock is None:
+            return True
+        if self.cursor is not None and self.cursor.pending:
+            try:
+                sent = self.sock.send(self.cursor.pending)
+            except BlockingIOError:
+                return False
+            self.cursor.pending = self.cursor.pending[sent:]
+            if self.cursor.pending:
+                return False
+        self.sock.shutdown(socket.SHUT_WR)
+        return True
+
+
+def stream_socket(fd: int) -> native.BareSocket:
+    """`fd` (owned from now on) as a bare socket made ready to carry a stream.
+
+    No Nagle delay; a peer that acknowledges nothing for 30 s is given up by the kernel; and at most 256 KB wait unsent
+    in the kernel, else a slow client would read seconds of old data there that no jump can take back. Raises `OSError`
+    when the peer has gone already.
+    """
+    sock = native.bare_socket(fd)
+    try:
+        _tune(sock)
+    except OSError:
+        sock.close()  # the peer has gone already
+        raise
+    return sock
+
+
+def _tune(sock: native.BareSocket) -> None:
+    if sock.family in (socket.AF_INET, socket.AF_INET6):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if sys.platform.startswith("linux"):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _GIVE_UP_MS)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_LOW_BYTES)
