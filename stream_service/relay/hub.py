@@ -246,9 +246,7 @@ class Hub:
             if self._ending.is_set():
                 return
             head, data = channel.ring.head, channel.ring.newest()
-            for client in clients:
-                if not client.room or client.gone:
-                    continue
+            for client in [one for one in clients if one.room and not one.gone]:
                 try:
                     sent_bytes += client.send_newest(data, head)
                     if not client.room:
