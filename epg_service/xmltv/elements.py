@@ -1,0 +1,117 @@
+"""One small element at a time: a light tree by expat, and the proof that bytes are one well-formed element."""
+
+import pyexpat
+import re
+from collections.abc import Iterator
+
+MAX_DEPTH = 32
+_BLANKS = re.compile(r"[ \t\r\n]+")
+
+
+class Node:
+    """An element: name, attributes, and its content in order, texts and nodes mixed."""
+
+    __slots__ = ("attributes", "content", "name")
+
+    def __init__(self, name: str, attributes: dict[str, str]) -> None:
+        self.name = name
+        self.attributes = attributes
+        self.content: list[str | Node] = []
+
+    def nodes(self) -> Iterator["Node"]:
+        """The child elements, in order."""
+        return (part for part in self.content if isinstance(part, Node))
+
+    def text(self) -> str:
+        """All text inside, that of children included, blanks folded to one and trimmed."""
+        content = self.content
+        if len(content) == 1 and isinstance(content[0], str):
+            return folded(content[0])
+        return folded(self.whole_text())
+
+    def whole_text(self) -> str:
+        """All text inside, as it stands."""
+        return "".join(part if isinstance(part, str) else part.whole_text() for part in self.content)
+
+    def own_text(self) -> str:
+        """The text beside the children, blanks folded: the name in `<actor>Name<image>…</image></actor>`."""
+        return folded("".join(part for part in self.content if isinstance(part, str)))
+
+
+def folded(text: str) -> str:
+    """XML blanks folded to one and trimmed; other white space (no-break space …) is text."""
+    return _BLANKS.sub(" ", text).strip(" ")
+
+
+def tree(raw: bytes) -> Node:
+    """The element as a tree; deeper than 32 levels, markup is dropped and its text kept.
+
+    Raises ValueError when the bytes are not one well-formed element.
+    """
+    root = Node("", {})
+    stack = [root]
+    depth = 0
+    parser = pyexpat.ParserCreate("utf-8")
+    parser.buffer_text = True
+
+    def start(name: str, attributes: dict[str, str]) -> None:
+        nonlocal depth
+        depth += 1
+        if depth <= MAX_DEPTH:
+            node = Node(name, attributes)
+            stack[-1].content.append(node)
+            stack.append(node)
+
+    def end(_: str) -> None:
+        nonlocal depth
+        if depth <= MAX_DEPTH:
+            stack.pop()
+        depth -= 1
+
+    def text(data: str) -> None:
+        stack[-1].content.append(data)
+
+    parser.StartElementHandler = start
+    parser.EndElementHandler = end
+    parser.CharacterDataHandler = text
+    try:
+        parser.Parse(raw, True)
+    except pyexpat.ExpatError as reason:
+        raise ValueError(str(reason)) from None
+    return next(root.nodes())
+
+
+def proven(raw: bytes) -> tuple[str, dict[str, str]] | None:
+    """Name and attributes of the root when the bytes are one well-formed element, else None."""
+    parser = pyexpat.ParserCreate("utf-8")
+    roots: list[tuple[str, dict[str, str]]] = []
+
+    def first(name: str, attributes: dict[str, str]) -> None:
+        roots.append((name, attributes))
+        parser.StartElementHandler = None
+
+    parser.StartElementHandler = first
+    try:
+        parser.Parse(raw, True)
+    except pyexpat.ExpatError:
+        return None
+    return roots[0]
+
+
+def open_count(part: bytes, name: str) -> int:
+    """How many elements called `name` are open at the end of the beginning of an element."""
+    parser = pyexpat.ParserCreate("utf-8")
+    count = 0
+
+    def start(found: str, _: dict[str, str]) -> None:
+        nonlocal count
+        count += found == name
+
+    def end(found: str) -> None:
+        nonlocal count
+        count -= found == name
+
+    parser.StartElementHandler = start
+    parser.EndElementHandler = end
+    parser.Parse(part, False)
+    return count

@@ -1,0 +1,52 @@
+"""What the XMLTV reader yields: light records, columns of programmes that carry their element's bytes unread."""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The attributes of `<tv>`."""
+
+    attributes: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelElement:
+    """One `<channel>`: its trimmed id, its names as `(lang, name)`, its first icon, its addresses, its bytes."""
+
+    id: str
+    raw: bytes
+    display_names: list[tuple[str | None, str]]
+    icon: str | None
+    urls: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Programmes of one channel that stand one after the other in the file, as columns of equal length.
+
+    `starts` and `stops` are epoch seconds; a stop of 0 is missing or unreadable. `titles` are the first titles,
+    blanks folded, "" when there is none. `raws` are the whole elements in UTF-8, each well formed by itself.
+    """
+
+    channel: str
+    starts: list[int]
+    stops: list[int]
+    titles: list[str]
+    raws: list[bytes]
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """The last item: whether `</tv>` was seen, and how many elements the file held, lost ones included."""
+
+    complete: bool
+    programmes: int
+    channels: int
+
+
+Item: TypeAlias = Head | ChannelElement | Batch | End
