@@ -19,10 +19,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     running.add_argument("config", nargs="?", help="configuration file (default: AERIAL_CONFIG, else config.yaml here)")
     showing = commands.add_parser("demo", help="show everything with a sample guide and test pictures; keeps nothing")
     showing.add_argument("--host", default="127.0.0.1", help="where the demo listens (0.0.0.0: the whole house)")
+    showing.add_argument("--guide-port", type=int, default=8080, help="0: any free one")
+    showing.add_argument("--stream-port", type=int, default=8081, help="0: any free one")
     options = parser.parse_args(arguments)
     try:
         if options.command == "demo":
-            return demo.demo(options.host)
+            return demo.demo(options.host, guide_port=options.guide_port, stream_port=options.stream_port)
         return run(listening.read(find_file(options.config, os.environ)))
     except Invalid as fault:
         print(f"aerial: {fault}", file=sys.stderr)

@@ -14,27 +14,29 @@ from servicekit.supervise import Child, supervise
 _OWN_VARIABLES = ("AERIAL_", "EPG_", "STREAM_")
 
 
-def demo(host: str) -> int:
-    """Run the demo on `host` until Ctrl-C or SIGTERM; return the exit code. Nothing stays behind."""
+def demo(host: str, *, guide_port: int, stream_port: int) -> int:
+    """Run the demo until Ctrl-C or SIGTERM; return the exit code. Nothing stays behind.
+
+    A port that is taken, or 0, stands for any free one.
+    """
     # The reader's own settings are for their own Aerial: the demo runs on what it writes below.
     for name in [name for name in os.environ if name.startswith(_OWN_VARIABLES)]:
         del os.environ[name]
     with tempfile.TemporaryDirectory(prefix="aerial-demo-") as folder:
-        pair = listening.read(_configuration(Path(folder), host))
+        pair = listening.read(_configuration(Path(folder), _place(host, guide_port), _place(host, stream_port)))
         print(f"The demo starts; everything it writes is in {folder} and goes when it ends.", flush=True)
         code = supervise(_children(pair), grace_s=GRACE_S)
     print("The demo has ended and its data is gone.", flush=True)
     return code
 
 
-def _configuration(folder: Path, host: str) -> Path:
-    """Write the demo's config.yaml, with the usual ports if they are free."""
-    guide, streams = _place(host, 8080), _place(host, 8081)
+def _configuration(folder: Path, guide: Place, streams: Place) -> Path:
+    """Write the demo's config.yaml."""
     text = {
         "data_dir": "data",
         "logging": {"level": "WARNING"},
-        "epg": {"server": {"host": host, "port": guide.port}},
-        "stream": {"server": {"host": host, "port": streams.port}},
+        "epg": {"server": {"host": guide.host, "port": guide.port}},
+        "stream": {"server": {"host": streams.host, "port": streams.port}},
     }
     file = folder / "config.yaml"
     file.write_text(json.dumps(text, indent=2) + "\n")  # JSON is YAML
@@ -42,11 +44,12 @@ def _configuration(folder: Path, host: str) -> Path:
 
 
 def _place(host: str, port: int) -> Place:
-    usual = Place(host, port)
-    if is_free(usual):
-        return usual
+    asked = Place(host, port)
+    if port and is_free(asked):
+        return asked
     other = Place(host, free_port(host))
-    print(f"Port {port} is taken; the demo uses {other.port} instead.", flush=True)
+    if port:
+        print(f"Port {port} is taken; the demo uses {other.port} instead.", flush=True)
     return other
 
 

@@ -16,6 +16,7 @@ from tests.waiting import until
 
 Start = Callable[..., "Started"]
 
+ANY_PORTS = ("--guide-port", "0", "--stream-port", "0")
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
@@ -170,7 +171,7 @@ def test_a_configuration_that_cannot_work_is_refused(start: Start, tmp_path: Pat
 
 
 def test_the_demo_fills_both_services_says_how_to_watch_and_leaves_nothing(start: Start, tmp_path: Path) -> None:
-    demo = start("demo")
+    demo = start("demo", *ANY_PORTS)
     printed = demo.wait_for("The demo is running")
     assert "ffplay http://127.0.0.1:" in printed
     assert "/stream/one.aerial.example.ts" in printed
@@ -183,22 +184,18 @@ def test_the_demo_fills_both_services_says_how_to_watch_and_leaves_nothing(start
     assert "its data is gone" in demo.printed()
 
 
-def test_the_demo_takes_other_ports_when_the_usual_ones_are_taken(start: Start) -> None:
+def test_the_demo_takes_another_port_when_the_usual_one_is_taken(start: Start) -> None:
     with socket.socket() as taken:
-        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            taken.bind(("127.0.0.1", 8080))
-            taken.listen()
-        except OSError:
-            pass  # somebody else has it already: just as well
-        demo = start("demo")
-        printed = demo.wait_for("The demo is running")
-    assert "Port 8080 is taken; the demo uses" in printed
-    assert "http://127.0.0.1:8080/" not in printed
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        printed = start("demo", "--guide-port", str(port), "--stream-port", "0").wait_for("The demo is running")
+    assert f"Port {port} is taken; the demo uses" in printed
+    assert f"http://127.0.0.1:{port}/" not in printed
 
 
 def test_the_demo_says_what_was_refused_and_ends(start: Start, tmp_path: Path) -> None:
-    demo = start("demo", STAND_IN_REFUSES="1")
+    demo = start("demo", *ANY_PORTS, STAND_IN_REFUSES="1")
     assert demo.process.wait(60) == 1
     assert "refused with 400" in demo.printed()
     assert "the stand-in refuses" in demo.printed()
@@ -207,6 +204,6 @@ def test_the_demo_says_what_was_refused_and_ends(start: Start, tmp_path: Path) -
 
 def test_the_reader_s_own_settings_do_not_reach_the_demo(start: Start, tmp_path: Path) -> None:
     mine = tmp_path / "mine"
-    demo = start("demo", AERIAL_DATA_DIR=str(mine), EPG_SERVER_PORT="1")
+    demo = start("demo", *ANY_PORTS, AERIAL_DATA_DIR=str(mine), EPG_SERVER_PORT="1")
     demo.wait_for("The demo is running")
     assert not mine.exists()
