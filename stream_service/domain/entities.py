@@ -1,0 +1,74 @@
+"""What the stream service keeps: sources, and the runs that refresh them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+RunStatus = Literal["queued", "running", "success", "failed", "rejected", "interrupted", "unchanged", "cancelled"]
+Reason = Literal["manual", "schedule", "catch-up", "retry", "command"]
+
+
+@dataclass(frozen=True, slots=True)
+class LastGoodList:
+    """What is remembered of the last list that was accepted.
+
+    `private`: the address it came from is a private one (or a file), so what it names may be private too.
+    """
+
+    etag: str | None = None
+    last_modified: str | None = None
+    digest: str | None = None
+    entries: int = 0
+    skipped: int = 0
+    private: bool = False
+    guide_urls: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A place that channels come from.
+
+    `url`: an address, or the name of a file in the import directory. `schedule`: a cron expression, None for the daily
+    default. `headers` and `user_agent` go to the provider with the list's and the streams' requests.
+    `timeout_s`: how long the provider may stay silent, None for the configuration's. `generation`: of its visible list.
+    """
+
+    id: int
+    name: str
+    type: str
+    url: str
+    enabled: bool
+    schedule: str | None
+    connection_limit: int | None
+    user_agent: str | None
+    headers: Mapping[str, str]
+    timeout_s: float | None
+    created_at: int
+    updated_at: int
+    generation: int
+    good: LastGoodList = field(default_factory=LastGoodList)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One refresh of one source: asked for, running, done. `report` holds losses, warnings, how streams were found."""
+
+    id: int
+    source_id: int
+    status: RunStatus
+    queued_at: int
+    started_at: int | None
+    completed_at: int | None
+    streams: int
+    entries_skipped: int
+    error_message: str | None
+    reason: Reason
+    attempt: int
+    force: bool
+    stage: str
+    report: Mapping[str, object]
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will happen to it."""
+        return self.status not in ("queued", "running")
