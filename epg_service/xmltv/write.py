@@ -1,0 +1,336 @@
+"""XMLTV out: pieces of a file that is valid against the XMLTV DTD, whatever the input said.
+
+A programme whose bytes are in the DTD's own form already (one pattern proves it) is copied behind a new start tag; any
+other is read and written anew: children in the DTD's order, what the DTD does not know left out.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+
+from epg_service.xmltv.details import CREDIT_KINDS
+from epg_service.xmltv.elements import Node, folded, tree
+from epg_service.xmltv.repair import without_illegal
+from epg_service.xmltv.times import text_utc
+
+_CONTROLS = re.compile("[\x7f-\x9f]")
+_SUBTITLE_TYPES = frozenset(("teletext", "onscreen", "deaf-signed"))
+_LENGTH_UNITS = frozenset(("seconds", "minutes", "hours"))
+_IMAGE_CHOICES = {
+    "type": frozenset(("poster", "backdrop", "still", "person", "character")),
+    "size": frozenset("123"),
+    "orient": frozenset("PL"),
+}
+_PART = r"\s*\d*(?:\s*/\s*\d+)?\s*"
+_XMLTV_NS = re.compile(rf"{_PART}\.{_PART}\.{_PART}", re.ASCII)
+
+
+# ---- the pieces of a file -----------------------------------------------------------------------------------------
+
+
+def head(generator: str, date_s: int | None = None) -> bytes:
+    """The declaration and `<tv>`; `date_s` (epoch seconds) says when the listings were made."""
+    date = f' date="{text_utc(date_s)}"' if date_s is not None else ""
+    return (
+        f'<?xml version="1.0" encoding="UTF-8"?>\n<tv{date} generator-info-name="{_attribute(generator)}">\n'.encode()
+    )
+
+
+def channel(
+    channel_id: str,
+    names: Sequence[tuple[str | None, str]],
+    icon: str | None = None,
+    urls: Iterable[str] = (),
+) -> bytes:
+    """A `<channel>`: names as (lang, name), the id where none is left."""
+    lines = [f'  <channel id="{_attribute(channel_id)}">']
+    written = [_element("display-name", _attributes(lang=lang), text) for lang, name in names if (text := _text(name))]
+    lines += written or [_element("display-name", "", _text(channel_id))]
+    if icon and (src := _attribute(icon)):
+        lines.append(f'<icon src="{src}"/>')
+    lines += [_element("url", "", text) for url in urls if (text := _text(url))]
+    return ("\n    ".join(lines) + "\n  </channel>\n").encode()
+
+
+def programme(raw: bytes, *, start: int, stop: int, channel_id: str, title_fallback: str) -> bytes:
+    """One `<programme>` from the bytes of an element, under another channel id, with its times in UTC.
+
+    `stop` 0 leaves the attribute out; `title_fallback` stands where no title says anything. Raises ValueError when the
+    bytes are not one well-formed element.
+    """
+    ends = f' stop="{text_utc(stop)}"' if stop else ""
+    opening = f'  <programme start="{text_utc(start)}"{ends} channel="{_attribute(channel_id)}"'
+    match = _READY.fullmatch(raw)
+    if match and not (b"\xc2" in raw and _C1.search(raw)):
+        return b"%b>%b\n  </programme>\n" % (opening.encode(), match[1])
+    return _rewritten(opening, tree(raw), title_fallback).encode()
+
+
+def tail() -> bytes:
+    """The end of the file."""
+    return b"</tv>\n"
+
+
+# ---- text ---------------------------------------------------------------------------------------------------------
+
+
+def _clean(text: str) -> str:
+    text = text if text.isascii() and text.isprintable() else _CONTROLS.sub("", without_illegal(text))
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _text(text: str) -> str:
+    return _clean(folded(text))
+
+
+def _attribute(text: str) -> str:
+    return _clean(folded(text)).replace('"', "&quot;")
+
+
+def _attributes(**pairs: str | None) -> str:
+    return "".join(f' {name}="{text}"' for name, value in pairs.items() if value and (text := _attribute(value)))
+
+
+def _kept(node: Node, *names: str) -> str:
+    """These attributes of a node, where they say anything."""
+    if not node.attributes:
+        return ""
+    return _attributes(**{name: node.attributes.get(name) for name in names})
+
+
+def _element(name: str, attributes: str, text: str) -> str:
+    return f"<{name}{attributes}>{text}</{name}>"
+
+
+# ---- the children of a programme: each writer gives "" for what says nothing valid -----------------------------------
+
+
+def _texted(*attributes: str) -> Callable[[Node], str]:
+    def write(node: Node) -> str:
+        text = _clean(node.text())
+        return _element(node.name, _kept(node, *attributes), text) if text else ""
+
+    return write
+
+
+def _worded(node: Node) -> str:
+    """`<premiere>` and `<last-chance>` mean something without a word, too."""
+    return _element(node.name, _kept(node, "lang"), _clean(node.text()))
+
+
+def _icon(node: Node) -> str:
+    attributes = _kept(node, "src", "width", "height")
+    return f"<icon{attributes}/>" if attributes.startswith(" src=") else ""
+
+
+def _image(node: Node) -> str:
+    given = node.attributes
+    attributes = {key: value for key, choice in _IMAGE_CHOICES.items() if (value := given.get(key)) in choice}
+    text = _clean(node.text())
+    return _element("image", _attributes(**attributes, system=given.get("system")), text) if text else ""
+
+
+def _length(node: Node) -> str:
+    units, text = node.attributes.get("units"), _clean(node.text())
+    return _element("length", f' units="{units}"', text) if units in _LENGTH_UNITS and text else ""
+
+
+def _episode_num(node: Node) -> str:
+    text, system = node.text(), node.attributes.get("system")
+    if system == "xmltv_ns" and not _XMLTV_NS.fullmatch(text):
+        system = None  # not what that system is; people can still read it
+    return _element("episode-num", _attributes(system=system), _clean(text)) if text else ""
+
+
+def _wrapped(*names: str) -> Callable[[Node], str]:
+    """`<video>` and `<audio>`: each of these children once, in this order."""
+
+    def write(node: Node) -> str:
+        found: dict[str, str] = {}
+        for child in node.nodes():
+            if child.name in names and (text := _clean(child.text())):
+                found.setdefault(child.name, _element(child.name, "", text))
+        inside = "".join(found[name] for name in names if name in found)
+        return _element(node.name, "", inside) if inside else ""
+
+    return write
+
+
+def _previously_shown(node: Node) -> str:
+    return f"<previously-shown{_kept(node, 'start', 'channel')}/>"
+
+
+def _new(_: Node) -> str:
+    return "<new/>"
+
+
+_LANGUAGE = _texted("lang")
+
+
+def _subtitles(node: Node) -> str:
+    kind = node.attributes.get("type")
+    languages = (_LANGUAGE(child) for child in node.nodes() if child.name == "language")
+    inside = next((language for language in languages if language), "")
+    return _element("subtitles", f' type="{kind}"' if kind in _SUBTITLE_TYPES else "", inside)
+
+
+def _rating(node: Node) -> str:
+    values = [child.text() for child in node.nodes() if child.name == "value"] or [node.own_text()]
+    value = _clean(next((value for value in values if value), ""))
+    icons = "".join(_icon(child) for child in node.nodes() if child.name == "icon")
+    return _element(node.name, _kept(node, "system"), f"<value>{value}</value>{icons}") if value else ""
+
+
+def _review(node: Node) -> str:
+    text, kind = _clean(node.text()), node.attributes.get("type")
+    if kind not in ("text", "url"):
+        kind = "url" if text.startswith(("http://", "https://")) else "text"
+    return _element("review", f' type="{kind}"' + _kept(node, "source", "reviewer", "lang"), text) if text else ""
+
+
+_URL = _texted("system")
+
+
+def _person(node: Node) -> str:
+    attributes = ""
+    if node.name == "actor" and node.attributes:
+        guest = node.attributes.get("guest")
+        attributes = _kept(node, "role") + (f' guest="{guest}"' if guest in ("yes", "no") else "")
+    extra, name = "", ""
+    for part in node.content:
+        if isinstance(part, str):
+            name += part
+        elif part.name == "image":
+            extra += _image(part)
+        elif part.name == "url":
+            extra += _URL(part)
+        else:
+            name += part.whole_text()
+    text = _text(name) + extra
+    return _element(node.name, attributes, text) if text else ""
+
+
+_RANK_OF_KIND = {kind: rank for rank, kind in enumerate(CREDIT_KINDS)}
+
+
+def _credits(wrappers: list[Node]) -> str:
+    """All credits of a programme in one element, people in the DTD's order."""
+    people = [node for wrapper in wrappers for node in wrapper.nodes() if node.name in _RANK_OF_KIND]
+    people.sort(key=lambda node: _RANK_OF_KIND[node.name])
+    inside = "".join(map(_person, people))
+    return _element("credits", "", inside) if inside else ""
+
+
+# Name, how it is written, whether it may stand more than once: in the order of the DTD.
+_CHILDREN: tuple[tuple[str, Callable[[Node], str], bool], ...] = (
+    ("title", _texted("lang"), True),
+    ("sub-title", _texted("lang"), True),
+    ("desc", _texted("lang"), True),
+    ("credits", _texted(), False),  # see _credits
+    ("date", _texted(), False),
+    ("category", _texted("lang"), True),
+    ("keyword", _texted("lang"), True),
+    ("language", _LANGUAGE, False),
+    ("orig-language", _texted("lang"), False),
+    ("length", _length, False),
+    ("icon", _icon, True),
+    ("url", _URL, True),
+    ("country", _texted("lang"), True),
+    ("episode-num", _episode_num, True),
+    ("video", _wrapped("present", "colour", "aspect", "quality"), False),
+    ("audio", _wrapped("present", "stereo"), False),
+    ("previously-shown", _previously_shown, False),
+    ("premiere", _worded, False),
+    ("last-chance", _worded, False),
+    ("new", _new, False),
+    ("subtitles", _subtitles, True),
+    ("rating", _rating, True),
+    ("star-rating", _rating, True),
+    ("review", _review, True),
+    ("image", _image, True),
+)
+
+
+def _rewritten(opening: str, root: Node, title_fallback: str) -> str:
+    groups: dict[str, list[Node]] = {}
+    for node in root.nodes():
+        groups.setdefault(node.name, []).append(node)
+    lines = [opening + _kept(root, "pdc-start", "vps-start", "showview", "videoplus", "clumpidx") + ">"]
+    for name, write, repeats in _CHILDREN:
+        nodes = groups.get(name)
+        if name == "credits":
+            written = [_credits(nodes)] if nodes else []
+        else:
+            written = [text for node in nodes if (text := write(node))] if nodes else []
+        if name == "title" and not written:
+            written = [_element("title", "", _text(title_fallback) or "-")]
+        lines += written if repeats else written[:1]
+    return "\n    ".join(filter(None, lines)) + "\n  </programme>\n"
+
+
+# ---- the form that needs no rewriting --------------------------------------------------------------------------------
+
+_C1 = re.compile(rb"\xc2[\x80-\x9f]")
+_FULL = rb"\s*+[^<\s][^<]*+"
+
+
+def _form(name: str, attributes: bytes = b"", content: bytes = _FULL) -> bytes:
+    word = name.encode()
+    return rb"<" + word + attributes + rb"\s*+>" + content + rb"</" + word + rb"\s*+>"
+
+
+def _maybe(name: str, value: bytes = rb'[^"<]*+') -> bytes:
+    return rb"(?:\s++" + name.encode() + rb'="' + value + rb'")?+'
+
+
+def _any(*forms: bytes) -> bytes:
+    return rb"(?:\s*+(?:" + b"|".join(forms) + rb"))*+"
+
+
+def _once(*forms: bytes) -> bytes:
+    return rb"(?:\s*+(?:" + b"|".join(forms) + rb"))?+"
+
+
+def _ready() -> re.Pattern[bytes]:
+    """A pattern for elements that are valid as they stand, in the form nearly all feeds write: double quotes,
+    attributes in the order of the DTD, no comments, no CDATA, nothing empty that should speak. Possessive, so that
+    a mismatch costs one pass.
+    """
+    lang, system = _maybe("lang"), _maybe("system")
+    part = rb"\s*+[0-9]*+(?:\s*+/\s*+[0-9]++)?+\s*+"
+    icon = rb'<icon\s++src="[^"<]++"' + _maybe("width", rb'[^"<]++') + _maybe("height", rb'[^"<]++') + rb"\s*+/>"
+    image = _form(
+        "image",
+        _maybe("type", rb"(?:poster|backdrop|still|person|character)")
+        + _maybe("size", b"[123]")
+        + _maybe("orient", b"[PL]")
+        + system,
+    )
+    value = rb"\s*+" + _form("value") + _any(icon) + rb"\s*+"
+    kinds = [_any(_form(kind)) for kind in CREDIT_KINDS]
+    kinds[1] = _any(_form("actor", _maybe("role") + _maybe("guest", b"(?:yes|no)")))
+    numbers = (
+        _form("episode-num", rb'\s++system="xmltv_ns"', part + rb"\." + part + rb"\." + part),
+        _form("episode-num", rb'(?:\s++system="(?!xmltv_ns")[^"<]*+")?+'),
+    )
+    video = b"".join(_once(_form(name)) for name in ("present", "colour", "aspect", "quality")) + rb"\s*+"
+    audio = b"".join(_once(_form(name)) for name in ("present", "stereo")) + rb"\s*+"
+    body = [
+        rb"\s*+" + _form("title", lang), _any(_form("title", lang)), _any(_form("sub-title", lang)),
+        _any(_form("desc", lang)), _once(_form("credits", b"", b"".join(kinds) + rb"\s*+")), _once(_form("date")),
+        _any(_form("category", lang)), _any(_form("keyword", lang)), _once(_form("language", lang)),
+        _once(_form("orig-language", lang)), _once(_form("length", rb'\s++units="(?:seconds|minutes|hours)"')),
+        _any(icon), _any(_form("url", system)), _any(_form("country", lang)), _any(*numbers),
+        _once(_form("video", b"", video)), _once(_form("audio", b"", audio)),
+        _once(rb"<previously-shown" + _maybe("start") + _maybe("channel") + rb"\s*+/>"),
+        _once(rb"<premiere\s*+/>", _form("premiere", lang)), _once(rb"<last-chance\s*+/>", _form("last-chance", lang)),
+        _once(rb"<new\s*+/>"),
+        _any(_form("subtitles", _maybe("type", rb"(?:teletext|onscreen|deaf-signed)"),
+                   _once(_form("language", lang)) + rb"\s*+")),
+        _any(_form("rating", system, value)), _any(_form("star-rating", system, value)),
+        _any(_form("review", rb'\s++type="(?:text|url)"' + _maybe("source") + _maybe("reviewer") + lang)), _any(image),
+    ]  # fmt: skip
+    opening = rb'<programme(?:\s++(?:start|stop|channel)="[^"<]*+")*+\s*+>'
+    return re.compile(opening + rb"(" + b"".join(body) + rb")\s*+</programme\s*+>")
+
+
+_READY = _ready()
