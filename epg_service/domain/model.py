@@ -1,0 +1,53 @@
+"""Values that the rooms of the guide service share."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Programmes of one channel as columns of equal length, in order of (start, ordinal).
+
+    Times are epoch seconds; `ordinals` (0 to 7) tell programmes with one start apart; `raws` are whole XMLTV elements.
+    """
+
+    starts: list[int] = field(default_factory=list)
+    stops: list[int] = field(default_factory=list)
+    ordinals: list[int] = field(default_factory=list)
+    titles: list[str] = field(default_factory=list)
+    raws: list[bytes] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def __iter__(self) -> Iterator[tuple[int, int, int, str, bytes]]:
+        return zip(self.starts, self.stops, self.ordinals, self.titles, self.raws, strict=True)
+
+    def at(self, indexes: list[int]) -> "Rows":
+        """These rows, in this order; the same object when that is all of them in their order."""
+        if len(indexes) == len(self) and indexes == list(range(len(self))):
+            return self
+        columns = (self.starts, self.stops, self.ordinals, self.titles, self.raws)
+        return Rows(*([column[index] for index in indexes] for column in columns))  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, slots=True)
+class GuideChannel:
+    """A channel of the guide. `name` is its XMLTV id, which is unique in the guide."""
+
+    id: int
+    name: str
+    display_name: str
+    icon_url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LineupChannel:
+    """A channel of a lineup: its permanent id, its name, and the guide id its source gave (`tvg_id`, may be "")."""
+
+    id: str
+    name: str
+    tvg_id: str = ""
+    number: str | None = None
+    logo: str | None = None
+    group: str | None = None
