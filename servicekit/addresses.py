@@ -29,6 +29,11 @@ _NEVER: tuple[Network, ...] = tuple(
 )
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _SIX_TO_FOUR = ipaddress.ip_network("2002::/16")
+_COMPATIBLE = ipaddress.ip_network("::/96")  # `::127.0.0.1`, long deprecated; `::` and `::1` are themselves
+# What `is_global` calls public on some of our Pythons: NAT64 of a site, IPv4-translated, site-local.
+_NOT_PUBLIC: tuple[Network, ...] = tuple(
+    ipaddress.ip_network(text) for text in ("64:ff9b:1::/48", "::ffff:0:0:0/96", "fec0::/10")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +68,11 @@ class AddressPolicy:
 
 
 def plain(address: Address) -> Address:
-    """The IPv4 address inside a mapped, NAT64 or 6to4 one; the address itself otherwise."""
+    """The IPv4 address inside a mapped, compatible, NAT64 or 6to4 one; the address itself otherwise."""
     if isinstance(address, ipaddress.IPv6Address):
         if address.ipv4_mapped:
             return address.ipv4_mapped
-        if address in _NAT64:
+        if address in _NAT64 or (address in _COMPATIBLE and int(address) > 1):
             return ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)
         if address in _SIX_TO_FOUR and address.sixtofour:
             return address.sixtofour
@@ -76,7 +81,7 @@ def plain(address: Address) -> Address:
 
 def public(address: Address) -> bool:
     """True for an address of the open internet (multicast and shared 100.64/10 are not)."""
-    return address.is_global and not address.is_multicast
+    return address.is_global and not address.is_multicast and not _within(address, _NOT_PUBLIC)
 
 
 def _within(address: Address, networks: Sequence[Network]) -> bool:

@@ -2,6 +2,7 @@
 
 import contextlib
 import ipaddress
+import re
 import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +12,14 @@ from urllib.parse import urlsplit
 
 from servicekit.addresses import Address, Network, plain
 
-FORWARDING = ("X-Forwarded-For", "Forwarded", "X-Real-Ip")
+FORWARDING = frozenset(
+    {
+        "x-forwarded-for", "forwarded", "x-real-ip", "x-forwarded-host", "x-forwarded-proto", "x-client-ip",
+        "true-client-ip", "cf-connecting-ip",
+    }
+)  # fmt: skip
+"""Headers, in lower case, that tell of a proxy between the caller and us."""
+_HOST = re.compile(r"(?:\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::\d{1,5})?", re.IGNORECASE | re.ASCII)
 _HOME_SUFFIXES = (".local", ".lan", ".home.arpa", ".internal", ".localhost")
 _HOME_NETWORKS: tuple[Network, ...] = tuple(
     ipaddress.ip_network(text)
@@ -44,10 +52,13 @@ def caller(peer: str, headers: Mapping[str, str], trusted: Sequence[Network]) ->
     address = _address(peer)
     if address is None:
         return Caller(peer, local=False, loopback=False, trusted_peer=False)
+    told_by = {name.lower(): value for name, value in headers.items()}
     if not _within(address, trusted):
-        forwarded = any(name in headers for name in FORWARDING)
-        return _told(address, believed=not forwarded, trusted_peer=False)
-    hops = [hop.strip() for hop in headers.get("X-Forwarded-For", "").split(",") if hop.strip()]
+        return _told(address, believed=not FORWARDING & told_by.keys(), trusted_peer=False)
+    hops = [hop.strip() for hop in told_by.get("x-forwarded-for", "").split(",") if hop.strip()]
+    if not hops and ("forwarded" in told_by or "x-real-ip" in told_by):
+        # It forwards for somebody whom it names in a way that is not read here: not the proxy's own request.
+        return _told(address, believed=False, trusted_peer=True)
     for hop in reversed(hops):
         told = _address(hop)
         if told is None:
@@ -105,7 +116,12 @@ def host_is_ours(host: str, public_url: str) -> bool:
 
     A page of another site cannot make a browser send one of these (DNS rebinding needs a public name).
     """
-    name = (urlsplit(f"//{host}").hostname or "").rstrip(".").lower()
+    if not _HOST.fullmatch(host):
+        return False
+    name = host.rpartition(":")[0] if re.search(r":\d*$", host) and not host.endswith("]") else host
+    name = name.strip("[]").rstrip(".").lower()
+    if ":" in name:
+        return _address(name) is not None
     if not name:
         return False
     if _address(name) is not None or name == "localhost" or "." not in name or name.endswith(_HOME_SUFFIXES):

@@ -11,13 +11,14 @@ import zoneinfo
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Generic, Literal, TypeVar, get_args
+from typing import Annotated, Any, Generic, Literal, TypeVar, get_args, get_origin
 from urllib.parse import urlsplit
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from servicekit.errors import Invalid
+from servicekit.redact import redact
 
 
 class Section(BaseModel):
@@ -49,9 +50,14 @@ def _network(text: str) -> str:
 
 
 def _origin(text: str) -> str:
-    parts = urlsplit(text)
-    if text and (parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment):
-        raise ValueError("an address such as http://tv.home.arpa:8080 is needed, without query or fragment")
+    wanted = "an address such as http://tv.home.arpa:8080 is needed, without user, query or fragment"
+    try:
+        parts = urlsplit(text)
+        named = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError as error:
+        raise ValueError(wanted) from error
+    if text and (not named or re.search(r"[\s?#@\\\"'<>]", text)):
+        raise ValueError(wanted)
     return text.rstrip("/")
 
 
@@ -127,6 +133,8 @@ SHARED_VARIABLES = (
     Variable("AERIAL_PUBLIC_URL", "public_url"),
 )
 SERVICES = ("epg", "stream")
+SHOWN = 80
+"""So many characters of a wrong value are repeated in its error."""
 
 
 def find_file(argument: str | None, environ: Mapping[str, str]) -> Path | None:
@@ -159,9 +167,10 @@ def load(
     own_tree = tree.pop(service, {})
     for other in SERVICES:
         tree.pop(other, None)
-    both: dict[str, Any] = {**tree, service: {} if own_tree is None else own_tree}
-    overridden = _override(both, (*SHARED_VARIABLES, *variables), environ, {**_fields(Shared), service: model})
-    own_tree = both.pop(service)
+    types = {**_fields(Shared), service: model}
+    both: dict[str, Any] = _without_empty_sections({**tree, service: own_tree}, types)
+    overridden = _override(both, (*SHARED_VARIABLES, *variables), environ, types)
+    own_tree = both.pop(service, {})
     faults: list[str] = []
     shared = _checked(Shared, both, (), source, overridden, faults)
     own = _checked(model, own_tree, (service,), source, overridden, faults)
@@ -191,17 +200,19 @@ def _checked(
 def _sentence(
     path: tuple[str, ...], fault: Any, source: "_Source", overridden: Mapping[str, str], top: type[Section] | None
 ) -> str:
-    key = ".".join(path)
-    place = f"from {overridden[key]}" if key in overridden else source.place(path)
+    key = ".".join(path) or "the file"
+    steps = (".".join(path[:end]) for end in range(len(path), 0, -1))  # an item of a list stands under the list's key
+    variable = next((overridden[step] for step in steps if step in overridden), None)
+    place = f"from {variable}" if variable else source.place(path)
     if fault["type"] == "extra_forbidden":
         if top is not None and len(path) == 1 and path[0] in ("database", "server", "retention", "scheduler"):
             return f"{place}: {key}: a file of the single service: move it under `epg:`"
         return f"{place}: {key}: unknown key; remove it, or see config.yaml for the keys there are"
-    return f"{place}: {key}: found {fault['input']!r}; {_plain(fault['msg'])}"
-
-
-def _plain(message: str) -> str:
-    return message.removeprefix("Value error, ")
+    if fault["type"] == "missing":
+        return f"{place}: {key}: is needed and missing"
+    found = redact(repr(fault["input"]))
+    shown = found if len(found) <= SHOWN else f"{found[:SHOWN]}…"
+    return f"{place}: {key}: found {shown}; {fault['msg'].removeprefix('Value error, ')}"
 
 
 # ---- environment -----------------------------------------------------------------------------------------------------
@@ -211,13 +222,28 @@ def _fields(model: type[BaseModel]) -> dict[str, Any]:
     return {name: field.annotation for name, field in model.model_fields.items()}
 
 
+def _without_empty_sections(tree: dict[str, Any], types: Mapping[str, Any]) -> dict[str, Any]:
+    """The tree without sections that hold nothing (every key commented out): they have their defaults."""
+    kept: dict[str, Any] = {}
+    for key, value in tree.items():
+        section = _model_of(types.get(key))
+        if section is not None and value is None:
+            continue
+        nested = section is not None and isinstance(value, dict)
+        kept[key] = _without_empty_sections(value, _fields(section)) if section and nested else value
+    return kept
+
+
 def _override(
     tree: dict[str, Any], variables: Sequence[Variable], environ: Mapping[str, str], types: Mapping[str, Any]
 ) -> dict[str, str]:
-    """Puts the environment's values into the tree; returns key path -> variable for the error messages."""
+    """Puts the environment's values into the tree; returns key path -> variable for the error messages.
+
+    A variable that is set to nothing counts as not set: compose files write `NAME: ${NAME:-}`.
+    """
     overridden = {}
     for variable in variables:
-        if variable.name not in environ:
+        if not environ.get(variable.name, "").strip():
             continue
         *parents, last = variable.path.split(".")
         at: Any = tree
@@ -226,7 +252,7 @@ def _override(
             if not isinstance(at, dict):
                 break
             at = at.setdefault(part, {})
-            wanted = _fields(found) if (found := _model_of(wanted[part])) else {}
+            wanted = _fields(found) if (found := _model_of(wanted.get(part))) else {}
         if isinstance(at, dict):
             at[last] = _typed(environ[variable.name], wanted.get(last))
             overridden[variable.path] = variable.name
@@ -239,16 +265,25 @@ def _model_of(annotation: Any) -> type[BaseModel] | None:
 
 def _typed(text: str, annotation: Any) -> object:
     """An environment's text as the YAML value it stands for; left as text when it fits no type, to be refused later."""
-    kinds = {annotation, *get_args(annotation)}
+    kinds = _kinds(annotation)
     if bool in kinds and text.strip().lower() in ("true", "false", "1", "0", "yes", "no", "on", "off"):
         return text.strip().lower() in ("true", "1", "yes", "on")
     if (int in kinds or float in kinds) and re.fullmatch(r"-?\d{1,18}", text.strip(), re.ASCII):
-        return int(text)
+        return int(text)  # also where a float is wanted: pydantic takes it
     if float in kinds and re.fullmatch(r"-?\d{1,18}\.\d{1,18}", text.strip(), re.ASCII):
         return float(text)
-    if any("tuple" in str(kind) for kind in kinds):
+    if tuple in kinds:
         return tuple(part.strip() for part in text.split(",") if part.strip())
     return text
+
+
+def _kinds(annotation: Any) -> set[Any]:
+    """The plain types inside an annotation: `Annotated[int, …] | None` holds int and NoneType."""
+    origin = get_origin(annotation)
+    if origin is None or origin is tuple:
+        return {origin or annotation}
+    inner = get_args(annotation)[:1] if origin is Annotated else get_args(annotation)
+    return set().union(*(_kinds(one) for one in inner if not isinstance(one, str)))
 
 
 # ---- YAML ------------------------------------------------------------------------------------------------------------
@@ -288,6 +323,7 @@ class _Source:
             return {}
         try:
             text = self._file.read_text("utf-8")
+            _refuse_anchors(text, self._file)
             self._root = yaml.compose(text, Loader=_StrictLoader)
             _refuse_doubles(self._root, self._file)
             tree = yaml.load(text, Loader=_StrictLoader)  # noqa: S506 - a SafeLoader, made stricter
@@ -299,6 +335,8 @@ class _Source:
             return {}
         if not isinstance(tree, dict):
             raise Invalid(f"{self._file}: a mapping of keys is needed at the top, found {type(tree).__name__}")
+        if strange := next((key for key in tree if not isinstance(key, str)), None):
+            raise Invalid(f"{self._file}: {strange!r} is no key; a word is needed")
         return tree
 
     def place(self, path: Sequence[str]) -> str:
@@ -316,6 +354,13 @@ class _Source:
                 break
             line, node = found[0].start_mark.line + 1, found[1]
         return f"{self._file} line {line}"
+
+
+def _refuse_anchors(text: str, file: Path) -> None:
+    for token in yaml.scan(text, Loader=_StrictLoader):
+        if isinstance(token, yaml.AliasToken | yaml.AnchorToken):
+            line = token.start_mark.line + 1
+            raise Invalid(f"{file} line {line}: & and * (anchors) are not read here; quote the text")
 
 
 def _refuse_doubles(node: yaml.Node | None, file: Path) -> None:

@@ -4,7 +4,9 @@
 that passed, so there is no gap between the check and the use. Proxy settings of the environment are not followed.
 """
 
+import contextlib
 import functools
+import http.client
 import queue
 import socket
 import threading
@@ -27,18 +29,30 @@ from servicekit.redact import redact
 USER_AGENT = "Aerial/0.1"
 CONNECT_TIMEOUT_S = 5.0
 RESOLVE_TIMEOUT_S = 5.0
+MAX_ADDRESSES = 6
+"""So many addresses of a name are tried, each for the connection's time limit."""
 MAX_REDIRECTS = 5
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_ORIGIN_SECRETS = frozenset({"authorization", "cookie", "proxy-authorization"})
+_FOR_ANY_ORIGIN = frozenset(
+    {
+        "user-agent", "accept", "accept-encoding", "accept-language", "referer", "origin", "range",
+        "if-none-match", "if-modified-since", "icy-metadata",
+    }
+)  # fmt: skip
+"""Headers that go along when a redirect leads to another origin. All others may be keys, whatever their name."""
+_DEFAULT_PORTS = {"http": 80, "https": 443}
 
 Connect = Callable[[str, int, float], socket.socket]
 
 
 def checked_url(url: str) -> str:
     """The address itself; raises `Invalid` unless it is http(s), has a host, and no blanks or controls."""
-    parts = urlsplit(url)
     if any(c <= " " or c in "\\\x7f" for c in url):
         raise Invalid("an address must not hold blanks, backslashes or control characters: write them %-encoded")
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise Invalid(f"the address cannot be read ({error}): {redact(url)}") from error
     if parts.scheme.lower() not in ("http", "https"):
         raise Invalid(f"only http:// and https:// addresses are fetched, not {parts.scheme or 'a bare name'!r}")
     try:
@@ -75,14 +89,25 @@ class Answer:
 
     def chunks(self, size: int = 262_144) -> Iterator[bytes]:
         """The body as sent (content codings not undone); raises `BadAnswer` (limits), `Unreachable` (break)."""
-        with _told_as_ours(self.url):
-            for piece in self._response.raw.stream(size, decode_content=False):
-                yield self._counted(piece)
+        while piece := self.read1(size):
+            yield piece
 
     def read1(self, n: int = 65_536) -> bytes:
         """What is there now, at most `n` bytes, waiting for the first; empty at the end."""
         with _told_as_ours(self.url):
-            return self._counted(self._response.raw.read1(n, decode_content=False))
+            self._hurry()
+            return self._counted(self._response.raw.read1(n, decode_content=False) or b"")
+
+    def _hurry(self) -> None:
+        """Lets the next wait for bytes last no longer than the time that is left."""
+        if self._deadline is None:
+            return
+        left_s = self._deadline - time.monotonic()
+        if left_s <= 0:
+            raise Unreachable(f"{redact(self.url)} did not finish in the time allowed")
+        bare = _bare_socket(self._response)
+        if bare is not None and (limit_s := bare.gettimeout()) is not None:
+            bare.settimeout(min(limit_s, left_s))
 
     def raw_socket(self) -> tuple[socket.socket, bytes] | None:
         """The bare socket (set non-blocking) and what was read of the body already.
@@ -97,11 +122,10 @@ class Answer:
             or self.headers.get("Content-Encoding", "identity").lower() != "identity"
         ):
             return None
-        body: Any = raw._fp
-        reader = body.fp
-        if reader is None:
+        bare = _bare_socket(self._response)
+        if bare is None:
             return None
-        bare: socket.socket = reader.raw._sock
+        reader: Any = getattr(raw, "_fp").fp  # noqa: B009 - urllib3 does not tell its type
         bare.setblocking(False)
         early: bytes = reader.peek() or b""  # non-blocking now: what the reader holds, or what the kernel holds
         if early:
@@ -112,9 +136,13 @@ class Answer:
         self._read_bytes += len(piece)
         if self._max_bytes is not None and self._read_bytes > self._max_bytes:
             raise BadAnswer(f"{redact(self.url)} sent more than {self._max_bytes} bytes (fetch.max_bytes)")
-        if self._deadline is not None and time.monotonic() > self._deadline:
-            raise Unreachable(f"{redact(self.url)} did not finish in the time allowed")
         return piece
+
+    def refuse_too_large(self) -> None:
+        """Raises `BadAnswer` when the answer says beforehand that it is over the limit."""
+        told = self.headers.get("Content-Length", "")
+        if self._max_bytes is not None and told.isascii() and told.isdigit() and int(told[:19]) > self._max_bytes:
+            raise BadAnswer(f"{redact(self.url)} has {told} bytes, more than {self._max_bytes} (fetch.max_bytes)")
 
     def close(self) -> None:
         self._response.close()
@@ -170,30 +198,35 @@ class Fetcher:
             read_timeout_s or timeout_s or self._timeout_s,
         )
         first_private: bool | None = None
+        url = checked_url(url)
         for _ in range(MAX_REDIRECTS + 1):
-            session, peer = self._session(asker)
-            try:
-                with _told_as_ours(url):
-                    response = session.get(
-                        checked_url(url), headers=wanted, timeout=timeouts, stream=True, allow_redirects=False
-                    )
-            except BaseException:
-                session.close()
-                raise
-            if first_private is None:
-                first_private = peer.private
+            response, session, private = self._asked(url, asker, wanted, _hurried(timeouts, deadline))
+            first_private = private if first_private is None else first_private
             if response.status_code not in _REDIRECTS or "Location" not in response.headers:
                 answer = Answer(
                     response, session, private=first_private, max_bytes=max_bytes or self._max_bytes, deadline=deadline
                 )
                 return _usable(answer)
-            target = urljoin(url, response.headers["Location"])
             response.close()
             session.close()
-            if _origin(target) != _origin(url):
-                wanted = {k: v for k, v in wanted.items() if k.lower() not in _ORIGIN_SECRETS}
+            target = _redirected(url, response.headers["Location"])
+            if not _same_origin(url, target):
+                wanted = {name: value for name, value in wanted.items() if name.lower() in _FOR_ANY_ORIGIN}
             url, asker = target, Asker(typed=False, private_ok=first_private)
         raise BadAnswer(f"{redact(url)}: more than {MAX_REDIRECTS} redirects")
+
+    def _asked(
+        self, url: str, asker: Asker, headers: Mapping[str, str], timeouts: tuple[float, float]
+    ) -> tuple[requests.Response, requests.Session, bool]:
+        """One answer of one address, its session, and whether it came from an address that is not public."""
+        session, peer = self._session(asker)
+        try:
+            with _told_as_ours(url):
+                response = session.get(url, headers=headers, timeout=timeouts, stream=True, allow_redirects=False)
+        except BaseException:
+            session.close()
+            raise
+        return response, session, peer.private
 
     def _session(self, asker: Asker) -> "tuple[requests.Session, _Peer]":
         peer = _Peer(self._policy, asker)
@@ -218,7 +251,7 @@ class _Peer:
         """A socket to the first address of `host` that passes and answers."""
         refusal: Refused | None = None
         failure: OSError | None = None
-        for family, address in resolve(host, port):
+        for family, address in resolve(host, port)[:MAX_ADDRESSES]:
             try:
                 judged = self._policy.judge(str(address[0]), self._asker)
             except Refused as error:
@@ -283,7 +316,9 @@ class _JudgedAdapter(HTTPAdapter):
         }
 
 
-class _JudgedHTTPConnection(HTTPConnection):
+class _Judged(HTTPConnection):
+    """A connection made by `connect`, whose answer's head must be there, whole, within the time of one read."""
+
     def __init__(self, *args: Any, connect: Connect, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._judged_connect = connect
@@ -291,14 +326,37 @@ class _JudgedHTTPConnection(HTTPConnection):
     def _new_conn(self) -> socket.socket:
         return _connected(self, self._judged_connect)
 
+    def getresponse(self) -> urllib3.HTTPResponse:  # type: ignore[override]
+        # A server that sends its head byte by byte never runs into the time limit of a single read.
+        bare, late = self.sock, threading.Event()
+        limit_s = self.timeout if isinstance(self.timeout, int | float) else None
+        if bare is None or limit_s is None:
+            return super().getresponse()
+        watch = threading.Timer(limit_s, _give_up, (bare, late))
+        watch.daemon = True
+        watch.start()
+        try:
+            return super().getresponse()
+        except (OSError, http.client.HTTPException) as error:
+            if late.is_set():
+                raise TimeoutError("the head of the answer did not come in the time allowed") from error
+            raise
+        finally:
+            watch.cancel()
 
-class _JudgedHTTPSConnection(HTTPSConnection):
-    def __init__(self, *args: Any, connect: Connect, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._judged_connect = connect
 
-    def _new_conn(self) -> socket.socket:
-        return _connected(self, self._judged_connect)
+def _give_up(bare: socket.socket, late: threading.Event) -> None:
+    late.set()
+    with contextlib.suppress(OSError):  # closed meanwhile: then nobody waits
+        bare.shutdown(socket.SHUT_RDWR)
+
+
+class _JudgedHTTPConnection(_Judged):
+    """Over plain TCP."""
+
+
+class _JudgedHTTPSConnection(_Judged, HTTPSConnection):
+    """Over TLS."""
 
 
 class _JudgedHTTPPool(HTTPConnectionPool):
@@ -321,7 +379,28 @@ def _connected(connection: HTTPConnection, connect: Connect) -> socket.socket:
         raise urllib3.exceptions.NewConnectionError(connection, str(error)) from error
 
 
+def _bare_socket(response: requests.Response) -> socket.socket | None:
+    """The socket under an answer's body; None once the body has ended."""
+    reader = getattr(response.raw._fp, "fp", None)
+    return None if reader is None else reader.raw._sock
+
+
+def _hurried(timeouts: tuple[float, float], deadline: float | None) -> tuple[float, float]:
+    """The time limits of a connection and of a read, cut to what is left of the whole."""
+    if deadline is None:
+        return timeouts
+    left_s = deadline - time.monotonic()
+    if left_s <= 0:
+        raise Unreachable("the redirects did not end in the time allowed")
+    return min(timeouts[0], left_s), min(timeouts[1], left_s)
+
+
 def _usable(answer: Answer) -> Answer:
+    try:
+        answer.refuse_too_large()
+    except BadAnswer:
+        answer.close()
+        raise
     if answer.status >= 400:
         answer.close()
         later = answer.headers.get("Retry-After", "")
@@ -333,9 +412,32 @@ def _usable(answer: Answer) -> Answer:
     return answer
 
 
-def _origin(url: str) -> tuple[str, str]:
+def _redirected(url: str, location: str) -> str:
+    """The address that a redirect names. The user info of `url` goes along within its origin, as in a browser."""
+    try:
+        target = checked_url(urljoin(url, location))
+    except (Invalid, ValueError) as error:
+        raise BadAnswer(
+            f"{redact(url)} redirects to an address that cannot be fetched: {redact(str(error))}"
+        ) from error
+    user, found, _ = urlsplit(url).netloc.rpartition("@")
+    parts = urlsplit(target)
+    if found and "@" not in parts.netloc and _same_origin(url, target):
+        return parts._replace(netloc=f"{user}@{parts.netloc}").geturl()
+    return target
+
+
+def _same_origin(one: str, other: str) -> bool:
+    """Whether what `one` was trusted with may go to `other`: the same origin, or the same host moved up to TLS."""
+    (scheme, host, port), (new_scheme, new_host, new_port) = _origin(one), _origin(other)
+    upgraded = (scheme, port, new_scheme, new_port) == ("http", 80, "https", 443)
+    return host == new_host and (upgraded or (scheme, port) == (new_scheme, new_port))
+
+
+def _origin(url: str) -> tuple[str, str, int]:
     parts = urlsplit(url)
-    return parts.scheme.lower(), parts.netloc.rpartition("@")[2].lower()
+    scheme = parts.scheme.lower()
+    return scheme, (parts.hostname or "").lower(), parts.port or _DEFAULT_PORTS[scheme]
 
 
 class _told_as_ours:

@@ -34,7 +34,9 @@ class Checks:
 def beat(path: Path) -> None:
     """The keeper's sign of life: its process id, with the file's time as the moment."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(str(os.getpid()))
+    written = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    written.write_text(str(os.getpid()))
+    written.replace(path)  # a reader never sees it empty; it need not outlive a power cut
 
 
 def alive(path: Path) -> bool:

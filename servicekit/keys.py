@@ -1,15 +1,22 @@
 """The two keys in the data directory: what the services tell each other, and what an administrator shows."""
 
+import contextlib
 import os
 import secrets
 from pathlib import Path
 
+from servicekit.errors import Invalid
+
 SECRET_BYTES = 32
+SHORTEST = 16
+"""A key with fewer characters than this opens no door: an emptied file must not let everybody in."""
 
 
 def internal_secret(data_dir: Path, given: str | None) -> str:
     """The secret between the services: `given` (AERIAL_INTERNAL_SECRET), else `DATA/internal.secret`, made once."""
-    return given or _made_once(data_dir / "internal.secret")
+    if given:
+        return _long_enough(given.strip(), "AERIAL_INTERNAL_SECRET")
+    return _made_once(data_dir / "internal.secret")
 
 
 def admin_token(data_dir: Path) -> str:
@@ -19,20 +26,34 @@ def admin_token(data_dir: Path) -> str:
 
 def _made_once(path: Path) -> str:
     """The text of `path`; made when missing, whole from the first moment: link() lets one maker win."""
-    try:
-        return path.read_text("ascii").strip()
-    except FileNotFoundError:
-        pass
+    if path.exists():
+        return _read(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with os.fdopen(descriptor, "w") as stream:
             stream.write(secrets.token_urlsafe(SECRET_BYTES) + "\n")
-        try:
+            stream.flush()
+            os.fsync(stream.fileno())
+        with contextlib.suppress(FileExistsError):  # another process made it first: its key is the key
             os.link(temporary, path)
-        except FileExistsError:
-            return path.read_text("ascii").strip()
     finally:
         temporary.unlink()
-    return path.read_text("ascii").strip()
+    return _read(path)
+
+
+def _read(path: Path) -> str:
+    try:
+        return _long_enough(path.read_text("ascii").strip(), str(path))
+    except UnicodeDecodeError as error:
+        raise Invalid(f"{path} holds no key: remove the file and a new one is made") from error
+
+
+def _long_enough(key: str, where: str) -> str:
+    if len(key) < SHORTEST:
+        raise Invalid(
+            f"the key in {where} has {len(key)} characters, {SHORTEST} are needed: "
+            "remove it and a new one is made, or put a longer one there"
+        )
+    return key

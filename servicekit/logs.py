@@ -14,20 +14,47 @@ request_id: contextvars.ContextVar[str] = contextvars.ContextVar("request_id", d
 """The id of the request being answered, `-` outside of one."""
 
 _TEXT = "%(asctime)s %(levelname)-7s %(name)s [%(request_id)s] %(message)s"
-_ESCAPES: Mapping[int, str] = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if code != 9}
+_ESCAPES: Mapping[int, str] = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if code != 9} | {
+    0x2028: "\\u2028",
+    0x2029: "\\u2029",
+}
+_OWN = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime"}
+"""What every record has; all else came from the call's `extra`."""
 
 
 class _Clean(logging.Filter):
     """Makes every record safe to print: message formatted, secrets masked, control characters shown as text."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        record.msg = redact(record.getMessage()).translate(_ESCAPES)
+        try:
+            message = record.getMessage()
+        except (TypeError, ValueError, KeyError) as error:  # a slip in a log call must not fail what it tells of
+            message = f"{record.msg!r} with {record.args!r} ({error})"
+        record.msg = redact(message).translate(_ESCAPES)
         record.args = None
         record.request_id = request_id.get()
         for key, value in list(record.__dict__.items()):
-            if isinstance(value, str) and key not in ("msg", "levelname", "name", "pathname"):
-                record.__dict__[key] = redact(value)
+            if key not in _OWN:
+                record.__dict__[key] = _clean(value)
         return True
+
+
+def _clean(value: object) -> object:
+    """A field of a record with every text in it redacted; what JSON does not know is made text."""
+    if isinstance(value, str):
+        return redact(value)
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, Mapping):
+        return {redact(str(key)): _clean(one) for key, one in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_clean(one) for one in value]
+    return redact(str(value))
+
+
+def _indented(trace: str) -> str:
+    """A trace whose lines cannot pass for log lines of their own, whatever the error's text holds."""
+    return "\n".join("  | " + line.translate(_ESCAPES) for line in redact(trace).split("\n"))
 
 
 class _TextFormatter(logging.Formatter):
@@ -36,7 +63,10 @@ class _TextFormatter(logging.Formatter):
     default_msec_format = "%s.%03dZ"
 
     def formatException(self, ei: object) -> str:
-        return redact(super().formatException(ei))  # type: ignore[arg-type]
+        return _indented(super().formatException(ei))  # type: ignore[arg-type]
+
+    def formatStack(self, stack_info: str) -> str:
+        return _indented(stack_info)
 
 
 class _JsonLines(JsonFormatter):
@@ -44,6 +74,9 @@ class _JsonLines(JsonFormatter):
 
     def formatException(self, ei: object) -> str:
         return redact(super().formatException(ei))  # type: ignore[arg-type]
+
+    def formatStack(self, stack_info: str) -> str:
+        return redact(str(super().formatStack(stack_info)))
 
 
 def set_up(level: str, form: str) -> None:
@@ -64,6 +97,10 @@ def set_up(level: str, form: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     set_level(level)
+    # gunicorn tells of a request that failed with its whole address, by a handler of its own: ours redacts.
+    for served in ("gunicorn.error", "gunicorn.access"):
+        logging.getLogger(served).handlers[:] = []
+        logging.getLogger(served).propagate = True
     for noisy in ("urllib3", "apscheduler", "werkzeug", "gunicorn.access"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
 

@@ -15,6 +15,7 @@ from prometheus_client.registry import Collector
 MULTIPROC_DIR = "PROMETHEUS_MULTIPROC_DIR"
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 _BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 Sample = tuple[str, str, str, dict[str, str], float]
 """Kind (`gauge` or `counter`), name, help, labels, value."""
@@ -38,7 +39,8 @@ class Metrics:
 
     def request(self, method: str, route: str, status: int, seconds: float) -> None:
         """Counts one answered request under its route's rule (never its path: that is unbounded)."""
-        self._requests.labels(method, route, str(status)).inc()
+        named = method if method in _METHODS else "other"  # a client may invent thousands
+        self._requests.labels(named, route, str(status)).inc()
         self._seconds.labels(route).observe(seconds)
 
     def render(self) -> bytes:

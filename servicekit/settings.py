@@ -5,7 +5,9 @@ configuration file and the environment. Every reader looks at the file's time st
 """
 
 import json
+import math
 import threading
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,17 +47,22 @@ class Setting:
         """The value itself when it is of the right type and in range; raises `Invalid` otherwise."""
         wrong = not isinstance(value, _KINDS[self.kind]) or (self.kind != "boolean" and isinstance(value, bool))
         if wrong:
-            raise Invalid(f"{self.key}: found {value!r}; a {self.kind} is needed", key=self.key)
+            found = f"a {type(value).__name__}" if self.secret else f"{str(value)[:80]!r}"
+            raise Invalid(f"{self.key}: found {found}; a {self.kind} is needed", key=self.key)
         if isinstance(value, str):
-            if len(value) > MAX_TEXT or any(ord(c) < 32 for c in value):
+            if len(value) > MAX_TEXT or any(unicodedata.category(c) in ("Cc", "Cs") for c in value):
                 raise Invalid(f"{self.key}: at most {MAX_TEXT} characters on one line", key=self.key)
             if self.choices and value not in self.choices:
-                raise Invalid(f"{self.key}: found {value!r}; one of {', '.join(self.choices)} is needed", key=self.key)
+                raise Invalid(
+                    f"{self.key}: found {value[:80]!r}; one of {', '.join(self.choices)} is needed", key=self.key
+                )
             return value
         assert isinstance(value, int | float)  # noqa: S101 - what is left of the kinds, told to the type checker
         low, high = self.minimum, self.maximum
-        if (low is not None and value < low) or (high is not None and value > high) or value != value:
-            raise Invalid(f"{self.key}: found {value}; from {low} to {high} is allowed", key=self.key)
+        outside = (low is not None and value < low) or (high is not None and value > high)
+        if outside or not math.isfinite(value):
+            allowed = f"from {'any' if low is None else f'{low:g}'} to {'any' if high is None else f'{high:g}'}"
+            raise Invalid(f"{self.key}: found {value}; {allowed} is allowed", key=self.key)
         return value
 
     def described(self, value: Value) -> dict[str, object]:
@@ -152,15 +159,13 @@ class Settings:
             if not (self._setting(key).secret and value == MASK)
         }
         with waiting_lock(self._lock_path):
-            values, _ = self._read()
-            self._write({**values, **checked})
+            self._write({**self._kept(), **checked})
 
     def reset(self, keys: Sequence[str] | None = None) -> None:
         """Gives the keys (all, when None) their defaults back."""
         named = set(self._registry) if keys is None else {self._setting(key).key for key in keys}
         with waiting_lock(self._lock_path):
-            values, _ = self._read()
-            self._write({key: value for key, value in values.items() if key not in named})
+            self._write({key: value for key, value in self._kept().items() if key not in named})
 
     def _setting(self, key: str) -> Setting:
         if key not in self._registry:
@@ -171,13 +176,20 @@ class Settings:
         try:
             state = self._path.stat()
             stamp = (state.st_mtime_ns, state.st_size, state.st_ino)
-        except FileNotFoundError:
+        except OSError:  # not there; what else keeps it from being read is told by the reading itself
             stamp = (0, 0, 0)
         with self._mutex:
             if stamp != self._stamp:
                 self._values, self.faults = self._read()
                 self._stamp = stamp
             return self._values
+
+    def _kept(self) -> dict[str, Value]:
+        """What stands in the file, before it is written anew; a file that holds faults is kept beside it."""
+        values, faults = self._read()
+        if faults:
+            self._path.replace(self._path.with_name(f"{self._path.name}.faulty"))
+        return values
 
     def _read(self) -> tuple[dict[str, Value], tuple[str, ...]]:
         try:

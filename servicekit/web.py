@@ -7,14 +7,17 @@ calls `make_app`, adds its views, and is done.
 import hmac
 import json
 import logging
+import re
 import secrets
 import time
+import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from flask import Request, Response, current_app, g, request, send_file
 from flask_compress import Compress
@@ -29,6 +32,7 @@ from servicekit.callers import Caller, caller, host_is_ours
 from servicekit.health import Checks
 from servicekit.logs import request_id
 from servicekit.metrics import CONTENT_TYPE, Metrics
+from servicekit.redact import redact
 from servicekit.settings import Settings
 
 PROBLEM = "application/problem+json"
@@ -163,16 +167,14 @@ def _enter(door: Door) -> None:
         )
     _check_access(door, g.caller)
     if request.method in _WRITES:
-        _check_write()
+        _check_write(door)
 
 
 def _check_access(door: Door, who: Caller) -> None:
     path = request.path
     if path.startswith("/internal/"):
-        given = request.headers.get("Aerial-Secret", "").encode()
-        if request.headers.get("Aerial-Internal") != "1" or not hmac.compare_digest(
-            given, door.internal_secret.encode()
-        ):
+        secret = request.headers.get("Aerial-Secret", "")
+        if request.headers.get("Aerial-Internal") != "1" or not _equal(secret, door.internal_secret):
             raise errors.Forbidden("this address is for the other service; it needs the shared secret")
         return
     if path in _OPEN_PATHS or request.method == "OPTIONS" or _is_home(door, who, path) or _shows_token(door):
@@ -191,14 +193,31 @@ def _is_home(door: Door, who: Caller, path: str) -> bool:
 
 def _shows_token(door: Door) -> bool:
     scheme, _, given = request.headers.get("Authorization", "").partition(" ")
-    return scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), door.admin_token.encode())
+    return scheme.lower() == "bearer" and _equal(given.strip(), door.admin_token)
 
 
-def _check_write() -> None:
-    """A write is of our own pages or of no page, and its body is JSON unless the view reads something else."""
+def _equal(given: str, wanted: str) -> bool:
+    """Compared in constant time; an empty key opens nothing."""
+    return bool(wanted) and hmac.compare_digest(given.encode(), wanted.encode())
+
+
+def _is_own_page(door: Door) -> bool:
+    """Whether the request is of a page of ours (or one that CORS lets in), or of no page at all."""
     site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
-    if site not in (None, "same-origin", "none") or (origin and origin != request.host_url.rstrip("/") != origin_of()):
-        raise errors.Forbidden("a page of another site may not write here")
+    if origin is None:
+        return site in (None, "same-origin", "none")
+    told = urlsplit(origin_of())
+    return origin in (request.host_url.rstrip("/"), f"{told.scheme}://{told.netloc}", *door.cors_origins)
+
+
+def _check_write(door: Door) -> None:
+    """A write is of our own pages or of no page, and its body is JSON unless the view reads something else."""
+    if request.routing_exception is not None:
+        raise request.routing_exception  # 404 and 405 before any word about the body
+    if not _is_own_page(door):
+        raise errors.Forbidden(
+            "a page of another site may not write here; if it is ours, set public_url or trusted_proxies in config.yaml"
+        )
     view = current_app.view_functions.get(request.endpoint or "")
     if (limit := getattr(view, "max_bytes", None)) is not None:
         request.max_content_length = limit
@@ -248,6 +267,8 @@ def origin_of() -> str:
     scheme = _first("X-Forwarded-Proto") or request.scheme
     host = _first("X-Forwarded-Host") or request.host
     prefix = _first("X-Forwarded-Prefix").strip("/")
+    if not re.fullmatch(r"[A-Za-z0-9._~/-]*", prefix):
+        prefix = ""  # it is written into addresses, playlists and pages
     if not host_is_ours(host, door.public_url) or scheme not in ("http", "https"):
         return f"{request.scheme}://{request.host}"
     return f"{scheme}://{host}" + (f"/{prefix}" if prefix else "")
@@ -298,10 +319,10 @@ def _explain(error: Exception) -> Response:
         return _invalid(error)
     _log.error("%s %s failed", request.method, request.path, exc_info=error)
     door: Door = current_app.config["AERIAL_DOOR"]
-    detail = (
-        f"{type(error).__name__}: {error}" if door.debug else "a fault of this program; see its log for this request"
-    )
-    return _problem(500, detail, {}, None)
+    if not door.debug:
+        return _problem(500, "a fault of this program; see its log for this request", {}, None)
+    trace = redact("".join(traceback.format_exception(error))).splitlines()
+    return _problem(500, f"{type(error).__name__}: {error}", {"traceback": trace}, None)
 
 
 def _status_of(error: errors.AerialError) -> int:
@@ -313,12 +334,12 @@ def _status_of(error: errors.AerialError) -> int:
 
 def _problem(status: int, detail: str, extra: Mapping[str, object], retry_after_s: int | None) -> Response:
     body = {
+        **extra,
         "type": "about:blank",
         "title": HTTPStatus(status).phrase,
         "status": int(status),
-        "detail": detail,
+        "detail": redact(detail),
         "request_id": request_id.get(),
-        **extra,
     }
     response = Response(json.dumps(body, ensure_ascii=True, default=str), status=status, content_type=PROBLEM)
     if retry_after_s is not None:
@@ -351,10 +372,13 @@ def json_answer(value: object, status: int = 200) -> Response:
 
 
 def published(path: Path, *, mimetype: str, etag: str | None = None, download_name: str | None = None) -> Response:
-    """A finished file, by sendfile, with ETag, Last-Modified, 304, HEAD and Range."""
-    response = send_file(
-        path, mimetype=mimetype, conditional=True, etag=etag or True, max_age=0, download_name=download_name
-    )
+    """A finished file, by sendfile, with ETag, Last-Modified, 304, HEAD and Range; `Unavailable` until it is there."""
+    try:
+        response = send_file(
+            path, mimetype=mimetype, conditional=True, etag=etag or True, max_age=0, download_name=download_name
+        )
+    except FileNotFoundError as error:
+        raise errors.Unavailable("this is not published yet; try again in a moment") from error
     response.headers["Cache-Control"] = "no-cache"
     return response
 

@@ -29,7 +29,11 @@ def open_connection(path: Path, *, busy_timeout_ms: int = BUSY_TIMEOUT_MS, cache
     """A connection with the house's pragmas. The file is made when it is missing; raises `DatabaseUnusable`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
+        path.touch(mode=0o600)  # holds the passwords of providers; SQLite gives its -wal and -shm the same mode
         connection = apsw.Connection(str(path))
+    except (apsw.Error, OSError) as error:
+        raise DatabaseUnusable(f"cannot open the database {path}: {error}") from error
+    try:
         connection.set_busy_timeout(busy_timeout_ms)
         for pragma in (
             "foreign_keys = ON",
@@ -40,8 +44,14 @@ def open_connection(path: Path, *, busy_timeout_ms: int = BUSY_TIMEOUT_MS, cache
             f"journal_size_limit = {JOURNAL_LIMIT_BYTES}",
         ):
             connection.execute(f"PRAGMA {pragma}").fetchall()
+    except (apsw.BusyError, apsw.LockedError) as error:
+        connection.close()
+        raise Unavailable(f"the database {path} is locked by another process; try again") from error
     except apsw.Error as error:
-        raise DatabaseUnusable(f"cannot open the database {path}: {error}") from error
+        connection.close()
+        raise DatabaseUnusable(
+            f"cannot open the database {path}: {error}; if the file is damaged, put a backup in its place"
+        ) from error
     return connection
 
 
@@ -52,19 +62,24 @@ def writing(connection: apsw.Connection) -> Iterator[None]:
         connection.execute("BEGIN IMMEDIATE")
         try:
             yield
+            connection.execute("COMMIT")
         except BaseException:
-            connection.execute("ROLLBACK")
+            if connection.in_transaction:  # SQLite rolls back by itself when the disk is full, or is interrupted
+                connection.execute("ROLLBACK")
             raise
-        connection.execute("COMMIT")
 
 
 @contextlib.contextmanager
 def busy_as_unavailable() -> Iterator[None]:
-    """Tells a locked database as an error of ours; every other fault is a bug and rises as it is."""
+    """Tells a locked, full or damaged database as an error of ours; every other fault is a bug and rises as it is."""
     try:
         yield
     except (apsw.BusyError, apsw.LockedError) as error:
         raise Unavailable("the database is locked by another writer; try again") from error
+    except apsw.FullError as error:
+        raise DatabaseUnusable(f"the disk is full, nothing was written: free some space ({error})") from error
+    except (apsw.CorruptError, apsw.NotADBError, apsw.IOError, apsw.CantOpenError, apsw.ReadOnlyError) as error:
+        raise DatabaseUnusable(f"the database cannot be used: {error}") from error
 
 
 class Connections:
@@ -131,6 +146,8 @@ def _migrate(
         connection.execute(f"PRAGMA page_size = {PAGE_SIZE}")
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
         connection.execute("PRAGMA journal_mode = WAL").fetchall()
+    # A migration may build a table anew: with the keys on, dropping the old one would delete what refers to it.
+    connection.execute("PRAGMA foreign_keys = OFF")
     with writing(connection):
         for number in range(version, len(migrations)):
             connection.execute(migrations[number])
@@ -140,6 +157,8 @@ def _migrate(
             "CREATE TABLE IF NOT EXISTS schema_version (version INTEGER NOT NULL, applied_at INTEGER NOT NULL)"
         )
         connection.execute("INSERT INTO schema_version VALUES (?, ?)", (len(migrations), int(time.time())))
+        if broken := connection.execute("PRAGMA foreign_key_check").fetchall():
+            raise DatabaseUnusable(f"{path}: {len(broken)} rows of {broken[0][0]} would lose what they refer to")
     return len(migrations)
 
 
@@ -153,18 +172,46 @@ def copy_before(connection: apsw.Connection, path: Path, backups: Path, version:
         )
     target = backups / f"{path.stem}.before-v{version + 1}.{int(time.time())}.db"
     backup(connection, target)
-    copies = sorted(backups.glob(f"{path.stem}.before-v*.db"), key=lambda p: p.stat().st_mtime)
+    copies = sorted(backups.glob(f"{path.stem}.before-v*.db"), key=lambda copy: copy.stat().st_mtime_ns)
     for old in copies[:-KEPT_COPIES]:
         old.unlink()
     return target
 
 
 def backup(connection: apsw.Connection, target: Path, *, pages: int = 2_000) -> None:
-    """A copy by SQLite's own backup, while others read and write; appears under `target` when it is whole."""
+    """A copy by SQLite's own backup, while others read and write; appears under `target` when it is whole.
+
+    A read transaction pins one state of the database: without it, each write of another process would make the
+    backup begin anew, for ever under a steady writer.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
     unfinished = target.with_name(f".{target.name}.tmp")
     unfinished.unlink(missing_ok=True)
-    destination = apsw.Connection(str(unfinished))
+    unfinished.touch(mode=0o600)
+    try:
+        with _pinned(connection):
+            _copy(connection, unfinished, pages)
+        unfinished.replace(target)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
+
+
+@contextlib.contextmanager
+def _pinned(connection: apsw.Connection) -> Iterator[None]:
+    if connection.in_transaction:
+        yield
+        return
+    connection.execute("BEGIN")
+    try:
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchall()
+        yield
+    finally:
+        connection.execute("ROLLBACK")
+
+
+def _copy(connection: apsw.Connection, target: Path, pages: int) -> None:
+    destination = apsw.Connection(str(target))
     try:
         with destination.backup("main", connection, "main") as steps:
             while not steps.done:
@@ -172,12 +219,16 @@ def backup(connection: apsw.Connection, target: Path, *, pages: int = 2_000) -> 
         destination.execute("PRAGMA journal_mode = DELETE").fetchall()
     finally:
         destination.close()
-    unfinished.replace(target)
 
 
 def integrity(path: Path) -> list[str]:
     """What `PRAGMA integrity_check` complains of; empty when all is well. Seconds per gigabyte: never at start."""
-    connection = open_connection(path)
+    if not path.is_file():
+        return [f"there is no database {path}"]
+    try:
+        connection = open_connection(path)
+    except DatabaseUnusable as error:
+        return [error.detail]
     try:
         rows = [str(row[0]) for row in connection.execute("PRAGMA integrity_check")]
     except apsw.Error as error:
