@@ -1,1 +1,40 @@
-"""Views by noun: parse the request, call one method, shape the answer."""
+"""Views by noun: parse the request, call one method, shape the answer.
+
+`Collaborators` is all that views are handed; they import no store, no importer and no keeper.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from servicekit.clock import Clock
+
+if TYPE_CHECKING:
+    from epg_service.lineups.published import PublishedGuides
+    from epg_service.providers.feed import Feeds
+    from epg_service.store.channels import Channels
+    from epg_service.store.guide import Guide
+    from epg_service.store.imports import ImportLog
+    from epg_service.store.lineups import Lineups
+    from epg_service.store.programs import Programs
+    from epg_service.store.providers import Providers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Collaborators:
+    """What the views call."""
+
+    providers: "Providers"
+    imports: "ImportLog"
+    channels: "Channels"
+    programs: "Programs"
+    guide: "Guide"
+    lineups: "Lineups"
+    published: "PublishedGuides"
+    feeds: "Feeds"
+    clock: Clock
+    main_guide: str
+    """`auto`, `all` or the name of a lineup: what `/epg.xml` is."""
+    max_upload_bytes: int
+    stream_url: Callable[[], str]
+    """Where the stream service is asked by people, for the start page."""

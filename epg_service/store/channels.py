@@ -98,7 +98,8 @@ class ChannelBook:
         )
         self._connection.execute(
             "UPDATE channels SET display_name = ?, icon_url = ? WHERE id = ? "
-            "AND (display_name, icon_url) IS NOT (?, ?) AND (SELECT min(id) FROM channel_mappings WHERE channel_id = channels.id) = ?",
+            "AND (display_name, icon_url) IS NOT (?, ?) "
+            "AND (SELECT min(id) FROM channel_mappings WHERE channel_id = channels.id) = ?",
             (display_name, icon_url, mapped.channel_id, display_name, icon_url, mapped.id),
         )
 

@@ -6,8 +6,7 @@ from typing import Any
 
 import apsw
 
-from epg_service.domain.entities import Listing, Mapped
-from epg_service.store.days import (
+from epg_service.domain.days import (
     DAY_BITS,
     DAY_S,
     ORDINAL_BITS,
@@ -22,6 +21,7 @@ from epg_service.store.days import (
     raws_of,
     unpacked_contents,
 )
+from epg_service.domain.entities import Listing, Mapped
 from servicekit.store.sqlite import Connections, busy_as_unavailable, writing
 
 _KEY_BITS = START_BITS + ORDINAL_BITS

@@ -71,7 +71,7 @@ CREATE TABLE programs (
 
 CREATE TABLE program_days (
     id INTEGER PRIMARY KEY,
-    contents BLOB NOT NULL,                       -- packed keys, stops, digests and lengths (epg_service.store.days)
+    contents BLOB NOT NULL,                       -- packed keys, stops, digests and lengths (epg_service.domain.days)
     body BLOB NOT NULL                            -- the elements, zstd
 );
 

@@ -2,7 +2,7 @@
 
 `contents` are four columns one after the other: keys (start << 3 | ordinal), digests, stops, lengths of the elements.
 Two days that hold the same programmes have the same `contents`, so comparing a day is comparing bytes. `body` is the
-elements joined and compressed. No SQL stands here.
+elements joined and compressed.
 """
 
 import struct
@@ -68,7 +68,7 @@ class Contents:
     lengths: tuple[int, ...]
 
 
-def digests_of(titles: Sequence[str], raws: Sequence[bytes]) -> list[int]:
+def digests_of(raws: Sequence[bytes]) -> list[int]:
     """A number for each element that tells its versions apart. Equal only keeps text that is stored already."""
     return [xxhash.xxh3_64_intdigest(raw) for raw in raws]
 

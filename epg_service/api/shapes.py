@@ -1,0 +1,128 @@
+"""How the guide's nouns look as JSON."""
+
+from collections.abc import Sequence
+from typing import Protocol
+from urllib.parse import quote
+
+from flask import Response, request
+
+from epg_service.domain.entities import OPEN, Channel, Listing, Provider, Run
+from epg_service.xmltv.details import details
+from servicekit.clock import iso
+from servicekit.web import PageQuery, json_answer, origin_of, page_of
+
+MOST_ITEMS = 1_000
+
+
+class GuideFigures(Protocol):
+    """What `/api/v1/stats` shows of the programmes."""
+
+    @property
+    def channels_with_epg(self) -> int: ...
+    @property
+    def total_programs(self) -> int: ...
+    @property
+    def oldest_program(self) -> int | None: ...
+    @property
+    def newest_program(self) -> int | None: ...
+    @property
+    def last_update(self) -> int | None: ...
+
+
+def plain_list(items: Sequence[object], query: PageQuery) -> Response:
+    """A founding list: a plain array, complete unless `limit` or `cursor` cut it (`Link`, `X-Total-Count`)."""
+    if query.limit is None and query.cursor is None:
+        response = json_answer(items)
+    else:
+        page, cursor = page_of(items, query, most=MOST_ITEMS)
+        response = json_answer(page)
+        if cursor is not None:
+            arguments = {**request.args, "cursor": cursor}
+            following = "&".join(f"{key}={quote(value)}" for key, value in arguments.items())
+            response.headers["Link"] = f'<{origin_of()}{request.path}?{following}>; rel="next"'
+    response.headers["X-Total-Count"] = str(len(items))
+    return response
+
+
+def stats(figures: GuideFigures, channels: int, providers: Sequence[Provider]) -> dict[str, object]:
+    """Figures of the whole guide."""
+    return {
+        "channels_with_epg": figures.channels_with_epg,
+        "total_programs": figures.total_programs,
+        "oldest_program": _moment(figures.oldest_program),
+        "newest_program": _moment(figures.newest_program),
+        "last_update": _moment(figures.last_update),
+        "total_channels": channels,
+        "total_providers": len(providers),
+        "enabled_providers": sum(one.enabled for one in providers),
+    }
+
+
+def provider(one: Provider) -> dict[str, object]:
+    """A provider as its administrator sees it: the address is shown as it was typed."""
+    return {
+        "id": one.id,
+        "name": one.name,
+        "xmltv_url": one.xmltv_url,
+        "enabled": one.enabled,
+        "created_at": iso(one.created_at),
+        "updated_at": iso(one.updated_at),
+        "priority": one.priority,
+        "schedule": one.schedule,
+        "default_timezone": one.default_timezone,
+        "shift_minutes": one.shift_minutes,
+        "retention_days": one.retention_days,
+        "last_good_import": _moment(one.good.at),
+    }
+
+
+def run(one: Run) -> dict[str, object]:
+    """A run of an import; the report's parts stand beside the founding fields."""
+    report = {"losses": {}, "notes": {}, "warnings": [], **one.report}
+    return {
+        "id": one.id,
+        "provider_id": one.provider_id,
+        "status": one.status,
+        "queued_at": iso(one.queued_at),
+        "started_at": _moment(one.started_at),
+        "completed_at": _moment(one.completed_at),
+        "programs_imported": one.programs_imported,
+        "programs_skipped": one.programs_skipped,
+        "error_message": one.error_message,
+        "reason": one.reason,
+        "attempt": one.attempt,
+        "force": one.force,
+        "progress": dict(one.progress) if one.status in OPEN else {"stage": "done", "percent": 100},
+        **report,
+    }
+
+
+def channel(one: Channel) -> dict[str, object]:
+    """A logical channel."""
+    return {"id": one.id, "name": one.name, "display_name": one.display_name, "icon_url": one.icon_url}
+
+
+def programme(one: Listing) -> dict[str, object]:
+    """A programme with the fields people ask for, read from its element."""
+    told = details(one.raw)
+    return {
+        "id": one.id,
+        "channel_id": one.channel_id,
+        "provider_id": one.provider_id,
+        "start_time": iso(one.start_s),
+        "end_time": iso(one.stop_s),
+        "title": one.title,
+        "subtitle": told.subtitle,
+        "description": told.description,
+        "category": told.category,
+        "episode_num": told.episode_num,
+        "rating": told.rating,
+        "actors": told.actors,
+        "directors": told.directors,
+        "icon_url": told.icon_url,
+        "duration_s": one.stop_s - one.start_s,
+    }
+
+
+def _moment(epoch_s: int | None) -> str | None:
+    return None if epoch_s is None else iso(epoch_s)

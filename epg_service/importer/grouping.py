@@ -1,0 +1,90 @@
+"""Programmes gathered by channel: as they come when the file is grouped, through temporary files when it is not.
+
+Most guides hold one channel's programmes together, and then a channel is done when the next one starts. In a guide
+ordered by time every channel comes back; its programmes go through 64 files by channel, so memory stays flat.
+"""
+
+import contextlib
+import struct
+import tempfile
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+from epg_service.xmltv.records import Batch
+
+BUCKETS = 64
+_RECORD = struct.Struct("<IIIII")
+
+
+class Ungrouped(Exception):
+    """A channel came back: read the file again with `spooled`."""
+
+
+@dataclass(slots=True)
+class Gathered:
+    """All programmes of one channel, as columns in the order of the file."""
+
+    channel: str
+    starts: list[int] = field(default_factory=list)
+    stops: list[int] = field(default_factory=list)
+    titles: list[str] = field(default_factory=list)
+    raws: list[bytes] = field(default_factory=list)
+
+    def extend(self, batch: Batch) -> None:
+        self.starts += batch.starts
+        self.stops += batch.stops
+        self.titles += batch.titles
+        self.raws += batch.raws
+
+
+def direct(batches: Iterable[Batch]) -> Iterator[Gathered]:
+    """One item for each channel, in the order of the file; raises `Ungrouped` when a channel comes back."""
+    done: set[str] = set()
+    current: Gathered | None = None
+    for batch in batches:
+        if current is None or batch.channel != current.channel:
+            if current is not None:
+                yield current
+            if batch.channel in done:
+                raise Ungrouped(batch.channel)
+            done.add(batch.channel)
+            current = Gathered(batch.channel)
+        current.extend(batch)
+    if current is not None:
+        yield current
+
+
+def spooled(batches: Iterable[Batch], directory: Path) -> Iterator[Gathered]:
+    """The same for a file in any order."""
+    directory.mkdir(parents=True, exist_ok=True)
+    numbers: dict[str, int] = {}
+    with contextlib.ExitStack() as opened:
+        files = [opened.enter_context(tempfile.TemporaryFile(dir=directory, buffering=1 << 16)) for _ in range(BUCKETS)]
+        for batch in batches:
+            number = numbers.setdefault(batch.channel, len(numbers))
+            _spool(files[zlib.crc32(batch.channel.encode()) % BUCKETS], number, batch)
+        names = list(numbers)
+        for file in files:
+            yield from _read_back(file, names)
+
+
+def _spool(file: IO[bytes], number: int, batch: Batch) -> None:
+    for start, stop, title, raw in zip(batch.starts, batch.stops, batch.titles, batch.raws, strict=True):
+        text = title.encode("utf-8", "replace")
+        file.write(_RECORD.pack(number, start, stop, len(text), len(raw)) + text + raw)
+
+
+def _read_back(file: IO[bytes], names: list[str]) -> Iterator[Gathered]:
+    found: dict[int, Gathered] = {}
+    file.seek(0)
+    while head := file.read(_RECORD.size):
+        number, start, stop, title_length, raw_length = _RECORD.unpack(head)
+        channel = found.setdefault(number, Gathered(names[number]))
+        channel.starts.append(start)
+        channel.stops.append(stop)
+        channel.titles.append(file.read(title_length).decode())
+        channel.raws.append(file.read(raw_length))
+    yield from found.values()

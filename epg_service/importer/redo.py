@@ -1,0 +1,137 @@
+"""The redo log of an import: everything that is to change, complete and on the disk before the first row changes.
+
+Two files beside each other. `N.redo` holds the changed days, one frame each, a provider's channel after the other;
+`N.json` is written last, when the verdict was given: what was decided, and the channels. A log without its `N.json`
+means nothing and is thrown away; one with it is applied, by this keeper or by the next.
+"""
+
+import dataclasses
+import json
+import os
+import struct
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self
+
+from epg_service.domain.days import PackedDay
+from epg_service.domain.entities import RunStatus
+from servicekit.files import atomic_write
+
+_FRAME = struct.Struct("<IHIIII")
+"""Length of the channel's id, the day, lengths of contents, titles and body, and a checksum of them all."""
+
+
+class BrokenLog(Exception):
+    """The log does not hold what was written to it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelNote:
+    """What the file said of a channel."""
+
+    id: str
+    display_name: str | None
+    icon_url: str | None
+    element: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """The content of `N.json`."""
+
+    run_id: int
+    provider_id: int
+    provider_name: str
+    status: RunStatus
+    imported: int
+    skipped: int
+    good: Mapping[str, object]
+    report: Mapping[str, object]
+    channels: Sequence[ChannelNote] = field(default_factory=tuple)
+
+
+class RedoLog:
+    """The files of one run."""
+
+    def __init__(self, directory: Path, run_id: int) -> None:
+        self._days = directory / f"{run_id}.redo"
+        self._decided = directory / f"{run_id}.json"
+
+    def writer(self) -> "RedoWriter":
+        """A writer of the changed days."""
+        return RedoWriter(self._days)
+
+    def decide(self, decided: Decided) -> None:
+        """Gives the log its meaning. From here on it will be applied."""
+        text = json.dumps(dataclasses.asdict(decided), ensure_ascii=True)
+        atomic_write(self._decided, text.encode(), mode=0o600)
+
+    def decided(self) -> Decided | None:
+        """What was decided, or None when nothing was."""
+        try:
+            raw = json.loads(self._decided.read_text("ascii"))
+        except FileNotFoundError:
+            return None
+        return Decided(**{**raw, "channels": tuple(ChannelNote(**note) for note in raw["channels"])})
+
+    def days(self) -> Iterator[tuple[str, list[PackedDay]]]:
+        """The changed days, grouped by the provider's channel; raises `BrokenLog`."""
+        current: str | None = None
+        group: list[PackedDay] = []
+        with self._days.open("rb") as stream:
+            while head := stream.read(_FRAME.size):
+                channel, day = _frame(head, stream.read)
+                if channel != current and current is not None:
+                    yield current, group
+                    group = []
+                current = channel
+                group.append(day)
+        if current is not None:
+            yield current, group
+
+    def remove(self) -> None:
+        """Forgets the log. The decision goes last, so a cut-off removal is done again."""
+        self._days.unlink(missing_ok=True)
+        self._decided.unlink(missing_ok=True)
+
+
+class RedoWriter:
+    """Appends changed days; on the disk when closed."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._stream = path.open("wb")
+
+    def add(self, channel: str, day: PackedDay) -> None:
+        """One changed day of the provider's channel."""
+        name = channel.encode()
+        parts = (name, day.contents, day.titles, day.body)
+        check = zlib.crc32(b"".join(parts))
+        head = _FRAME.pack(len(name), day.day, len(day.contents), len(day.titles), len(day.body), check)
+        self._stream.write(head + b"".join(parts))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        with self._stream:
+            self._stream.flush()
+            os.fsync(self._stream.fileno())
+
+
+def _frame(head: bytes, read: "_Read") -> tuple[str, PackedDay]:
+    if len(head) < _FRAME.size:
+        raise BrokenLog("the redo log breaks off")
+    name_length, day, contents_length, titles_length, body_length, check = _FRAME.unpack(head)
+    parts = [read(n) for n in (name_length, contents_length, titles_length, body_length)]
+    if zlib.crc32(b"".join(parts)) != check:
+        raise BrokenLog("the redo log is damaged")
+    name, contents, titles, body = parts
+    return name.decode(), PackedDay(day, contents, titles, body)
+
+
+class _Read(Protocol):
+    def __call__(self, n: int, /) -> bytes: ...

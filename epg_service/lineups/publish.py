@@ -1,0 +1,151 @@
+"""From the store to published files: the whole guide under its own ids, and each lineup's guide under the lineup's.
+
+    store > match (lineups) > timeline > xmltv.write > published files > index (atomic)
+
+A channel is read in one short read transaction at a time, so no reader holds the log of the database for long.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from epg_service.domain import model
+from epg_service.domain.entities import Channel, Lineup, LineupChannel, Listing
+from epg_service.domain.matching import match
+from epg_service.domain.timeline import timeline
+from epg_service.lineups.published import Publication, PublishedGuides
+from epg_service.store.guide import Guide
+from epg_service.store.lineups import Lineups
+from epg_service.xmltv import write
+from epg_service.xmltv.elements import tree
+from servicekit.clock import Clock
+
+GENERATOR = "Aerial"
+WHOLE = "guide"
+NO_TITLE = "No title"
+_log = logging.getLogger("publish")
+
+
+def lineup_publication(name: str) -> str:
+    """The name under which a lineup's guide is published."""
+    return f"lineup-{name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """What is published: from and to, in epoch seconds."""
+
+    from_s: int
+    to_s: int
+
+
+class Publishing:
+    """Publishes guides; runs in the keeper alone."""
+
+    def __init__(
+        self,
+        *,
+        guide: Guide,
+        lineups: Lineups,
+        published: PublishedGuides,
+        clock: Clock,
+        span: Callable[[int], Span],
+    ) -> None:
+        self._guide = guide
+        self._lineups = lineups
+        self._published = published
+        self._clock = clock
+        self._span = span
+
+    def whole(self) -> Publication:
+        """`/guide.xml`: every channel under its own id, everything that is stored."""
+        return self._published.publish(WHOLE, self._whole(self._span(self._clock.now_s())))
+
+    def lineup(self, name: str) -> Publication:
+        """A lineup's guide: its channels are matched to the guide anew, then written under the lineup's own ids."""
+        lineup = self._lineups.get(name)
+        channels = self.matched(lineup)
+        return self._published.publish(
+            lineup_publication(name), self._lineup(channels, self._span(self._clock.now_s()))
+        )
+
+    def everything(self) -> None:
+        """All publications: after an import, and hourly."""
+        self.whole()
+        for lineup in self._lineups.all():
+            self.lineup(lineup.name)
+
+    def matched(self, lineup: Lineup) -> list[LineupChannel]:
+        """Matches a lineup to the guide and stores the result; returns its channels with their matches."""
+        guide = [GuideChannel(one.id, one.name, one.display_name) for one in self._guide.every_channel()]
+        channels = self._lineups.channels(lineup.name)
+        found = match(channels, guide)
+        rows = []
+        for one in channels:
+            hit = found.get(one.id)
+            rows.append(
+                (one.id, hit.channel_id if hit else None, hit.method if hit else None, hit.score if hit else None)
+            )
+        changed = [(a.channel_id, a.method) for a in channels] != [(row[1], row[2]) for row in rows]
+        if changed or lineup.matched_at is None:
+            self._lineups.matched(lineup.name, lineup.digest, rows)
+            _log.info("lineup %s: %d of %d channels have a guide", lineup.name, len(found), len(channels))
+        return self._lineups.channels(lineup.name)
+
+    def _whole(self, span: Span) -> Iterator[bytes]:
+        yield write.head(GENERATOR)
+        channels = list(self._guide.every_channel())
+        for one in channels:
+            yield _whole_channel(one, self._guide.elements(one.id))
+        for one in channels:
+            yield from _programmes(self._listings(one.id, span), one.name)
+        yield write.tail()
+
+    def _lineup(self, channels: Sequence[LineupChannel], span: Span) -> Iterator[bytes]:
+        yield write.head(GENERATOR)
+        for one in channels:
+            names = [one.name, *([one.number] if one.number else [])]
+            yield write.channel(one.id, [(None, name) for name in names], one.logo)
+        for one in channels:
+            if one.channel_id is not None:
+                yield from _programmes(_shown(self._listings(one.channel_id, span)), one.id)
+        yield write.tail()
+
+    def _listings(self, channel_id: int, span: Span) -> list[Listing]:
+        return self._guide.listings(channel_id, span.from_s, span.to_s, with_raw=True)
+
+
+def _whole_channel(channel: Channel, elements: Iterable[bytes]) -> bytes:
+    """A channel with all names that its providers gave it, the logical one first."""
+    names: dict[tuple[str | None, str], None] = {}
+    urls: dict[str, None] = {}
+    for element in elements:
+        for node in tree(element).nodes():
+            if node.name == "display-name" and (text := node.text()):
+                names[(node.attributes.get("lang"), text)] = None
+            elif node.name == "url" and (text := node.text()):
+                urls[text] = None
+    if channel.display_name not in {text for _, text in names}:
+        names = {(None, channel.display_name): None, **names}
+    return write.channel(channel.name, list(names), channel.icon_url, list(urls))
+
+
+def _shown(listings: Sequence[Listing]) -> list[Listing]:
+    """One programme at a time, as a viewer needs it."""
+    rows = timeline(
+        model.Rows(
+            [one.start_s for one in listings],
+            [one.stop_s for one in listings],
+            [0] * len(listings),
+            [one.title for one in listings],
+            [one.raw for one in listings],
+        )
+    )
+    return [Listing(0, 0, 0, start, stop, title, raw) for start, stop, _, title, raw in rows]
+
+
+def _programmes(listings: Iterable[Listing], channel_id: str) -> Iterator[bytes]:
+    for one in listings:
+        yield write.programme(
+            one.raw, start=one.start_s, stop=one.stop_s, channel_id=channel_id, title_fallback=NO_TITLE
+        )

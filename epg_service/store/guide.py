@@ -1,0 +1,38 @@
+"""The guide of a logical channel: one provider's rows as they are, or several providers' merged."""
+
+from collections.abc import Iterator
+
+from epg_service.domain.entities import Channel, Listing
+from epg_service.domain.merging import merged
+from epg_service.store.channels import Channels
+from epg_service.store.programs import Programs
+
+PAGE = 200
+
+
+class Guide:
+    """Answers by channel; only a channel with several mappings pays for the merge."""
+
+    def __init__(self, *, channels: Channels, programs: Programs) -> None:
+        self._channels = channels
+        self._programs = programs
+
+    def listings(self, channel_id: int, from_s: int, to_s: int, *, with_raw: bool = False) -> list[Listing]:
+        """A channel's programmes in a window, the one running at its start included; the best first, gaps filled."""
+        return merged(
+            [
+                self._programs.window(mapped, from_s, to_s, with_raw=with_raw)
+                for mapped in self._channels.mappings(channel_id)
+            ]
+        )
+
+    def every_channel(self) -> Iterator[Channel]:
+        """All channels by id, read a page at a time."""
+        last = 0
+        while page := self._channels.all(after=last, limit=PAGE):
+            yield from page
+            last = page[-1].id
+
+    def elements(self, channel_id: int) -> list[bytes]:
+        """The <channel> elements of a channel's providers, the best provider's first."""
+        return [m.element for m in self._channels.mappings(channel_id, with_element=True) if m.element]
