@@ -38,7 +38,7 @@ def test_there_is_one_unit_for_each_service() -> None:
 
 def test_systemd_accepts_the_units(runnable: list[Path]) -> None:
     needs("systemd-analyze")
-    command = ["systemd-analyze", "verify", "--man=no", "--recursive-errors=no", *runnable]
+    command: list[str | Path] = ["systemd-analyze", "verify", "--man=no", "--recursive-errors=no", *runnable]
     checked = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert (checked.returncode, checked.stderr) == (0, "")
 
@@ -46,7 +46,7 @@ def test_systemd_accepts_the_units(runnable: list[Path]) -> None:
 def test_systemd_judges_the_units_safe(runnable: list[Path]) -> None:
     needs("systemd-analyze")
     for unit in runnable:
-        command = ["systemd-analyze", "security", "--offline=true", "--threshold=20", unit]
+        command: list[str | Path] = ["systemd-analyze", "security", "--offline=true", "--threshold=20", unit]
         judged = subprocess.run(command, capture_output=True, text=True, timeout=60)
         assert judged.returncode == 0, judged.stdout[-400:]
 

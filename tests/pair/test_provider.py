@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from pair import logos, sample
+from pair import alive, logos, sample
 from pair.loop import PACKET_BYTES
 from pair.provider import Provider
 from tests.programs import needs
@@ -116,3 +116,11 @@ def test_a_stream_arrives_packet_by_packet_and_ends_when_the_client_leaves(provi
 def test_what_is_not_there_answers_404(provider: Provider) -> None:
     with answer_of(provider, "/live/unknown.ts") as answer:
         assert answer.status == 404
+
+
+def test_the_health_check_of_containers_asks_every_address(provider: Provider) -> None:
+    here, nowhere = f"{provider.address}/playlist.m3u", f"{provider.address}/nowhere"
+    assert alive.main([here, here]) == 0
+    assert alive.main([here, nowhere]) == 1
+    assert alive.main([here, "http://127.0.0.1:1/"]) == 1
+    assert alive.main([]) == 1
