@@ -19,7 +19,7 @@ help: ## list the targets
 .venv/bin/python:
 	@set +e; found=; for try in $(if $(PYTHON),"$(PYTHON)",python3.13 python3.12 python3.11 python3); do \
 	    command -v "$$try" >/dev/null 2>&1 || continue; \
-	    "$$try" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || continue; \
+	    "$$try" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null || continue; \
 	    found=$$try; \
 	    "$$try" -c 'import venv, ensurepip' 2>/dev/null && break; \
 	    novenv=$$try; found=; \

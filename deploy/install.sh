@@ -66,19 +66,27 @@ read_arguments() {
 # Runs a command that changes users or services; nothing to do below another root.
 on_machine() { [ -n "$ROOT" ] || "$@"; }
 
+# Sets PYTHON to the first Python that the services can use. They see no home directory, so none from there will do.
 find_python() {
-    local try version='' candidates=(python3.13 python3.12 python3.11 python3)
+    local try told='' found='' candidates=(
+        python3.13 python3.12 python3.11 python3
+        /usr/bin/python3.13 /usr/bin/python3.12 /usr/bin/python3.11 /usr/bin/python3
+    )
     [ -z "$PYTHON" ] || candidates=("$PYTHON")
     for try in "${candidates[@]}"; do
         command -v "$try" >/dev/null || continue
-        version=$("$try" -c 'import sys; print("%d.%d" % sys.version_info[:2])') || continue
-        case $version in 3.11 | 3.12 | 3.13) ;; *) continue ;; esac
+        told=$("$try" -c 'import sys; print("%d.%d" % sys.version_info[:2], sys.base_prefix)' 2>/dev/null) || continue
+        case $told in
+            *' /root'* | *' /home'*) found="$try in a home directory, which the services cannot see"; continue ;;
+            '3.11 '* | '3.12 '* | '3.13 '*) ;;
+            *) found="$try ${told%% *}"; continue ;;
+        esac
         "$try" -c 'import venv, ensurepip' 2>/dev/null ||
             fail "$try has no venv module. Install it: apt-get install python3-venv"
         PYTHON=$try
         return
     done
-    fail "Python 3.11, 3.12 or 3.13 is needed${version:+, found only $version}. Install it: apt-get install python3 python3-venv"
+    fail "Python 3.11, 3.12 or 3.13 is needed${found:+; found $found}. Install it: apt-get install python3 python3-venv"
 }
 
 # The release's name: twelve digits made from every file that belongs to it, and from the Python it is built for.

@@ -63,12 +63,12 @@ class _StreamServer(_GuideServer):
 
 class _Guide(_Listening):
     server: _GuideServer = _GuideServer()
-    stream_url: str | None = None
+    stream_url: str = ""
 
 
 class _Streams(_Listening):
     server: _StreamServer = _StreamServer()
-    epg_url: str | None = None
+    epg_url: str = ""
 
 
 _GUIDE_VARIABLES = (
@@ -92,9 +92,9 @@ def read(file: Path | None) -> Pair:
     if guide_place.port == streams_place.port:
         raise Invalid(f"epg.server.port and stream.server.port are both {guide_place.port}: each needs its own")
     links = {}
-    if guide.own.stream_url is None:
+    if not guide.own.stream_url:
         links["EPG_STREAM_URL"] = streams_place.local_address
-    if streams.own.epg_url is None:
+    if not streams.own.epg_url:
         links["STREAM_EPG_URL"] = guide_place.local_address
     return Pair(file, guide.data_dir, guide.shared.public_url, guide_place, streams_place, links)
 

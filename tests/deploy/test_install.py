@@ -17,7 +17,7 @@ PARTS = (
 # A Python that answers questions about itself, and makes environments in which installing and compiling cost nothing.
 PRETENDED = """#!/bin/sh
 case "$*" in
-  "-c "*version_info*) echo "{version}" ;;
+  "-c "*version_info*) echo "{version} {prefix}" ;;
   *"-m venv "*) for last; do :; done; mkdir -p "$last/bin"; cp "$0" "$last/bin/python" ;;
   *"-m pip install"*) echo "$*" >> "{log}"; [ ! -e "{log}.fails" ] || exit 1 ;;
   *compileall*) ;;
@@ -41,9 +41,9 @@ class Machine:
         self.python = self.pretend("python", "3.13")
         (self.source / "config.yaml").touch()
 
-    def pretend(self, name: str, version: str) -> Path:
+    def pretend(self, name: str, version: str, prefix: str = "/usr") -> Path:
         file = self.log.parent / name
-        file.write_text(PRETENDED.format(version=version, log=self.log, real=sys.executable))
+        file.write_text(PRETENDED.format(version=version, prefix=prefix, log=self.log, real=sys.executable))
         file.chmod(0o755)
         return file
 
@@ -140,9 +140,15 @@ def test_uninstalling_keeps_data_and_configuration(machine: Machine) -> None:
 def test_another_python_is_refused_with_the_command_that_helps(machine: Machine, version: str) -> None:
     run = machine.install(python=machine.pretend("other", version))
     assert run.returncode == 1
-    assert f"found only {version}" in run.stderr
+    assert f"other {version}" in run.stderr
     assert "apt-get install python3" in run.stderr
     assert not machine.root.exists()
+
+
+def test_a_python_in_a_home_directory_is_refused_because_the_services_cannot_see_it(machine: Machine) -> None:
+    run = machine.install(python=machine.pretend("mine", "3.13", prefix="/home/me/.pyenv/versions/3.13.0"))
+    assert run.returncode == 1
+    assert "home directory" in run.stderr
 
 
 def test_without_root_it_says_what_to_type(machine: Machine) -> None:
