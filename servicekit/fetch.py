@@ -109,17 +109,25 @@ class Answer:
         if bare is not None and (limit_s := bare.gettimeout()) is not None:
             bare.settimeout(min(limit_s, left_s))
 
+    @property
+    def left_bytes(self) -> int | None:
+        """What is still to come of a body whose length was told; None when it was not."""
+        told: int | None = self._response.raw.length_remaining
+        return told
+
     def raw_socket(self) -> tuple[socket.socket, bytes] | None:
         """The bare socket (set non-blocking) and what was read of the body already.
 
-        None where the bytes on the wire are not the body itself: TLS, chunked framing, a content coding. The socket
-        belongs to this answer: keep the answer, and close it.
+        None where the bytes on the wire are not the body itself: TLS, chunked framing, a content coding, an empty
+        body. The socket belongs to this answer: keep the answer, and close it. A body with a Content-Length ends
+        after so many bytes (`left_bytes`, asked before), maybe without the end of the connection.
         """
         raw = self._response.raw
         if (
             urlsplit(self.url).scheme != "http"
             or getattr(raw, "chunked", False)
             or self.headers.get("Content-Encoding", "identity").lower() != "identity"
+            or self.left_bytes == 0
         ):
             return None
         bare = _bare_socket(self._response)
@@ -230,13 +238,20 @@ class Fetcher:
 
     def _session(self, asker: Asker) -> "tuple[requests.Session, _Peer]":
         peer = _Peer(self._policy, asker)
-        session = requests.Session()
+        session = _Session()
         session.trust_env = False
         session.verify = self._ca_bundle or True
         adapter = _JudgedAdapter(peer.connect)
         session.mount("http://", adapter)
         session.mount("https://", adapter)
         return session, peer
+
+
+class _Session(requests.Session):
+    """A session that knows of no redirects: `requests` would read a redirect's whole body, however long."""
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        return None
 
 
 class _Peer:
@@ -335,14 +350,18 @@ class _Judged(HTTPConnection):
         watch = threading.Timer(limit_s, _give_up, (bare, late))
         watch.daemon = True
         watch.start()
+        failure: Exception | None = None
         try:
-            return super().getresponse()
+            answer = super().getresponse()
         except (OSError, http.client.HTTPException) as error:
-            if late.is_set():
-                raise TimeoutError("the head of the answer did not come in the time allowed") from error
-            raise
+            failure = error
         finally:
             watch.cancel()
+        if late.is_set():  # also when it seems whole: http.client takes the end of the connection for the head's end
+            raise TimeoutError("the head of the answer did not come in the time allowed") from failure
+        if failure is not None:
+            raise failure
+        return answer
 
 
 def _give_up(bare: socket.socket, late: threading.Event) -> None:

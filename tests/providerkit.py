@@ -65,6 +65,8 @@ class Reply:
     chunked: bool = False
     wire: "Callable[[Send, threading.Event], bool] | None" = None
     """Sends the body itself; False ends the connection afterwards."""
+    open_head: bool = False
+    """Leaves out the empty line that ends the head: `wire` goes on with headers."""
 
 
 Script = Callable[[Asked], Reply]
@@ -330,7 +332,7 @@ def _head(reply: Reply) -> bytes:
         lines.append("Connection: close")
     elif reply.status != 304:
         lines.append(f"Content-Length: {len(reply.body) if reply.length is None else reply.length}")
-    return "\r\n".join([*lines, "", ""]).encode("latin-1")
+    return "\r\n".join([*lines, "" if reply.open_head else "\r\n"]).encode("latin-1")
 
 
 def _chunks(body: bytes, size: int = 1_000) -> bytes:
