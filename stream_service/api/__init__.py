@@ -1,1 +1,47 @@
-"""Views by noun: parse the request, call one method, shape the answer."""
+"""Views by noun: parse the request, call one method, shape the answer.
+
+`Collaborators` is all that views are handed; they import no store, no keeper and no relay. Whatever touches the
+database or the disk goes through `call`, which keeps it off the loop that carries the streams.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ParamSpec, Protocol, TypeVar
+
+from stream_service.domain.model import ChannelTarget
+
+if TYPE_CHECKING:
+    from stream_service.lineups.publish import PublishedFiles
+    from stream_service.lineups.rendered import RenderedPlaylists
+    from stream_service.store.channels import Channels
+    from stream_service.store.lineups import Lineups
+    from stream_service.store.runs import Runs
+    from stream_service.store.sources import Sources
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Call(Protocol):
+    """Runs a function where it may wait on a lock or a disk, and returns what it returns."""
+
+    def __call__(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Collaborators:
+    """What the views call."""
+
+    sources: "Sources"
+    runs: "Runs"
+    channels: "Channels"
+    lineups: "Lineups"
+    files: "PublishedFiles"
+    playlists: "RenderedPlaylists"
+    call: Call
+    check_address: Callable[[str], None]
+    """Raises `Invalid` for an address that no source may have."""
+    target: Callable[[str], ChannelTarget | None]
+    """A channel as viewers are served, from memory."""
+    status: Callable[[], str]
+    """The service's state in a word, for the start page."""

@@ -30,7 +30,8 @@ class Source:
 
     `url`: an address, or the name of a file in the import directory. `schedule`: a cron expression, None for the daily
     default. `headers` and `user_agent` go to the provider with the list's and the streams' requests.
-    `timeout_s`: how long the provider may stay silent, None for the configuration's. `generation`: of its visible list.
+    `timeouts`: seconds by `connect_s`, `read_s`, `total_s`, the configuration's where none is given. `generation`: of
+    its visible list.
     """
 
     id: int
@@ -42,7 +43,7 @@ class Source:
     connection_limit: int | None
     user_agent: str | None
     headers: Mapping[str, str]
-    timeout_s: float | None
+    timeouts: Mapping[str, float]
     created_at: int
     updated_at: int
     generation: int

@@ -91,9 +91,10 @@ class Access:
             source.url,
             headers=headers,
             typed=True,
-            read_timeout_s=source.timeout_s,
+            timeout_s=source.timeouts.get("connect_s"),
+            read_timeout_s=source.timeouts.get("read_s"),
             max_bytes=self.max_bytes,
-            total_s=self._total_s,
+            total_s=source.timeouts.get("total_s", self._total_s),
         ) as answer:
             if answer.status == 304:
                 return Fetched(unchanged=True, private=answer.private)

@@ -50,7 +50,7 @@ class Runs:
         )
 
     def last_of_each(self, source_ids: Sequence[int]) -> dict[int, Run]:
-        """The newest run of each source; once one has ended, runs that only wait are not counted."""
+        """The newest run of each source; one that waits for its time (a retry) is not counted yet."""
         return {source_id: run for source_id in source_ids if (run := self._last(source_id))}
 
     def last_good_at(self, source_id: int) -> int | None:
@@ -119,8 +119,8 @@ class Runs:
             return connection.changes()
 
     def _last(self, source_id: int) -> Run | None:
-        newest = self._select("WHERE source_id = ? AND status != 'queued' ORDER BY id DESC LIMIT 1", source_id)
-        found = newest or self._select("WHERE source_id = ? ORDER BY id DESC LIMIT 1", source_id)
+        due = "(status != 'queued' OR not_before <= ?)"
+        found = self._select(f"WHERE source_id = ? AND {due} ORDER BY id DESC LIMIT 1", source_id, self._clock.now_s())
         return found[0] if found else None
 
     def _select(self, where: str, *values: int) -> list[Run]:

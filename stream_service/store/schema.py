@@ -23,7 +23,7 @@ CREATE TABLE sources (
     connection_limit INTEGER,                     -- connections the provider allows at a time; NULL: not known
     user_agent TEXT,
     headers TEXT NOT NULL DEFAULT '{}',
-    timeout_s REAL,
+    timeouts TEXT NOT NULL DEFAULT '{}',
     created_at INTEGER NOT NULL,
     updated_at INTEGER NOT NULL,
     generation INTEGER NOT NULL DEFAULT 0,        -- of the entries that are visible

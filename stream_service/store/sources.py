@@ -13,11 +13,11 @@ from servicekit.store.sqlite import Connections, busy_as_unavailable, writing
 from stream_service.domain.entities import LastGoodList, Source
 
 _COLUMNS = (
-    "id, name, type, url, enabled, schedule, connection_limit, user_agent, headers, timeout_s, created_at, "
+    "id, name, type, url, enabled, schedule, connection_limit, user_agent, headers, timeouts, created_at, "
     "updated_at, generation, etag, last_modified, digest, good_entries, good_skipped, private, guide_urls"
 )
 _WRITABLE = frozenset(
-    {"name", "type", "url", "enabled", "schedule", "connection_limit", "user_agent", "headers", "timeout_s"}
+    {"name", "type", "url", "enabled", "schedule", "connection_limit", "user_agent", "headers", "timeouts"}
 )
 _FETCH_COLUMNS = frozenset({"url", "type", "user_agent", "headers"})
 _STALE = "UPDATE lineups SET stale = 1"
@@ -132,16 +132,16 @@ def _known(values: Mapping[str, object]) -> dict[str, Any]:
     if unknown := set(values) - _WRITABLE:
         raise KeyError(f"not columns of sources: {sorted(unknown)}")
     return {
-        name: json.dumps(value) if name == "headers" else int(value) if isinstance(value, bool) else value
+        name: json.dumps(value) if name in ("headers", "timeouts") else int(value) if isinstance(value, bool) else value
         for name, value in values.items()
     }
 
 
 def _source(row: Sequence[Any]) -> Source:
-    ident, name, kind, url, enabled, schedule, limit, agent, headers, timeout_s, created, updated, generation = row[:13]
+    ident, name, kind, url, enabled, schedule, limit, agent, headers, timeouts, created, updated, generation = row[:13]
     etag, last_modified, digest, entries, skipped, private, guides = row[13:]
     good = LastGoodList(etag, last_modified, digest, entries, skipped, bool(private), tuple(json.loads(guides)))
     return Source(
-        ident, name, kind, url, bool(enabled), schedule, limit, agent, json.loads(headers), timeout_s, created,
-        updated, generation, good,
+        ident, name, kind, url, bool(enabled), schedule, limit, agent, json.loads(headers), json.loads(timeouts),
+        created, updated, generation, good,
     )  # fmt: skip

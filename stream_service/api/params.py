@@ -1,0 +1,98 @@
+"""What requests carry, checked."""
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from servicekit.errors import Invalid
+from servicekit.web import PageQuery, Shape
+from stream_service.domain.schedule import cron_of
+
+MAX_HEADERS = 32
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}", re.ASCII)
+
+
+def _text(value: str) -> str:
+    if any(ord(c) < 32 or ord(c) == 127 for c in value) or not value.strip():
+        raise ValueError("one line of text is needed")
+    return value.strip()
+
+
+def _schedule(text: str | None) -> str | None:
+    try:
+        return None if text is None else cron_of(text)
+    except Invalid as error:
+        raise ValueError(error.detail) from error
+
+
+def _headers(found: dict[str, str]) -> dict[str, str]:
+    if len(found) > MAX_HEADERS:
+        raise ValueError(f"at most {MAX_HEADERS} headers")
+    for name, value in found.items():
+        if not _HEADER_NAME.fullmatch(name) or len(value) > 4_000:
+            raise ValueError(f"{name[:40]!r} is no header name, or its value is over 4000 characters")
+        if any(not 32 <= ord(c) < 256 or ord(c) == 127 for c in value):
+            raise ValueError(f"the value of {name} must be printable Latin-1 text")
+    return found
+
+
+Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_text)]
+Address = Annotated[str, Field(min_length=1, max_length=4_000), AfterValidator(_text)]
+Schedule = Annotated[str | None, Field(max_length=100), AfterValidator(_schedule)]
+Headers = Annotated[dict[str, str], AfterValidator(_headers)]
+Number = Annotated[int, Field(ge=1, lt=1 << 53)]
+Limit = Annotated[int | None, Field(ge=1, le=10_000)]
+SourceType = Literal["m3u"]
+
+
+class Timeouts(Shape):
+    """Seconds; what is left out is the configuration's."""
+
+    connect_s: float | None = Field(None, gt=0, le=600)
+    read_s: float | None = Field(None, gt=0, le=3600)
+    total_s: float | None = Field(None, gt=0, le=86_400)
+
+
+class SourcePath(Shape):
+    source_id: Number
+
+
+class ChannelPath(Shape):
+    channel_id: Annotated[str, Field(max_length=200)]
+
+
+class LineupPath(Shape):
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
+
+
+class ChannelsQuery(PageQuery):
+    q: str = Field("", max_length=200, description="Only channels whose name contains this.")
+
+
+class RefreshBody(Shape):
+    force: bool = Field(False, description="Take the list even when it is empty or holds much less than the last one.")
+
+
+class NewSource(Shape):
+    name: Name
+    type: SourceType = "m3u"
+    url: Address = Field(description="http(s) address, or the name of a file in the import directory.")
+    enabled: bool = True
+    schedule: Schedule = Field(None, description="Cron expression, or HH:MM; daily when left out.")
+    connection_limit: Limit = None
+    user_agent: Annotated[str, Field(max_length=400), AfterValidator(_text)] | None = None
+    headers: Headers = Field(default_factory=dict)
+    timeouts: Timeouts = Timeouts()
+
+
+class ChangedSource(Shape):
+    name: Name | None = None
+    type: SourceType | None = None
+    url: Address | None = None
+    enabled: bool | None = None
+    schedule: Schedule = None
+    connection_limit: Limit = None
+    user_agent: Annotated[str, Field(max_length=400), AfterValidator(_text)] | None = None
+    headers: Headers | None = None
+    timeouts: Timeouts | None = None

@@ -1,0 +1,101 @@
+"""What players and media servers fetch: playlists, and the copy of the guide that goes with them."""
+
+import gzip
+from functools import lru_cache
+from pathlib import Path
+
+from flask import Response, request
+from flask_openapi3 import APIBlueprint
+
+from servicekit.web import origin_of, published, wants_gzip
+from stream_service.api import Collaborators, params
+from stream_service.outputs import m3u
+from stream_service.outputs.origin import with_origin
+
+M3U = "audio/x-mpegurl"
+XML = "application/xml"
+GZIP = "application/gzip"
+DEFAULT = "default"
+EMPTY_GUIDE = (
+    b'<?xml version="1.0" encoding="UTF-8"?>\n<!DOCTYPE tv SYSTEM "xmltv.dtd">\n'
+    b'<tv generator-info-name="Aerial"></tv>\n'
+)
+
+
+def blueprint(it: Collaborators) -> APIBlueprint:
+    """`/playlist.m3u`, `/epg.xml`, and both for each lineup."""
+    views = APIBlueprint("playlists", __name__)
+
+    @views.get("/playlist.m3u", summary="The default lineup as M3U")
+    def playlist() -> Response:
+        return _playlist(it, DEFAULT)
+
+    @views.get("/lineups/<name>/playlist.m3u", summary="A lineup as M3U")
+    def lineup_playlist(path: params.LineupPath) -> Response:
+        return _playlist(it, path.name)
+
+    @views.get("/epg.xml", summary="The default lineup's guide")
+    def guide() -> Response:
+        return _guide(it, DEFAULT, packed=False)
+
+    @views.get("/epg.xml.gz", summary="The default lineup's guide, packed")
+    def guide_packed() -> Response:
+        return _guide(it, DEFAULT, packed=True)
+
+    @views.get("/lineups/<name>/epg.xml", summary="A lineup's guide")
+    def lineup_guide(path: params.LineupPath) -> Response:
+        return _guide(it, path.name, packed=False)
+
+    @views.get("/lineups/<name>/epg.xml.gz", summary="A lineup's guide, packed")
+    def lineup_guide_packed(path: params.LineupPath) -> Response:
+        return _guide(it, path.name, packed=True)
+
+    return views
+
+
+def _playlist(it: Collaborators, lineup: str) -> Response:
+    origin = origin_of()
+    rendered = it.playlists.of(it.files.playlist(lineup), origin)
+    if rendered is None:
+        _known(it, lineup)
+        text = with_origin("".join(m3u.write(lineup, [])).encode(), origin)
+        response = Response(text, content_type=f"{M3U}; charset=utf-8", headers={"Cache-Control": "no-cache"})
+    else:
+        response = published(rendered.path, mimetype=M3U, etag=rendered.etag)
+        response.headers["Content-Type"] = f"{M3U}; charset=utf-8"
+    response.headers["Content-Disposition"] = "inline; filename=playlist.m3u"
+    return response
+
+
+def _guide(it: Collaborators, lineup: str, *, packed: bool) -> Response:
+    path = it.files.guide(lineup, packed=True)
+    if not it.call(path.exists):
+        _known(it, lineup)
+        body = _empty_packed() if packed else EMPTY_GUIDE
+        return Response(body, content_type=GZIP if packed else XML, headers={"Cache-Control": "no-cache"})
+    if packed:
+        return published(path, mimetype=GZIP)
+    if wants_gzip() and "Range" not in request.headers:
+        response = published(path, mimetype=XML, etag=_tag(path))
+        response.headers["Content-Encoding"] = "gzip"
+    else:
+        response = published(it.files.guide(lineup, packed=False), mimetype=XML)
+    response.headers["Vary"] = "Accept-Encoding"
+    return response
+
+
+def _tag(path: Path) -> str:
+    """An ETag of the packed bytes as a coding: another one than that of the same bytes as a file."""
+    state = path.stat()
+    return f"{state.st_mtime_ns:x}-{state.st_size:x}-gzip"
+
+
+def _known(it: Collaborators, lineup: str) -> None:
+    """Raises `NotFound` for a lineup that is not there; the default one always is."""
+    if lineup != DEFAULT:
+        it.call(it.lineups.get, lineup)
+
+
+@lru_cache(maxsize=1)
+def _empty_packed() -> bytes:
+    return gzip.compress(EMPTY_GUIDE, mtime=0)

@@ -1,0 +1,309 @@
+"""The process with the clock: refreshes sources, builds lineups, keeps the guide service and the files in step.
+
+    due runs > refresh (up to four sources at a time, one run of a source at a time)
+    stale lineups > build, a moment after the last change > tell the guide service
+    every 30 s > reconcile with the guide service
+    every day, and at the start > prune
+
+Killed at any moment it goes on where it stopped: runs that were running are marked as interrupted, every lineup is
+built again, and what a list left half done is swept.
+"""
+
+import logging
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime, tzinfo
+from typing import Protocol
+
+from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.triggers.base import BaseTrigger
+
+from servicekit.clock import Clock
+from servicekit.errors import AerialError
+from servicekit.notify import Notifier
+from stream_service.domain.entities import Reason, Run, RunStatus, Source
+from stream_service.domain.schedule import last_before, next_after
+
+TURN_S = 0.25
+BEAT_S = 5.0
+SETTLE_S = 1.0
+BUILD_AGAIN_S = 30.0
+RECONCILE_S = 30.0
+SCHEDULES_S = 5.0
+CATCH_UP_DELAY_S = 120
+RETRY_AFTER_S = (300, 900, 3600)
+AT_A_TIME = 4
+DAY_S = 86_400
+_PRUNE_CRON = "17 4 * * *"
+_SCHEDULED: frozenset[str] = frozenset({"schedule", "catch-up", "retry"})
+
+_log = logging.getLogger("keeper")
+
+
+class SourceStore(Protocol):
+    """What the keeper asks of the store of sources."""
+
+    def all(self, *, enabled_only: bool = False) -> list[Source]: ...
+    def get(self, source_id: int) -> Source: ...
+    def deleted_ids(self) -> list[int]: ...
+
+
+class RunStore(Protocol):
+    """What the keeper asks of the log of runs."""
+
+    def enqueue(
+        self, source_id: int, *, reason: Reason, force: bool = False, attempt: int = 0, not_before: int = 0
+    ) -> Run: ...
+    def due(self) -> list[Run]: ...
+    def running(self) -> list[Run]: ...
+    def waiting(self, source_id: int) -> bool: ...
+    def start(self, run_id: int) -> bool: ...
+    def finish(self, run_id: int, status: RunStatus, *, error: str | None = None) -> None: ...
+    def last_good_at(self, source_id: int) -> int | None: ...
+    def forget_before(self, moment: int) -> int: ...
+
+
+class ListStore(Protocol):
+    """What the keeper asks of the store of lists."""
+
+    def sweep(self, source_id: int) -> int: ...
+    def purge_vanished(self, before: int) -> int: ...
+    def purge_source(self, source_id: int) -> None: ...
+
+
+class LineupStore(Protocol):
+    """What the keeper asks of the store of lineups."""
+
+    def stale(self) -> list[str]: ...
+    def mark(self, name: str | None, *, stale: bool) -> None: ...
+
+
+class Keeper:
+    """One of it runs for a data directory (its caller holds the lock). `run` returns when `stop` is set."""
+
+    def __init__(
+        self,
+        *,
+        sources: SourceStore,
+        runs: RunStore,
+        lists: ListStore,
+        lineups: LineupStore,
+        refresh: Callable[[Run, Source], RunStatus],
+        build: Callable[[], object],
+        reconcile: Callable[[], bool],
+        beat: Callable[[], None],
+        clock: Clock,
+        notifier: Notifier,
+        daily_cron: str,
+        zone: tzinfo,
+        log_days: int,
+        keep_vanished_days: int,
+    ) -> None:
+        self._sources = sources
+        self._runs = runs
+        self._lists = lists
+        self._lineups = lineups
+        self._refresh = refresh
+        self._build = build
+        self._reconcile = reconcile
+        self._beat = beat
+        self._clock = clock
+        self._notifier = notifier
+        self._daily_cron = daily_cron
+        self._zone = zone
+        self._log_days = log_days
+        self._keep_vanished_days = keep_vanished_days
+        self._scheduler = BackgroundScheduler(timezone=UTC)
+        self._busy: set[int] = set()
+        self._lock = threading.Lock()
+        self._stale_since: float | None = None
+        self._lineups_work = _Alone("lineups")
+        self._link_work = _Alone("guide-link")
+        self._prune_work = _Alone("prune")
+        self._next: dict[str, float] = {}
+
+    def run(self, stop: threading.Event, *, ready: Callable[[], None]) -> None:
+        """Keep until `stop`; `ready` is called once it is up."""
+        self._beat()
+        self.recover()
+        self._scheduler.add_job(self._prune_soon, _Cron(_PRUNE_CRON, self._zone), id="prune", **_JOB)
+        self._scheduler.start()
+        try:
+            self._prune_soon()
+            ready()
+            while not stop.wait(TURN_S):
+                try:
+                    self.turn()
+                except AerialError as error:  # a locked database, mostly; anything else is a bug and ends the process
+                    _log.warning("this turn is left out: %s", error.detail)
+        finally:
+            self._scheduler.shutdown(wait=False)
+
+    def recover(self) -> None:
+        """What a start does: end what was cut off, build everything again, catch up on what was slept through."""
+        for run in self._runs.running():
+            self._runs.finish(
+                run.id, "interrupted", error="the service stopped while this refresh ran; nothing changed by it"
+            )
+            _log.warning("run %d of source %d was interrupted", run.id, run.source_id)
+        self._lineups.mark(None, stale=True)
+        for source in self._sources.all(enabled_only=True):
+            due = last_before(self._cron(source), self._clock.now(), self._zone).timestamp()
+            if due > (self._runs.last_good_at(source.id) or source.created_at) and not self._runs.waiting(source.id):
+                self._runs.enqueue(source.id, reason="catch-up", not_before=self._clock.now_s() + CATCH_UP_DELAY_S)
+                _log.info("source %d: its refresh was slept through, it comes in two minutes", source.id)
+
+    def turn(self) -> None:
+        """One look at everything; returns soon, the work is done on threads."""
+        if self._due("beat", BEAT_S):
+            self._beat()
+        if self._due("schedules", SCHEDULES_S):
+            self._plan()
+            for source_id in self._sources.deleted_ids():
+                if source_id not in self._busy:
+                    self._lists.purge_source(source_id)
+        self._start_due()
+        self._build_stale()
+        if self._due("reconcile", RECONCILE_S):
+            self._link_work.start(self._reconcile)
+
+    def _due(self, what: str, every_s: float) -> bool:
+        now = self._clock.monotonic()
+        if now < self._next.get(what, 0.0):
+            return False
+        self._next[what] = now + every_s
+        return True
+
+    # ---- refreshing --------------------------------------------------------------------------------------------------
+
+    def _start_due(self) -> None:
+        for run in self._runs.due():
+            with self._lock:
+                if len(self._busy) >= AT_A_TIME:
+                    return
+                if run.source_id in self._busy:
+                    continue
+                self._busy.add(run.source_id)
+            threading.Thread(target=self._do, args=(run,), name=f"refresh-{run.source_id}", daemon=True).start()
+
+    def _do(self, run: Run) -> None:
+        try:
+            if self._runs.start(run.id):
+                status = self._refresh(run, self._sources.get(run.source_id))
+                if status in ("failed", "rejected"):
+                    self._try_again(run)
+        except Exception as error:  # noqa: BLE001 - a fault of ours ends this run, not the keeper; it is told whole
+            _log.exception("run %d of source %d failed", run.id, run.source_id)
+            self._runs.finish(run.id, "failed", error=f"a fault of this program: {type(error).__name__}; see its log")
+        finally:
+            with self._lock:
+                self._busy.discard(run.source_id)
+
+    def _try_again(self, run: Run) -> None:
+        if run.reason not in _SCHEDULED:
+            return
+        if run.attempt >= len(RETRY_AFTER_S):
+            self._notifier.event(
+                "refresh_given_up", "error", f"source {run.source_id} failed {run.attempt + 1} times in a row",
+                source_id=run.source_id,
+            )  # fmt: skip
+            return
+        pause_s = RETRY_AFTER_S[run.attempt]
+        self._runs.enqueue(
+            run.source_id, reason="retry", attempt=run.attempt + 1, not_before=self._clock.now_s() + pause_s
+        )
+
+    # ---- building ----------------------------------------------------------------------------------------------------
+
+    def _build_stale(self) -> None:
+        """Builds a moment after the first change, so that changes that come together make one build."""
+        if not self._lineups.stale():
+            self._stale_since = None
+            return
+        now = self._clock.monotonic()
+        if self._stale_since is None:
+            self._stale_since = max(now, self._next.get("build", 0.0))
+        elif now - self._stale_since >= SETTLE_S and self._lineups_work.start(self._build_all):
+            self._stale_since = None
+
+    def _build_all(self) -> None:
+        self._lineups.mark(None, stale=False)
+        try:
+            self._build()
+        except BaseException:
+            self._next["build"] = self._clock.monotonic() + BUILD_AGAIN_S
+            self._lineups.mark(None, stale=True)
+            raise
+        self._next["reconcile"] = 0.0
+
+    # ---- the clock ---------------------------------------------------------------------------------------------------
+
+    def _cron(self, source: Source) -> str:
+        return source.schedule or self._daily_cron
+
+    def _plan(self) -> None:
+        """Lets the scheduler's jobs be those of the enabled sources."""
+        wanted = {f"source-{s.id}": (s.id, self._cron(s)) for s in self._sources.all(enabled_only=True)}
+        for job in self._scheduler.get_jobs():
+            if job.id.startswith("source-") and wanted.get(job.id, (0, ""))[1] != job.name:
+                job.remove()
+        planned = {job.id for job in self._scheduler.get_jobs()}
+        for job_id, (source_id, cron) in wanted.items():
+            if job_id not in planned:
+                self._scheduler.add_job(
+                    self._enqueue, _Cron(cron, self._zone), args=(source_id,), id=job_id, name=cron, **_JOB
+                )
+
+    def _enqueue(self, source_id: int) -> None:
+        if not self._runs.waiting(source_id):
+            self._runs.enqueue(source_id, reason="schedule")
+
+    def _prune_soon(self) -> None:
+        self._prune_work.start(self.prune)
+
+    def prune(self) -> None:
+        """Forget old runs and streams that vanished long ago."""
+        now = self._clock.now_s()
+        runs = self._runs.forget_before(now - self._log_days * DAY_S)
+        streams = self._lists.purge_vanished(now - self._keep_vanished_days * DAY_S)
+        for source in self._sources.all():
+            if not self._runs.waiting(source.id):
+                self._lists.sweep(source.id)
+        _log.info("pruned %d runs and %d vanished streams", runs, streams)
+
+
+_JOB = {"coalesce": True, "max_instances": 1, "misfire_grace_time": 3600}
+
+
+class _Cron(BaseTrigger):  # type: ignore[misc]
+    """APScheduler's own cron fires twice on the autumn switch and counts weekdays from Monday; this one does not."""
+
+    def __init__(self, cron: str, zone: tzinfo) -> None:
+        self._cron = cron
+        self._zone = zone
+
+    def get_next_fire_time(self, previous: datetime | None, now: datetime) -> datetime:
+        return next_after(self._cron, now, self._zone)
+
+
+class _Alone:
+    """Work that only one thread does at a time; a fault of it is logged and ends that thread alone."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._running = threading.Lock()
+
+    def start(self, work: Callable[[], object]) -> bool:
+        """Begin on a thread; False when it is still going on from before."""
+        if not self._running.acquire(blocking=False):
+            return False
+        threading.Thread(target=self._do, args=(work,), name=self._name, daemon=True).start()
+        return True
+
+    def _do(self, work: Callable[[], object]) -> None:
+        try:
+            work()
+        except Exception:  # noqa: BLE001 - logged whole; the next turn tries again
+            _log.exception("%s failed", self._name)
+        finally:
+            self._running.release()
