@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from servicekit.errors import AerialError
-from servicekit.store.sqlite import integrity, probe
+from servicekit.store.copies import probe
+from servicekit.store.sqlite import integrity
 
 Say = Callable[[str], None]
 

@@ -122,6 +122,8 @@ class Loaded(Generic[OwnSection]):
     shared: Shared
     own: OwnSection
     data_dir: Path
+    ports: Mapping[str, int]
+    """Where each service listens as far as the file or the environment says; what it says of another is not judged."""
 
     def path(self, text: str) -> Path:
         """A path of the configuration: as it stands when absolute, else inside the data directory."""
@@ -164,6 +166,7 @@ def load(
     """
     source = _Source(file)
     tree = source.tree()
+    ports = _ports(tree, environ)
     own_tree = tree.pop(service, {})
     for other in SERVICES:
         tree.pop(other, None)
@@ -177,7 +180,21 @@ def load(
     if faults or shared is None or own is None:
         raise Invalid("the configuration cannot be used:\n" + "\n".join(f"  {fault}" for fault in faults))
     base = file.parent if file else Path.cwd()
-    return Loaded(file=file, shared=shared, own=own, data_dir=(base / Path(shared.data_dir).expanduser()).resolve())
+    data_dir = (base / Path(shared.data_dir).expanduser()).resolve()
+    return Loaded(file=file, shared=shared, own=own, data_dir=data_dir, ports=ports)
+
+
+def _ports(tree: Mapping[str, Any], environ: Mapping[str, str]) -> dict[str, int]:
+    found = {}
+    for service in SERVICES:
+        at: Any = tree
+        for part in (service, "server", "port"):
+            at = at.get(part) if isinstance(at, dict) else None
+        given = environ.get(f"{service.upper()}_SERVER_PORT", "")
+        at = int(given) if given.isascii() and given.isdigit() and len(given) < 6 else at
+        if isinstance(at, int) and not isinstance(at, bool):
+            found[service] = at
+    return found
 
 
 def _checked(

@@ -3,7 +3,6 @@
 `Collaborators` is all that views are handed; they import no store, no importer and no keeper.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -36,5 +35,5 @@ class Collaborators:
     main_guide: str
     """`auto`, `all` or the name of a lineup: what `/epg.xml` is."""
     max_upload_bytes: int
-    stream_url: Callable[[], str]
+    stream_url: str
     """Where the stream service is asked by people, for the start page."""

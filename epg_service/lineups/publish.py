@@ -77,15 +77,13 @@ class Publishing:
 
     def matched(self, lineup: Lineup) -> list[LineupChannel]:
         """Matches a lineup to the guide and stores the result; returns its channels with their matches."""
-        guide = [GuideChannel(one.id, one.name, one.display_name) for one in self._guide.every_channel()]
+        guide = [model.GuideChannel(one.id, one.name, one.display_name) for one in self._guide.every_channel()]
         channels = self._lineups.channels(lineup.name)
-        found = match(channels, guide)
-        rows = []
+        found = match([model.LineupChannel(one.id, one.name, one.tvg_id or "") for one in channels], guide)
+        rows: list[tuple[str, int | None, str | None, float | None]] = []
         for one in channels:
             hit = found.get(one.id)
-            rows.append(
-                (one.id, hit.channel_id if hit else None, hit.method if hit else None, hit.score if hit else None)
-            )
+            rows.append((one.id, hit.guide_channel_id, hit.method, hit.score) if hit else (one.id, None, None, None))
         changed = [(a.channel_id, a.method) for a in channels] != [(row[1], row[2]) for row in rows]
         if changed or lineup.matched_at is None:
             self._lineups.matched(lineup.name, lineup.digest, rows)

@@ -75,9 +75,8 @@ class Applying:
                 for declared in waiting[at : at + 500]:
                     mapped = _mapping(book, declared.id, declared)
                     if declared.element is not None:
-                        book.describe(
-                            mapped, declared.display_name or declared.id, declared.icon_url, declared.element.encode()
-                        )
+                        name = declared.display_name or declared.id
+                        book.describe(mapped, name, declared.icon_url, declared.element.encode())
 
     def finish(
         self,

@@ -1,0 +1,310 @@
+"""The process that owns the clock: starts queued imports, asks for scheduled ones, publishes, cleans up.
+
+One keeper runs for each data directory (a lock says so). Web workers only write queued rows; everything that takes
+time happens here, so the number of web workers changes nothing.
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta, tzinfo
+from pathlib import Path
+from typing import Any, Protocol
+from zoneinfo import ZoneInfo
+
+from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.triggers.base import BaseTrigger
+from cronsim import CronSim
+
+from epg_service.domain.entities import Mapped, Provider, Reason, Run, RunStatus
+from epg_service.domain.retention import Window
+from servicekit.clock import Clock
+from servicekit.health import HEARTBEAT_EVERY_S, beat
+from servicekit.notify import Notifier
+
+LOOK_EVERY_S = 0.5
+RETRY_AFTER_S = (5 * 60, 15 * 60, 60 * 60)
+CATCH_UP_AFTER_S = 2 * 60
+DAY_S = 86_400
+_log = logging.getLogger("keeper")
+
+
+class Runs(Protocol):
+    """The import log."""
+
+    def due(self) -> list[Run]: ...
+    def running(self) -> list[Run]: ...
+    def start(self, run_id: int) -> bool: ...
+    def waiting(self, provider_id: int) -> bool: ...
+    def asked_since(self, provider_id: int, moment: int) -> bool: ...
+    def forget_before(self, moment: int) -> int: ...
+    def enqueue(
+        self, provider_id: int, *, reason: Reason, force: bool = False, attempt: int = 0, not_before: int = 0
+    ) -> Run: ...
+    def finish(self, run_id: int, status: RunStatus, *, error: str | None = None) -> None: ...
+
+
+class ProviderBook(Protocol):
+    """The providers."""
+
+    def all(self, *, enabled_only: bool = False) -> list[Provider]: ...
+    def deleted_ids(self) -> list[int]: ...
+
+
+class Imports(Protocol):
+    """Runs one import."""
+
+    def run(self, run: Run, provider: Provider) -> RunStatus: ...
+    def resume(self, run: Run, provider: Provider | None) -> RunStatus: ...
+
+
+class Rows(Protocol):
+    """Removes programmes in small steps."""
+
+    def prune_past(self, mapping_id: int, before_s: int) -> int: ...
+    def purge_mapping(self, mapping_id: int) -> Iterable[int]: ...
+    def forget_provider(self, provider_id: int) -> None: ...
+
+
+class Mappings(Protocol):
+    """A provider's channels."""
+
+    def of_provider(self, provider_id: int) -> dict[str, Mapped]: ...
+
+
+class Publications(Protocol):
+    """Publishes guides."""
+
+    def everything(self) -> None: ...
+    def lineup(self, name: str) -> object: ...
+
+
+class LineupBook(Protocol):
+    """The lineups that were received."""
+
+    def all(self) -> Sequence[Any]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What the configuration says of the keeper's work."""
+
+    import_time: str
+    zone: str
+    window: Window
+    log_days: int
+    heartbeat: Path
+
+
+class Daily(BaseTrigger):  # type: ignore[misc]
+    """Fires by a cron expression in a zone, once at every switch of the clocks (APScheduler's own cron does not)."""
+
+    def __init__(self, expression: str, zone: tzinfo) -> None:
+        self._expression = expression
+        self._zone = zone
+
+    def get_next_fire_time(self, previous_fire_time: datetime | None, now: datetime) -> datetime | None:
+        return next(CronSim(self._expression, now.astimezone(self._zone)), None)
+
+
+def cron_of(schedule: str) -> str:
+    """`04:30` as a cron expression; a cron expression as it is."""
+    if ":" in schedule and " " not in schedule:
+        hour, _, minute = schedule.partition(":")
+        return f"{int(minute)} {int(hour)} * * *"
+    return schedule
+
+
+def last_fire(expression: str, zone: tzinfo, now: datetime) -> datetime | None:
+    """The latest time at or before `now` at which the schedule fired, looked for in the last eight days."""
+    found = None
+    for moment in CronSim(expression, (now - timedelta(days=8)).astimezone(zone)):
+        if moment > now:
+            break
+        found = moment
+    return found
+
+
+class Keeper:
+    """Does the work; `run` returns when `stop` was called."""
+
+    def __init__(
+        self,
+        *,
+        runs: Runs,
+        providers: ProviderBook,
+        imports: Imports,
+        rows: Rows,
+        mappings: Mappings,
+        publications: Publications,
+        lineups: LineupBook,
+        clock: Clock,
+        notifier: Notifier,
+        plan: Plan,
+        ready: Callable[[], None],
+        look: Callable[[], None],
+        stopping: threading.Event,
+    ) -> None:
+        self._runs = runs
+        self._providers = providers
+        self._imports = imports
+        self._rows = rows
+        self._mappings = mappings
+        self._publications = publications
+        self._lineups = lineups
+        self._clock = clock
+        self._notifier = notifier
+        self._plan = plan
+        self._ready = ready
+        self._look = look
+        self._stopping = stopping
+        self._due = threading.Event()
+        self._chores: set[str] = set()
+        self._scheduled: Mapping[int, str] = {}
+
+    # ---- the loop ----------------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Takes over what an earlier keeper left, then works until `stop`."""
+        beat(self._plan.heartbeat)
+        self._take_over()
+        scheduler = BackgroundScheduler(timezone=ZoneInfo(self._plan.zone))
+        scheduler.add_job(self._beat, "interval", seconds=HEARTBEAT_EVERY_S, id="heartbeat", max_instances=1)
+        scheduler.add_job(lambda: self._ask("publish"), "interval", hours=1, id="publish", max_instances=1)
+        scheduler.add_job(lambda: self._ask("prune"), Daily("15 * * * *", ZoneInfo(self._plan.zone)), id="prune")
+        scheduler.start()
+        try:
+            self._ask("publish")
+            self._catch_up()
+            self._work()  # the first look, so that addresses have their files before anyone is told
+            self._ready()
+            while not self._stopping.is_set():
+                self._look()
+                self._schedule(scheduler)
+                self._work()
+                self._stopping.wait(LOOK_EVERY_S)
+        finally:
+            scheduler.shutdown(wait=False)
+            self._plan.heartbeat.unlink(missing_ok=True)
+
+    def work_off(self) -> None:
+        """Does what waits now, once, and returns: for a command that is the keeper while it runs."""
+        self._take_over()
+        self._work()
+
+    def _work(self) -> None:
+        """One look at everything that may wait: lineups first (they are quick), then runs, then chores."""
+        self._publish_received()
+        for run in self._runs.due():
+            if self._stopping.is_set():
+                return
+            self._import(run)
+            self._publish_received()
+        chores, self._chores = self._chores, set()
+        if "prune" in chores:
+            self.prune()
+        if "publish" in chores:
+            self._publications.everything()
+        for provider_id in self._providers.deleted_ids():
+            self._purge(provider_id)
+
+    def _ask(self, chore: str) -> None:
+        self._chores.add(chore)
+
+    def _beat(self) -> None:
+        beat(self._plan.heartbeat)
+
+    # ---- imports -----------------------------------------------------------------------------------------------------
+
+    def _take_over(self) -> None:
+        known = {one.id: one for one in self._providers.all()}
+        for run in self._runs.running():
+            status = self._imports.resume(run, known.get(run.provider_id))
+            _log.warning("run %d was running when the service ended: %s", run.id, status)
+
+    def _import(self, run: Run) -> None:
+        provider = next((one for one in self._providers.all() if one.id == run.provider_id), None)
+        if provider is None or not provider.enabled:
+            self._runs.finish(run.id, "cancelled", error="the provider was deleted or disabled meanwhile")
+            return
+        if not self._runs.start(run.id):
+            return
+        _log.info("importing %s (run %d, %s)", provider.name, run.id, run.reason)
+        status = self._imports.run(run, provider)
+        if status == "success":
+            self.prune()
+            self._publications.everything()
+        elif status == "failed" and run.reason in ("schedule", "catch-up", "retry"):
+            self._retry(run)
+
+    def _retry(self, run: Run) -> None:
+        if run.attempt < len(RETRY_AFTER_S):
+            later = self._clock.now_s() + RETRY_AFTER_S[run.attempt]
+            self._runs.enqueue(run.provider_id, reason="retry", attempt=run.attempt + 1, not_before=later)
+
+    def _schedule(self, scheduler: Any) -> None:
+        """One job for each enabled provider, by its schedule; jobs live in memory and are rebuilt from the rows."""
+        wanted = {one.id: cron_of(one.schedule or self._plan.import_time) for one in self._enabled()}
+        if wanted == self._scheduled:
+            return
+        for provider_id in set(self._scheduled) - set(wanted):
+            scheduler.remove_job(f"import-{provider_id}")
+        for provider_id, expression in wanted.items():
+            if self._scheduled.get(provider_id) != expression:
+                scheduler.add_job(
+                    self._ask_for_import,
+                    Daily(expression, ZoneInfo(self._plan.zone)),
+                    args=(provider_id,),
+                    id=f"import-{provider_id}",
+                    replace_existing=True,
+                    coalesce=True,
+                    max_instances=1,
+                    misfire_grace_time=3600,
+                )
+        self._scheduled = wanted
+
+    def _ask_for_import(self, provider_id: int) -> None:
+        if not self._runs.waiting(provider_id):
+            self._runs.enqueue(provider_id, reason="schedule")
+
+    def _catch_up(self) -> None:
+        """Asks for the imports that were due while the machine was off, two minutes from now."""
+        zone, now = ZoneInfo(self._plan.zone), self._clock.now()
+        for one in self._enabled():
+            due = last_fire(cron_of(one.schedule or self._plan.import_time), zone, now)
+            missed = due is not None and one.created_at < due.timestamp()
+            if missed and due is not None and not self._runs.asked_since(one.id, int(due.timestamp())):
+                later = self._clock.now_s() + CATCH_UP_AFTER_S
+                self._runs.enqueue(one.id, reason="catch-up", not_before=later)
+
+    def _enabled(self) -> list[Provider]:
+        return self._providers.all(enabled_only=True)
+
+    # ---- publishing and cleaning -------------------------------------------------------------------------------------
+
+    def _publish_received(self) -> None:
+        for lineup in self._lineups.all():
+            if lineup.matched_at is None:
+                self._publications.lineup(lineup.name)
+
+    def prune(self) -> int:
+        """Deletes programmes that ended before each provider's window, and old runs; returns the programmes."""
+        gone, now = 0, self._clock.now_s()
+        for provider in self._providers.all():
+            days = provider.retention_days
+            window = self._plan.window if days is None else Window(days, days)
+            before, _ = window.bounds(now)
+            for mapped in self._mappings.of_provider(provider.id).values():
+                gone += self._rows.prune_past(mapped.id, before)
+        self._runs.forget_before(now - self._plan.log_days * DAY_S)
+        return gone
+
+    def _purge(self, provider_id: int) -> None:
+        """Removes a deleted provider's rows in steps that hold no lock for long, then publishes without them."""
+        for mapped in self._mappings.of_provider(provider_id).values():
+            for _ in self._rows.purge_mapping(mapped.id):
+                if self._stopping.is_set():
+                    return
+        self._rows.forget_provider(provider_id)
+        self._publications.everything()

@@ -1,0 +1,347 @@
+"""The composition root: the one place that knows the configuration and builds the parts."""
+
+import ipaddress
+import logging
+import os
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from epg_service.api import Collaborators
+from epg_service.config import EpgSection, load_config
+from epg_service.domain.entities import LastGoodFile, Provider
+from epg_service.domain.losses import Losses
+from epg_service.domain.retention import Window
+from epg_service.importer.run import Importer, Limits
+from epg_service.keeper import Keeper, Plan
+from epg_service.lineups.publish import Publishing, Span
+from epg_service.lineups.published import PublishedGuides
+from epg_service.providers.feed import Feed, Feeds, Progress, Validators
+from epg_service.providers.unpack import unpacked
+from epg_service.store.applying import Applying
+from epg_service.store.channels import Channels
+from epg_service.store.connection import open_database
+from epg_service.store.guide import Guide
+from epg_service.store.imports import ImportLog
+from epg_service.store.lineups import Lineups
+from epg_service.store.programs import Programs
+from epg_service.store.providers import Providers
+from servicekit.addresses import AddressPolicy, Network
+from servicekit.callers import in_container
+from servicekit.clock import SystemClock
+from servicekit.config import Loaded, find_file
+from servicekit.errors import AerialError
+from servicekit.fetch import Fetcher
+from servicekit.health import Checks, State, alive
+from servicekit.keys import admin_token, internal_secret
+from servicekit.levels import LevelFollower
+from servicekit.metrics import Metrics, Sample
+from servicekit.notify import LoggedEvents
+from servicekit.settings import Settings
+from servicekit.store.sqlite import Connections
+from servicekit.supervise import say_ready
+from servicekit.web import Door
+
+UNPACKED_FACTOR = 4
+FOREVER_S = 1 << 32
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """Where the service keeps its files."""
+
+    database: Path
+    backups: Path
+    published: Path
+    import_dir: Path
+    run: Path
+
+    @property
+    def keeper_lock(self) -> Path:
+        return self.run / "epg.lock"
+
+    @property
+    def heartbeat(self) -> Path:
+        return self.run / "epg.keeper"
+
+    @property
+    def work(self) -> Path:
+        return self.run / "epg-work"
+
+    @property
+    def redo(self) -> Path:
+        return self.run / "epg-redo"
+
+    @property
+    def reload(self) -> Path:
+        return self.run / "epg.reload"
+
+    @property
+    def metrics(self) -> Path:
+        return self.run / "metrics-epg"
+
+
+def configuration(argument: str | None, environ: Mapping[str, str] = os.environ) -> Loaded[EpgSection]:
+    """The checked configuration; raises `Invalid` with every fault."""
+    return load_config(find_file(argument, environ), environ)
+
+
+def paths_of(config: Loaded[EpgSection]) -> Paths:
+    """The service's paths."""
+    data = config.data_dir
+    return Paths(
+        database=config.path(config.own.database.path),
+        backups=data / "backups",
+        published=data / "published" / "epg",
+        import_dir=data / "import",
+        run=data / "run",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """Everything that reads and writes the database."""
+
+    connections: Connections
+    providers: Providers
+    imports: ImportLog
+    channels: Channels
+    programs: Programs
+    guide: Guide
+    lineups: Lineups
+
+
+def stores(config: Loaded[EpgSection]) -> Stores:
+    """Opens the database, migrated; raises `DatabaseUnusable`."""
+    paths, clock = paths_of(config), SystemClock()
+    connections = open_database(paths.database, backups=paths.backups, lock=paths.run / "epg.migrate.lock")
+    channels, programs = Channels(connections), Programs(connections)
+    return Stores(
+        connections=connections,
+        providers=Providers(connections, clock=clock),
+        imports=ImportLog(connections, clock=clock),
+        channels=channels,
+        programs=programs,
+        guide=Guide(channels=channels, programs=programs),
+        lineups=Lineups(connections, clock=clock),
+    )
+
+
+def settings(config: Loaded[EpgSection]) -> Settings:
+    """The runtime settings that both services share."""
+    return Settings(config.data_dir / "settings.json", lock=config.data_dir / "run" / "settings.lock")
+
+
+def levels(config: Loaded[EpgSection]) -> LevelFollower:
+    """Follows the level of the logs that is asked for."""
+
+    def configured() -> str:
+        try:
+            return configuration(str(config.file) if config.file else None).shared.logging.level
+        except AerialError as error:
+            logging.getLogger("config").error("%s; the level stays", error.detail)
+            return config.shared.logging.level
+
+    return LevelFollower(
+        settings=settings(config),
+        marker=paths_of(config).reload,
+        configured=configured,
+        level=config.shared.logging.level,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Web:
+    """What the app factory is handed."""
+
+    door: Door
+    collaborators: Collaborators
+    checks: Checks
+    metrics: Metrics
+    settings: Settings
+    levels: LevelFollower
+
+
+def web(config: Loaded[EpgSection]) -> Web:
+    """The parts of a web worker."""
+    paths, it = paths_of(config), stores(config)
+    shared, own = config.shared, config.own
+    collaborators = Collaborators(
+        providers=it.providers,
+        imports=it.imports,
+        channels=it.channels,
+        programs=it.programs,
+        guide=it.guide,
+        lineups=it.lineups,
+        published=PublishedGuides(paths.published),
+        feeds=_feeds(config),
+        clock=SystemClock(),
+        main_guide=own.guide.main,
+        max_upload_bytes=shared.fetch.max_bytes,
+        stream_url=own.stream_url,
+    )
+    door = Door(
+        admin_token=admin_token(config.data_dir),
+        internal_secret=internal_secret(config.data_dir, os.environ.get("AERIAL_INTERNAL_SECRET")),
+        public_url=shared.public_url,
+        trusted_proxies=_networks(shared.trusted_proxies),
+        cors_origins=own.server.cors_origins if own.server.cors_enabled else (),
+        debug=own.server.debug,
+        in_container=in_container(),
+    )
+    checks = _checks(it, paths)
+    return Web(
+        door, collaborators, checks, Metrics("aerial_epg", figures=_figures(it)), settings(config), levels(config)
+    )
+
+
+def keeper(config: Loaded[EpgSection], stopping: threading.Event) -> Keeper:
+    """The keeper with all it does."""
+    paths, it, clock = paths_of(config), stores(config), SystemClock()
+    shutil.rmtree(paths.work, ignore_errors=True)  # downloads and spools of a keeper that was killed
+    own = config.own
+    notifier = LoggedEvents(logging.getLogger("events"))
+    window = window_of(config)
+    importer = Importer(
+        source=_source(_feeds(config)),
+        unpacked=_unpacked,
+        stored=it.programs,
+        mappings=it.channels,
+        visible=Applying(it.connections, clock=clock),
+        log=it.imports,
+        clock=clock,
+        notifier=notifier,
+        limits=Limits(
+            window=window,
+            min_share=own.imports.min_share,
+            work_dir=paths.work,
+            redo_dir=paths.redo,
+            max_unpacked_bytes=config.shared.fetch.max_bytes * UNPACKED_FACTOR,
+        ),
+        stopping=stopping.is_set,
+    )
+    plan = Plan(
+        import_time=own.scheduler.import_time,
+        zone=own.scheduler.timezone,
+        window=window,
+        log_days=own.imports.log_days,
+        heartbeat=paths.heartbeat,
+    )
+    return Keeper(
+        runs=it.imports,
+        providers=it.providers,
+        imports=importer,
+        rows=it.programs,
+        mappings=it.channels,
+        publications=publishing(config, it),
+        lineups=it.lineups,
+        clock=clock,
+        notifier=notifier,
+        plan=plan,
+        ready=lambda: say_ready("keeper"),
+        look=levels(config).look,
+        stopping=stopping,
+    )
+
+
+def publishing(config: Loaded[EpgSection], it: Stores) -> Publishing:
+    """Writes the published files."""
+    return Publishing(
+        guide=it.guide,
+        lineups=it.lineups,
+        published=PublishedGuides(paths_of(config).published),
+        clock=SystemClock(),
+        span=lambda now_s: Span(0, FOREVER_S),  # what is stored is what retention keeps
+    )
+
+
+def window_of(config: Loaded[EpgSection]) -> Window:
+    """The configured retention."""
+    days = config.own.retention
+    past = days.days if days.past_days is None else days.past_days
+    future = days.days if days.future_days is None else days.future_days
+    return Window(past, future)
+
+
+def _unpacked(stream: BinaryIO, /, *, max_bytes: int, losses: Losses) -> BinaryIO:
+    return cast(BinaryIO, unpacked(stream, max_bytes=max_bytes, losses=losses))  # all that is asked of it is read()
+
+
+def _networks(texts: tuple[str, ...]) -> tuple[Network, ...]:
+    return tuple(ipaddress.ip_network(text, strict=False) for text in texts)
+
+
+def _feeds(config: Loaded[EpgSection]) -> Feeds:
+    shared, paths = config.shared, paths_of(config)
+    fetcher = Fetcher(
+        policy=AddressPolicy(_networks(shared.fetch.allow), _networks(shared.fetch.deny)),
+        timeout_s=shared.fetch.timeout_s,
+    )
+    return Feeds(fetcher=fetcher, import_dir=paths.import_dir, work_dir=paths.work, max_bytes=shared.fetch.max_bytes)
+
+
+def _source(feeds: Feeds) -> Callable[[Provider, LastGoodFile, Progress], AbstractContextManager[Feed]]:
+    @contextmanager
+    def opened(provider: Provider, good: LastGoodFile, progress: Progress) -> Iterator[Feed]:
+        asked = Validators(good.etag, good.last_modified)
+        with feeds.opened(provider.xmltv_url, asked, progress) as feed:
+            yield feed
+
+    return opened
+
+
+def _checks(it: Stores, paths: Paths) -> Checks:
+    def state() -> State:
+        try:
+            providers = it.providers.all()
+            failing = [one.name for one in providers if one.enabled and _last_failed(it, one)]
+        except AerialError as error:
+            return State(usable=False, reasons=(error.detail,))
+        reasons = [f"the last import of {name} did not succeed" for name in failing]
+        if not alive(paths.heartbeat):
+            reasons.append("the keeper is not running: nothing is imported")
+        return State(reasons=tuple(reasons), detail={"service": "epg", "providers": len(providers)})
+
+    def not_ready() -> str | None:
+        return None if alive(paths.heartbeat) else "the keeper is not up yet"
+
+    return Checks(state=state, not_ready=not_ready)
+
+
+def _last_failed(it: Stores, provider: Provider) -> bool:
+    runs = [run for run in it.imports.latest(limit=5, provider_id=provider.id) if run.completed_at is not None]
+    return bool(runs) and runs[0].status in ("failed", "rejected", "interrupted")
+
+
+def _figures(it: Stores) -> Callable[[], list[Sample]]:
+    """Figures of imports, read from the store; those of the whole guide are read at most once in half a minute."""
+    kept: list[tuple[float, list[Sample]]] = []
+
+    def figures() -> list[Sample]:
+        if not kept or time.monotonic() - kept[0][0] > 30:
+            kept[:] = [(time.monotonic(), _read_figures(it))]
+        return kept[0][1]
+
+    return figures
+
+
+def _read_figures(it: Stores) -> list[Sample]:
+    stats = it.programs.stats()
+    found: list[Sample] = [
+        ("gauge", "aerial_epg_programs", "Programmes in the guide.", {}, stats.total_programs),
+        ("gauge", "aerial_epg_channels_with_programs", "Channels with programmes.", {}, stats.channels_with_epg),
+    ]
+    for one in it.providers.all():
+        labels = {"provider": str(one.id)}
+        at = float(one.good.at or 0)
+        found.append(("gauge", "aerial_epg_last_good_import_seconds", "Epoch of the last good import.", labels, at))
+        for run in it.imports.latest(limit=1, provider_id=one.id):
+            imported, skipped = float(run.programs_imported), float(run.programs_skipped)
+            found.append(("gauge", "aerial_epg_run_imported", "Programmes of the last run.", labels, imported))
+            found.append(("gauge", "aerial_epg_run_skipped", "Programmes the last run left out.", labels, skipped))
+    return found
