@@ -1,4 +1,4 @@
-"""The demo with the real services: a newcomer's first minute."""
+"""The pair and the demo with the real services: a newcomer's first minutes."""
 
 import json
 import re
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.pair.test_run import ANY_PORTS, Started, alive
+from tests.pair.test_run import ANY_PORTS, Started, alive, configure, free_ports
 from tests.programs import needs
 
 pytestmark = [
@@ -30,6 +30,22 @@ class _Real(Started):
 def fetch(address: str) -> str:
     with urllib.request.urlopen(address, timeout=30) as answer:
         return bytes(answer.read()).decode()
+
+
+def test_a_fresh_pair_tells_its_addresses_and_ends_within_ten_seconds(tmp_path: Path) -> None:
+    guide, streams = free_ports()
+    configure(tmp_path, guide, streams)
+    pair = _Real(tmp_path, "run")
+    try:
+        pair.wait_for("Bearer")
+        assert fetch(f"http://127.0.0.1:{streams}/playlist.m3u").startswith("#EXTM3U")
+        assert "<tv" in fetch(f"http://127.0.0.1:{guide}/epg.xml")
+        processes = pair.tree()
+        pair.process.send_signal(signal.SIGTERM)
+        assert pair.process.wait(10) == 0
+        assert not alive(processes)
+    finally:
+        pair.close()
 
 
 def test_the_demo_shows_channels_with_guide_and_picture_and_leaves_nothing(tmp_path: Path) -> None:
