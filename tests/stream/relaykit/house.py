@@ -1,0 +1,114 @@
+"""A relay with a provider, put up for one test and checked afterwards: nothing may be left."""
+
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from servicekit.addresses import AddressPolicy
+from servicekit.fetch import Answer, Fetcher
+from stream_service.domain.model import ChannelTarget, StreamAddress
+from stream_service.relay.hub import Hub
+from stream_service.relay.settings import RelaySettings
+from tests.stream.relaykit.upstream import ScriptedUpstream
+from tests.stream.relaykit.viewers import ViewerEnd
+from tests.waiting import until
+
+QUICK = RelaySettings(
+    tick_ms=20,
+    turn_ms=5,
+    first_byte_s=5.0,
+    stall_notice_s=0.2,
+    stall_s=0.6,
+    start_point_wait_s=0.5,
+    grace_s=0.2,
+    stable_s=0.3,
+    backoff_min_s=0.05,
+    backoff_max_s=0.4,
+)
+"""The relay's figures for tests: seconds become tenths, the order of the limits stays."""
+
+
+@dataclass
+class Events:
+    """Remembers what was told to people."""
+
+    kinds: list[str] = field(default_factory=list)
+    messages: list[str] = field(default_factory=list)
+
+    def event(self, kind: str, level: str, message: str, **fields: object) -> None:
+        assert level in {"info", "warning", "error"}
+        self.kinds.append(kind)
+        self.messages.append(message)
+
+
+@dataclass
+class House:
+    """A hub, its provider, and the viewers that came."""
+
+    hub: Hub
+    provider: ScriptedUpstream
+    events: Events
+    viewers: list[ViewerEnd] = field(default_factory=list)
+
+    def viewer(self, channel: ChannelTarget, *, reads: bool = True) -> ViewerEnd:
+        viewer = ViewerEnd(self.hub, channel, reads=reads)
+        self.viewers.append(viewer)
+        return viewer
+
+    def session(self) -> dict[str, object]:
+        """The only channel's entry; empty when none runs."""
+        return next(iter(self.hub.sessions()), {})
+
+    def wait_for_state(self, state: str) -> None:
+        until(lambda: self.session().get("state") == state, what=f"state {state}, now {self.session()}")
+
+    def wait_until_idle(self) -> None:
+        until(lambda: not self.hub.sessions(), what="the channel's end")
+
+
+@contextmanager
+def house(settings: RelaySettings = QUICK, **changes: object) -> Iterator[House]:
+    """Put it up; afterwards drain, and fail when a descriptor or a thread is left."""
+    fetcher = Fetcher(policy=AddressPolicy())
+
+    def open_address(address: StreamAddress) -> Answer:
+        return fetcher.open(
+            address.url,
+            typed=False,
+            private_ok=address.private_ok,
+            timeout_s=2,
+            read_timeout_s=5,
+            headers=address.headers,
+        )
+
+    with leaves_nothing(), ScriptedUpstream() as provider:
+        events = Events()
+        hub = Hub(open_address=open_address, settings=replace(settings, **changes), notifier=events)  # type: ignore[arg-type]
+        there = House(hub, provider, events)
+        try:
+            yield there
+        finally:
+            hub.drain(0.5)
+            for viewer in there.viewers:
+                viewer.leave()
+
+
+@contextmanager
+def leaves_nothing() -> Iterator[None]:
+    """After the body as many descriptors and threads as before."""
+    before = _held()
+    yield
+    until(lambda: _held() == before, what=f"descriptors and threads to go: {before} before, {_held()} now")
+
+
+def _held() -> tuple[list[str], list[str]]:
+    """Open descriptors (what they are) and live threads (their names)."""
+    kinds = []
+    if sys.platform.startswith("linux"):
+        for entry in Path("/proc/self/fd").iterdir():
+            with suppress(OSError):
+                kinds.append(str(entry.readlink()).split(":")[0])
+    return sorted(kinds), sorted(thread.name for thread in threading.enumerate())
