@@ -2,6 +2,14 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Protocol
+
+
+class Readable(Protocol):
+    """Something bytes are read from, piece by piece; an empty piece is the end."""
+
+    def read(self, size: int, /) -> bytes:
+        """At most `size` bytes, fewer at will."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,12 +3,12 @@
 import codecs
 import re
 from collections.abc import Iterator
-from typing import BinaryIO
 
 import chardet
 from chardet import EncodingEra
 
 from epg_service.domain.losses import Losses
+from epg_service.domain.model import Readable
 
 SAMPLE_BYTES = 64 * 1024
 GUESS_BYTES = 20_000
@@ -109,7 +109,7 @@ def detected(sample: bytes, losses: Losses) -> tuple[str, int]:
     return declared, 0
 
 
-def utf8_chunks(stream: BinaryIO, losses: Losses, chunk_bytes: int) -> Iterator[bytes]:
+def utf8_chunks(stream: Readable, losses: Losses, chunk_bytes: int) -> Iterator[bytes]:
     """The file in UTF-8, in pieces. UTF-8 passes as it is, faults included; others are decoded with replacement."""
     sample = b""
     while len(sample) < SAMPLE_BYTES and (piece := stream.read(min(chunk_bytes, SAMPLE_BYTES))):
@@ -125,7 +125,7 @@ def utf8_chunks(stream: BinaryIO, losses: Losses, chunk_bytes: int) -> Iterator[
     yield from _decoded(sample, stream, encoding, losses, chunk_bytes)
 
 
-def _decoded(sample: bytes, stream: BinaryIO, encoding: str, losses: Losses, chunk_bytes: int) -> Iterator[bytes]:
+def _decoded(sample: bytes, stream: Readable, encoding: str, losses: Losses, chunk_bytes: int) -> Iterator[bytes]:
     decoder = codecs.getincrementaldecoder(encoding)("replace")
     piece, replaced = sample, False
     while piece:

@@ -9,9 +9,10 @@ programme, never the file. What a reader behind `iterparse` must do is in `recor
 import pyexpat
 import re
 from collections.abc import Iterator
-from typing import BinaryIO, NoReturn
+from typing import NoReturn
 
 from epg_service.domain.losses import Losses
+from epg_service.domain.model import Readable
 from epg_service.xmltv.elements import MAX_DEPTH, Node, folded, open_count, proven, tree
 from epg_service.xmltv.encoding import SAMPLE_BYTES, guess, utf8_chunks
 from epg_service.xmltv.records import Batch, ChannelElement, End, Head, Item
@@ -41,7 +42,7 @@ _PAGE = re.compile(rb"<!doctype\s+html|<html[\s>]", re.IGNORECASE)
 _PAGE_TITLE = re.compile(rb"<title[^>]*>\s*([^<]{1,200})", re.IGNORECASE)
 
 
-def iterparse(stream: BinaryIO, *, stamps: Stamps, losses: Losses, chunk_bytes: int = CHUNK_BYTES) -> Iterator[Item]:
+def iterparse(stream: Readable, *, stamps: Stamps, losses: Losses, chunk_bytes: int = CHUNK_BYTES) -> Iterator[Item]:
     """Read an unpacked XMLTV file: `Head`, then `ChannelElement` and `Batch` in file order, then `End`.
 
     Programmes without a channel or a readable start, and elements too broken to mend, are counted in `losses`.
