@@ -23,6 +23,7 @@ from flask import Request, Response, current_app, g, request, send_file
 from flask_compress import Compress
 from flask_cors import CORS
 from flask_openapi3 import APIBlueprint, Info, OpenAPI
+from flask_openapi3 import models as described
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from werkzeug.exceptions import HTTPException
 
@@ -94,6 +95,22 @@ class Problem(BaseModel):
     request_id: str
 
 
+class _App(OpenAPI):
+    """Describes, with every view, the errors that it may answer."""
+
+    def register_api(self, api: APIBlueprint, **options: Any) -> None:
+        super().register_api(api, **options)
+        content = {PROBLEM: {"schema": {"$ref": f"#/components/schemas/{Problem.__name__}"}}}
+        told = {
+            str(int(status)): described.Response.model_validate({"description": status.phrase, "content": content})
+            for status in sorted(set(STATUS.values()))
+        }
+        for path in api.paths:
+            for method in ("get", "put", "post", "delete", "patch"):
+                if operation := getattr(self.paths[path], method):
+                    operation.responses = {**(operation.responses or {}), **told}
+
+
 class PageQuery(Shape):
     """How a list is cut."""
 
@@ -103,13 +120,11 @@ class PageQuery(Shape):
 
 def make_app(name: str, *, title: str, door: Door, metrics: Metrics, settings: Settings, checks: Checks) -> OpenAPI:
     """An app with the door, the error table, logs, health, metrics, settings and OpenAPI in place."""
-    problems: dict[str | int | HTTPStatus, Any] = {str(int(s)): Problem for s in sorted(set(STATUS.values()))}
-    app = OpenAPI(
+    app = _App(
         name,
         info=Info(title=title, version="1"),
         doc_prefix="/api/v1",
         doc_url="/openapi.json",
-        responses=problems,
         security_schemes={"admin": {"type": "http", "scheme": "bearer"}},
         validation_error_status=400,
         validation_error_model=Problem,
