@@ -30,7 +30,7 @@ from servicekit.files import run_lock
 from servicekit.levels import ask_to_reload
 from servicekit.store.copies import restore
 from servicekit.store.sqlite import backup
-from servicekit.supervise import READY_FD, Child, die_with_parent, supervise
+from servicekit.supervise import READY_FD, Child, die_with_parent, say_ready, supervise
 
 COMMANDS = ("check", "keeper", "import", "export", "prune", "backup", "restore")
 WEB_WORKERS = 2
@@ -86,9 +86,7 @@ def _parser() -> argparse.ArgumentParser:
 def _arguments_of(command: argparse.ArgumentParser, name: str) -> None:
     if name == "import":
         command.add_argument("guide", help="file or http(s) address")
-        command.add_argument(
-            "--provider", help="the provider's name, made if new (default: the file's name)"
-        )
+        command.add_argument("--provider", help="the provider's name, made if new (default: the file's name)")
         command.add_argument("--force", action="store_true", help="take it even when it holds much less than before")
     elif name == "export":
         command.add_argument("file", nargs="?", help="where to write (default: standard output)")
@@ -128,6 +126,7 @@ def _serve(config: Config, options: argparse.Namespace) -> int:
             Child("keeper", keeper, restart=True, env=environment),
         ],
         grace_s=GRACE_S,
+        on_ready=lambda: say_ready("epg_service"),
         on_hangup=lambda: ask_to_reload(paths.reload),
     )
 

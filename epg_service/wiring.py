@@ -49,6 +49,7 @@ from servicekit.web import Door
 
 UNPACKED_FACTOR = 4
 FOREVER_S = 1 << 32
+USUAL_STREAM_PORT = 8081
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +185,7 @@ def web(config: Loaded[EpgSection]) -> Web:
         main_guide=own.guide.main,
         max_upload_bytes=shared.fetch.max_bytes,
         stream_url=own.stream_url,
+        stream_port=config.ports.get("stream", USUAL_STREAM_PORT),
     )
     door = Door(
         admin_token=admin_token(config.data_dir),

@@ -36,4 +36,6 @@ class Collaborators:
     """`auto`, `all` or the name of a lineup: what `/epg.xml` is."""
     max_upload_bytes: int
     stream_url: str
-    """Where the stream service is asked by people, for the start page."""
+    """Where people find the stream service, when it is configured."""
+    stream_port: int
+    """Its port on this host otherwise."""

@@ -1,11 +1,13 @@
 """The start page: how the service is, and the addresses to paste into media servers and players."""
 
+from urllib.parse import urlsplit
+
 from flask import Response, render_template_string
 from flask_openapi3 import APIBlueprint
 
 from epg_service.api import Collaborators
 from servicekit.clock import iso
-from servicekit.web import origin_of
+from servicekit.web import origin_of, the_caller
 
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
@@ -21,7 +23,7 @@ table{border-collapse:collapse;width:100%}td,th{text-align:left;padding:.3rem .6
 <tr><th>Plex, Jellyfin, Emby</th><td><code>{{ origin }}/epg.xml.gz</code> (XMLTV)</td></tr>
 <tr><th>Kodi, TiviMate</th><td><code>{{ origin }}/epg.xml.gz</code> (XMLTV, EPG)</td></tr>
 <tr><th>Everything, under its own ids</th><td><code>{{ origin }}/guide.xml</code></td></tr>
-{% if stream_url %}<tr><th>Channels</th><td><a href="{{ stream_url }}/">{{ stream_url }}/</a></td></tr>{% endif %}
+<tr><th>Channels</th><td><a href="{{ stream_url }}/">{{ stream_url }}/</a></td></tr>
 </table>
 <h2>Providers</h2>
 {% if not providers %}<p>None yet. Add one:</p>
@@ -48,7 +50,7 @@ def blueprint(it: Collaborators) -> APIBlueprint:
         text = render_template_string(
             _PAGE,
             origin=origin_of(),
-            stream_url=it.stream_url,
+            stream_url=it.stream_url or _beside(it.stream_port),
             channels=it.channels.count(),
             figures=figures,
             newest=iso(figures.newest_program) if figures.newest_program else None,
@@ -61,3 +63,12 @@ def blueprint(it: Collaborators) -> APIBlueprint:
         return response
 
     return views
+
+
+def _beside(port: int) -> str:
+    """The stream service's address on the host that the client asked; behind a proxy both share one address."""
+    origin = urlsplit(origin_of())
+    if the_caller().trusted_peer:
+        return f"{origin.scheme}://{origin.netloc}"
+    host = f"[{origin.hostname}]" if ":" in (origin.hostname or "") else origin.hostname
+    return f"http://{host}:{port}"

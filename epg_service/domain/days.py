@@ -29,7 +29,7 @@ DAY_BITS = 16
 
 def program_id(mapping_id: int, key: int) -> int:
     """The permanent id of a programme: its mapping, start and ordinal in one number below 2^53."""
-    return mapping_id << (START_BITS + ORDINAL_BITS) | key
+    return (mapping_id << (START_BITS + ORDINAL_BITS)) + key
 
 
 def day_id(mapping_id: int, day: int) -> int:

@@ -26,6 +26,7 @@ from servicekit.store.sqlite import Connections, busy_as_unavailable, writing
 
 _KEY_BITS = START_BITS + ORDINAL_BITS
 PURGE_ROWS = 5_000
+MAX_START_S = (1 << START_BITS) - 1
 NO_CONTENTS = Contents((), (), (), ())
 
 
@@ -67,7 +68,7 @@ class Programs:
                 "WHERE id >= ? AND id < ? AND (end_time > ? OR start_time >= ?) ORDER BY id",
                 (
                     program_id(mapped.id, reach << ORDINAL_BITS),
-                    program_id(mapped.id, min(to_s, 1 << START_BITS) << ORDINAL_BITS),
+                    program_id(mapped.id, min(to_s, MAX_START_S) << ORDINAL_BITS),
                     from_s,
                     from_s,
                 ),
@@ -152,7 +153,7 @@ class Programs:
     def prune_past(self, mapping_id: int, before_s: int) -> int:
         """Deletes what ended at or before `before_s`; returns how many. One short transaction a mapping."""
         connection = self._connections.get()
-        low, high = program_id(mapping_id, 0), program_id(mapping_id, before_s << ORDINAL_BITS)
+        low, high = program_id(mapping_id, 0), program_id(mapping_id, min(max(0, before_s), MAX_START_S) << ORDINAL_BITS)
         over = "id >= ? AND id < ? AND end_time <= ?"
         if not _first(connection.execute(f"SELECT count(*) FROM programs WHERE {over}", (low, high, before_s))):
             return 0

@@ -123,7 +123,7 @@ class _unique_name:
             raise Conflict(f"there is a provider named {self._name!r} already") from error
 
 
-def _known(values: Mapping[str, object]) -> dict[str, apsw.SQLiteValue]:
+def _known(values: Mapping[str, object]) -> dict[str, Any]:
     """The columns to write; unknown names are a bug of the caller."""
     if unknown := set(values) - _WRITABLE:
         raise KeyError(f"not columns of providers: {sorted(unknown)}")
