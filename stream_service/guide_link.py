@@ -8,11 +8,12 @@ import contextlib
 import json
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
 from functools import partial
-from typing import BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol
 
+from servicekit.addresses import AddressPolicy
 from servicekit.errors import AerialError, BadAnswer
+from servicekit.fetch import Answer, Fetcher
 from servicekit.files import atomic_file, atomic_write
 from stream_service.lineups.publish import PublishedFiles
 from stream_service.sources.unpack import unpacked
@@ -25,28 +26,33 @@ PUT_TIMEOUT_S = 60.0
 _log = logging.getLogger("guide_link")
 
 
-class Answer(Protocol):
-    """An answer of the guide service."""
-
-    status: int
-    headers: Mapping[str, str]
-
-    def read1(self, n: int = ..., /) -> bytes: ...
-
-
 class Asking(Protocol):
-    """What the link asks of the way out; see `servicekit.fetch`."""
+    """How the guide service is asked; see `servicekit.fetch`."""
 
     def open(
         self,
         url: str,
         *,
         headers: Mapping[str, str] | None = None,
-        method: str = "GET",
-        body: bytes | None = None,
         read_timeout_s: float | None = None,
         max_bytes: int | None = None,
-    ) -> AbstractContextManager[Answer]: ...
+    ) -> Answer: ...
+
+
+class PutFetcher(Fetcher):
+    """A way out, under the same policy, whose requests carry one body to its address (PUT) instead of asking for one.
+
+    `servicekit.fetch` knows GET only; the session it makes is told here to send the body with it.
+    """
+
+    def __init__(self, body: bytes, *, policy: AddressPolicy, timeout_s: float) -> None:
+        super().__init__(policy=policy, timeout_s=timeout_s)
+        self._body = body
+
+    def _session(self, asker: Any) -> Any:
+        session, peer = super()._session(asker)
+        session.get = partial(session.request, "PUT", data=self._body)  # type: ignore[method-assign]
+        return session, peer
 
 
 class Lineup(Protocol):
@@ -61,19 +67,21 @@ class Lineup(Protocol):
 class GuideLink:
     """Keeps the guide service and the copies of its guides in step with the published lineups.
 
-    `lineups` lists them with their digests, '' for one that was never built.
+    `putting` makes a way to send a body. `lineups` lists them with their digests, '' for one that was never built.
     """
 
     def __init__(
         self,
         *,
         asking: Asking,
+        putting: Callable[[bytes], Asking],
         epg_url: str,
         secret: str,
         lineups: Callable[[], Sequence[Lineup]],
         files: PublishedFiles,
     ) -> None:
         self._asking = asking
+        self._putting = putting
         self._base = f"{epg_url}/internal/v1/lineups"
         self._headers = {"Aerial-Internal": "1", "Aerial-Secret": secret}
         self._lineups = lineups
@@ -103,9 +111,7 @@ class GuideLink:
             return
         body = self._files.channels(lineup.name).read_bytes()
         headers = {**self._headers, "Content-Type": "application/json", "Content-Encoding": "gzip"}
-        with self._asking.open(
-            url, method="PUT", body=body, headers=headers, read_timeout_s=PUT_TIMEOUT_S, max_bytes=ANSWER_MAX_BYTES
-        ):
+        with self._putting(body).open(url, headers=headers, read_timeout_s=PUT_TIMEOUT_S, max_bytes=ANSWER_MAX_BYTES):
             _log.info("lineup %s sent to the guide service (%d bytes)", lineup.name, len(body))
 
     def _digest_there(self, url: str) -> str:

@@ -59,7 +59,7 @@ class RunStore(Protocol):
     def waiting(self, source_id: int) -> bool: ...
     def start(self, run_id: int) -> bool: ...
     def finish(self, run_id: int, status: RunStatus, *, error: str | None = None) -> None: ...
-    def last_good_at(self, source_id: int) -> int | None: ...
+    def asked_since(self, source_id: int, moment: int) -> bool: ...
     def forget_before(self, moment: int) -> int: ...
 
 
@@ -96,6 +96,7 @@ class Keeper:
         notifier: Notifier,
         daily_cron: str,
         zone: tzinfo,
+        look: Callable[[], None],
         log_days: int,
         keep_vanished_days: int,
     ) -> None:
@@ -111,6 +112,7 @@ class Keeper:
         self._notifier = notifier
         self._daily_cron = daily_cron
         self._zone = zone
+        self._look = look
         self._log_days = log_days
         self._keep_vanished_days = keep_vanished_days
         self._scheduler = BackgroundScheduler(timezone=UTC)
@@ -148,13 +150,21 @@ class Keeper:
             _log.warning("run %d of source %d was interrupted", run.id, run.source_id)
         self._lineups.mark(None, stale=True)
         for source in self._sources.all(enabled_only=True):
-            due = last_before(self._cron(source), self._clock.now(), self._zone).timestamp()
-            if due > (self._runs.last_good_at(source.id) or source.created_at) and not self._runs.waiting(source.id):
+            due = int(last_before(self._cron(source), self._clock.now(), self._zone).timestamp())
+            if due > source.created_at and not self._runs.asked_since(source.id, due):
                 self._runs.enqueue(source.id, reason="catch-up", not_before=self._clock.now_s() + CATCH_UP_DELAY_S)
                 _log.info("source %d: its refresh was slept through, it comes in two minutes", source.id)
 
+    def work_off(self) -> None:
+        """Do what waits now, once, and return: for a command that is the keeper while it runs."""
+        self.recover()
+        for run in self._runs.due():
+            self._do(run)
+        self._build_all()
+
     def turn(self) -> None:
         """One look at everything; returns soon, the work is done on threads."""
+        self._look()
         if self._due("beat", BEAT_S):
             self._beat()
         if self._due("schedules", SCHEDULES_S):
@@ -261,8 +271,8 @@ class Keeper:
     def _prune_soon(self) -> None:
         self._prune_work.start(self.prune)
 
-    def prune(self) -> None:
-        """Forget old runs and streams that vanished long ago."""
+    def prune(self) -> tuple[int, int]:
+        """Forget old runs and streams that vanished long ago; returns how many of each."""
         now = self._clock.now_s()
         runs = self._runs.forget_before(now - self._log_days * DAY_S)
         streams = self._lists.purge_vanished(now - self._keep_vanished_days * DAY_S)
@@ -270,6 +280,7 @@ class Keeper:
             if not self._runs.waiting(source.id):
                 self._lists.sweep(source.id)
         _log.info("pruned %d runs and %d vanished streams", runs, streams)
+        return runs, streams
 
 
 _JOB = {"coalesce": True, "max_instances": 1, "misfire_grace_time": 3600}

@@ -83,7 +83,7 @@ class NewSource(Shape):
     connection_limit: Limit = None
     user_agent: Annotated[str, Field(max_length=400), AfterValidator(_text)] | None = None
     headers: Headers = Field(default_factory=dict)
-    timeouts: Timeouts = Timeouts()
+    timeouts: Timeouts | None = None
 
 
 class ChangedSource(Shape):

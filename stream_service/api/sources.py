@@ -30,7 +30,8 @@ def blueprint(it: Collaborators) -> APIBlueprint:
     @views.post("", summary="Add a source; loads nothing by itself")
     def add_source(body: params.NewSource) -> Response:
         it.call(it.check_address, body.url)
-        values = body.model_dump(exclude={"timeouts"}) | {"timeouts": body.timeouts.model_dump(exclude_none=True)}
+        timeouts = body.timeouts.model_dump(exclude_none=True) if body.timeouts else {}
+        values = body.model_dump(exclude={"timeouts"}) | {"timeouts": timeouts}
         return _shown(it, it.call(it.sources.create, values), 201)
 
     @views.put("/<int:source_id>", summary="Change a source; keys left out stay as they are")

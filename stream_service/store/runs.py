@@ -53,12 +53,9 @@ class Runs:
         """The newest run of each source; one that waits for its time (a retry) is not counted yet."""
         return {source_id: run for source_id in source_ids if (run := self._last(source_id))}
 
-    def last_good_at(self, source_id: int) -> int | None:
-        """When the source's list was last read with success (changed or not)."""
-        query = "SELECT max(completed_at) FROM runs WHERE source_id = ? AND status IN ('success', 'unchanged')"
-        with busy_as_unavailable():
-            row = self._connections.get().execute(query, (source_id,)).fetchone()
-        return None if row is None or row[0] is None else int(str(row[0]))
+    def asked_since(self, source_id: int, moment: int) -> bool:
+        """Whether any run of that source was asked for at or after `moment`."""
+        return bool(self._select("WHERE source_id = ? AND queued_at >= ? LIMIT 1", source_id, moment))
 
     def running(self) -> list[Run]:
         """Runs that are marked as running."""

@@ -1,0 +1,356 @@
+"""The composition root: the one place that knows the configuration and builds the parts."""
+
+import ipaddress
+import logging
+import os
+import shutil
+import time
+import zoneinfo
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from servicekit.addresses import AddressPolicy, Network
+from servicekit.callers import in_container
+from servicekit.clock import SystemClock
+from servicekit.config import Loaded, find_file
+from servicekit.errors import AerialError
+from servicekit.fetch import Answer, Fetcher
+from servicekit.health import Checks, State, alive, beat
+from servicekit.keys import admin_token, internal_secret
+from servicekit.levels import LevelFollower
+from servicekit.metrics import Metrics, Sample
+from servicekit.notify import LoggedEvents
+from servicekit.settings import Settings
+from servicekit.store.sqlite import Connections
+from servicekit.web import Door
+from stream_service import native
+from stream_service.api import Collaborators
+from stream_service.config import StreamSection, load_config
+from stream_service.domain.model import StreamAddress
+from stream_service.domain.schedule import cron_of
+from stream_service.guide_link import GuideLink, PutFetcher
+from stream_service.keeper import Keeper
+from stream_service.lineups.build import Builder
+from stream_service.lineups.catalogue import Catalogue
+from stream_service.lineups.publish import PublishedFiles
+from stream_service.lineups.rendered import RenderedPlaylists
+from stream_service.relay.hub import Hub
+from stream_service.relay.settings import RelaySettings
+from stream_service.relay.signals import drain_on_sigterm
+from stream_service.sources.access import Access
+from stream_service.sources.load import Refresher
+from stream_service.store.channels import Channels
+from stream_service.store.connection import open_database
+from stream_service.store.lineups import Lineups
+from stream_service.store.lists import Lists
+from stream_service.store.runs import Runs
+from stream_service.store.sources import Sources
+
+EPG_URL = "http://127.0.0.1:8080"
+FIGURES_EVERY_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """Where the service keeps its files."""
+
+    database: Path
+    backups: Path
+    published: Path
+    import_dir: Path
+    run: Path
+
+    @property
+    def keeper_lock(self) -> Path:
+        return self.run / "stream.lock"
+
+    @property
+    def heartbeat(self) -> Path:
+        return self.run / "stream.keeper"
+
+    @property
+    def work(self) -> Path:
+        return self.run / "stream-work"
+
+    @property
+    def reload(self) -> Path:
+        return self.run / "stream.reload"
+
+
+def configuration(argument: str | None, environ: Mapping[str, str] = os.environ) -> Loaded[StreamSection]:
+    """The checked configuration; raises `Invalid` with every fault."""
+    return load_config(find_file(argument, environ), environ)
+
+
+def paths_of(config: Loaded[StreamSection]) -> Paths:
+    """The service's paths."""
+    data = config.data_dir
+    return Paths(
+        database=config.path(config.own.database.path),
+        backups=data / "backups",
+        published=data / "published" / "stream",
+        import_dir=config.path(config.own.import_dir),
+        run=data / "run",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """Everything that reads and writes the database."""
+
+    connections: Connections
+    sources: Sources
+    runs: Runs
+    lists: Lists
+    channels: Channels
+    lineups: Lineups
+
+
+def stores(config: Loaded[StreamSection]) -> Stores:
+    """Opens the database, migrated; raises `DatabaseUnusable`."""
+    paths, clock = paths_of(config), SystemClock()
+    connections = open_database(paths.database, backups=paths.backups, lock=paths.run / "stream.migrate.lock")
+    return Stores(
+        connections=connections,
+        sources=Sources(connections, clock=clock),
+        runs=Runs(connections, clock=clock),
+        lists=Lists(connections, clock=clock),
+        channels=Channels(connections, clock=clock),
+        lineups=Lineups(connections, clock=clock),
+    )
+
+
+def settings(config: Loaded[StreamSection]) -> Settings:
+    """The runtime settings that both services share."""
+    return Settings(config.data_dir / "settings.json", lock=config.data_dir / "run" / "settings.lock")
+
+
+def levels(config: Loaded[StreamSection]) -> LevelFollower:
+    """Follows the level of the logs that is asked for."""
+
+    def configured() -> str:
+        try:
+            return configuration(str(config.file) if config.file else None).shared.logging.level
+        except AerialError as error:
+            logging.getLogger("config").error("%s; the level stays", error.detail)
+            return config.shared.logging.level
+
+    return LevelFollower(
+        settings=settings(config),
+        marker=paths_of(config).reload,
+        configured=configured,
+        level=config.shared.logging.level,
+    )
+
+
+def published_files(config: Loaded[StreamSection]) -> PublishedFiles:
+    """Where published files stand."""
+    return PublishedFiles(paths_of(config).published)
+
+
+@dataclass(frozen=True, slots=True)
+class Web:
+    """What the app factory is handed. `start`: follow the catalogue and own the drain; called once all is loaded."""
+
+    door: Door
+    collaborators: Collaborators
+    relay: Hub
+    checks: Checks
+    metrics: Metrics
+    settings: Settings
+    levels: LevelFollower
+    start: Callable[[], None]
+
+
+def web(config: Loaded[StreamSection]) -> Web:
+    """The parts of the web worker."""
+    paths, it, files = paths_of(config), stores(config), published_files(config)
+    shared, own = config.shared, config.own
+    catalogue = Catalogue(files.catalogue, call=native.call)
+    playlists = RenderedPlaylists(files.rendered, call=native.call)
+    playlists.clear()
+    hub = _hub(config)
+    checks = _checks(it, paths, catalogue)
+    collaborators = Collaborators(
+        sources=it.sources,
+        runs=it.runs,
+        channels=it.channels,
+        lineups=it.lineups,
+        files=files,
+        playlists=playlists,
+        call=native.call,
+        check_address=_access(config).check_address,
+        target=catalogue.get,
+        status=lambda: str(checks.state().as_dict()["status"]),
+    )
+    door = Door(
+        admin_token=admin_token(config.data_dir),
+        internal_secret=internal_secret(config.data_dir, os.environ.get("AERIAL_INTERNAL_SECRET")),
+        public_url=shared.public_url,
+        trusted_proxies=_networks(shared.trusted_proxies),
+        cors_origins=own.server.cors_origins if own.server.cors_enabled else (),
+        debug=own.server.debug,
+        in_container=in_container(),
+    )
+
+    def start() -> None:
+        catalogue.look()
+        catalogue.follow()
+        drain_on_sigterm(hub)
+
+    metrics = Metrics("aerial_stream", figures=_figures(it, hub, catalogue))
+    return Web(door, collaborators, hub, checks, metrics, settings(config), levels(config), start)
+
+
+def keeper(config: Loaded[StreamSection]) -> Keeper:
+    """The keeper with all it does."""
+    paths, it, files, own = paths_of(config), stores(config), published_files(config), config.own
+    shutil.rmtree(paths.work, ignore_errors=True)  # downloads of a keeper that was killed
+    notifier = LoggedEvents(logging.getLogger("events"))
+    refresher = Refresher(
+        access=_access(config),
+        lists=it.lists,
+        runs=it.runs,
+        notifier=notifier,
+        least_share=own.refreshes.min_share,
+    )
+    link = GuideLink(
+        asking=_fetcher(config),
+        putting=partial(PutFetcher, policy=_policy(config), timeout_s=config.shared.fetch.timeout_s),
+        epg_url=own.epg_url or EPG_URL,
+        secret=internal_secret(config.data_dir, os.environ.get("AERIAL_INTERNAL_SECRET")),
+        lineups=it.lineups.all,
+        files=files,
+    )
+    return Keeper(
+        sources=it.sources,
+        runs=it.runs,
+        lists=it.lists,
+        lineups=it.lineups,
+        refresh=refresher.refresh,
+        build=Builder(channels=it.channels, lineups=it.lineups, files=files).build,
+        reconcile=link.reconcile,
+        beat=partial(beat, paths.heartbeat),
+        clock=SystemClock(),
+        notifier=notifier,
+        daily_cron=cron_of(own.scheduler.refresh_time),
+        zone=zoneinfo.ZoneInfo(own.scheduler.timezone),
+        look=levels(config).look,
+        log_days=own.refreshes.log_days,
+        keep_vanished_days=own.refreshes.keep_vanished_days,
+    )
+
+
+def _networks(texts: tuple[str, ...]) -> tuple[Network, ...]:
+    return tuple(ipaddress.ip_network(text, strict=False) for text in texts)
+
+
+def _policy(config: Loaded[StreamSection]) -> AddressPolicy:
+    fetch = config.shared.fetch
+    return AddressPolicy(_networks(fetch.allow), _networks(fetch.deny))
+
+
+def _fetcher(config: Loaded[StreamSection]) -> Fetcher:
+    return Fetcher(policy=_policy(config), timeout_s=config.shared.fetch.timeout_s)
+
+
+def _access(config: Loaded[StreamSection]) -> Access:
+    paths = paths_of(config)
+    return Access(
+        fetcher=_fetcher(config),
+        import_dir=paths.import_dir,
+        spool_dir=paths.work,
+        max_bytes=config.shared.fetch.max_bytes,
+    )
+
+
+def _hub(config: Loaded[StreamSection]) -> Hub:
+    """The relay. Its streams have no size, so its way out has no limit of one."""
+    relay = config.own.relay
+    fetcher = _fetcher(config)
+
+    def open_address(address: StreamAddress) -> Answer:
+        return fetcher.open(
+            address.url,
+            headers=address.headers,
+            typed=False,
+            private_ok=address.private_ok,
+            timeout_s=relay.connect_s,
+            read_timeout_s=relay.first_byte_s,
+        )
+
+    return Hub(
+        open_address=open_address,
+        settings=RelaySettings(**relay.model_dump()),
+        notifier=LoggedEvents(logging.getLogger("events")),
+        clock=SystemClock(),
+    )
+
+
+def _checks(it: Stores, paths: Paths, catalogue: Catalogue) -> Checks:
+    def state() -> State:
+        try:
+            sources = native.call(it.sources.all, enabled_only=True)
+            last = native.call(it.runs.last_of_each, [one.id for one in sources])
+        except AerialError as error:
+            return State(usable=False, reasons=(error.detail,))
+        failing = [
+            one.name
+            for one in sources
+            if one.id in last and last[one.id].status in ("failed", "rejected", "interrupted")
+        ]
+        reasons = [f"the last refresh of {name} did not succeed" for name in failing]
+        if not alive(paths.heartbeat):
+            reasons.append("the keeper is not running: nothing is refreshed")
+        return State(
+            reasons=tuple(reasons),
+            detail={"service": "stream", "sources": len(sources), "channels": len(catalogue)},
+        )
+
+    def not_ready() -> str | None:
+        return None if alive(paths.heartbeat) else "the keeper is not up yet"
+
+    return Checks(state=state, not_ready=not_ready)
+
+
+def _figures(it: Stores, hub: Hub, catalogue: Catalogue) -> Callable[[], list[Sample]]:
+    """Figures of the relay as they are, and of refreshes from the store, read at most once in half a minute."""
+    kept: list[tuple[float, list[Sample]]] = []
+
+    def figures() -> list[Sample]:
+        if not kept or time.monotonic() - kept[0][0] > FIGURES_EVERY_S:
+            kept[:] = [(time.monotonic(), native.call(_source_figures, it))]
+        channels: Sample = ("gauge", "aerial_stream_channels", "Channels viewers can ask for.", {}, len(catalogue))
+        return [*_relay_figures(hub), channels, *kept[0][1]]
+
+    return figures
+
+
+def _relay_figures(hub: Hub) -> list[Sample]:
+    return [
+        (
+            "counter" if name.endswith("_total") else "gauge",
+            f"aerial_relay_{name}",
+            f"Of the relay: {name.replace('_', ' ')}.",
+            {},
+            value,
+        )
+        for name, value in hub.figures().items()
+    ]
+
+
+def _source_figures(it: Stores) -> list[Sample]:
+    found: list[Sample] = []
+    sources = it.sources.all()
+    last = it.runs.last_of_each([one.id for one in sources])
+    for one in sources:
+        labels = {"source": str(one.id)}
+        streams, skipped = float(one.good.entries), float(one.good.skipped)
+        found.append(("gauge", "aerial_stream_source_streams", "Streams of the last good list.", labels, streams))
+        found.append(("gauge", "aerial_stream_source_skipped", "Entries it left out.", labels, skipped))
+        run = last.get(one.id)
+        failed = float(run is not None and run.status in ("failed", "rejected", "interrupted"))
+        found.append(("gauge", "aerial_stream_source_failed", "1 when the last refresh failed.", labels, failed))
+    return found
