@@ -306,8 +306,11 @@ def _ready() -> re.Pattern[bytes]:
         + system,
     )
     value = rb"\s*+" + _form("value") + _any(icon) + rb"\s*+"
-    kinds = [_any(_form(kind)) for kind in CREDIT_KINDS]
-    kinds[1] = _any(_form("actor", _maybe("role") + _maybe("guest", b"(?:yes|no)")))
+    url = _form("url", system)
+    person = _FULL + _any(image, url) + rb"\s*+"
+    kinds = [_any(_form(kind, b"", person)) for kind in CREDIT_KINDS]
+    kinds[1] = _any(_form("actor", _maybe("role") + _maybe("guest", b"(?:yes|no)"), person))
+    kind = _maybe("type", rb"(?:teletext|onscreen|deaf-signed)")
     numbers = (
         _form("episode-num", rb'\s++system="xmltv_ns"', part + rb"\." + part + rb"\." + part),
         _form("episode-num", rb'(?:\s++system="(?!xmltv_ns")[^"<]*+")?+'),
@@ -319,13 +322,12 @@ def _ready() -> re.Pattern[bytes]:
         _any(_form("desc", lang)), _once(_form("credits", b"", b"".join(kinds) + rb"\s*+")), _once(_form("date")),
         _any(_form("category", lang)), _any(_form("keyword", lang)), _once(_form("language", lang)),
         _once(_form("orig-language", lang)), _once(_form("length", rb'\s++units="(?:seconds|minutes|hours)"')),
-        _any(icon), _any(_form("url", system)), _any(_form("country", lang)), _any(*numbers),
+        _any(icon), _any(url), _any(_form("country", lang)), _any(*numbers),
         _once(_form("video", b"", video)), _once(_form("audio", b"", audio)),
         _once(rb"<previously-shown" + _maybe("start") + _maybe("channel") + rb"\s*+/>"),
         _once(rb"<premiere\s*+/>", _form("premiere", lang)), _once(rb"<last-chance\s*+/>", _form("last-chance", lang)),
         _once(rb"<new\s*+/>"),
-        _any(_form("subtitles", _maybe("type", rb"(?:teletext|onscreen|deaf-signed)"),
-                   _once(_form("language", lang)) + rb"\s*+")),
+        _any(rb"<subtitles" + kind + rb"\s*+/>", _form("subtitles", kind, _once(_form("language", lang)) + rb"\s*+")),
         _any(_form("rating", system, value)), _any(_form("star-rating", system, value)),
         _any(_form("review", rb'\s++type="(?:text|url)"' + _maybe("source") + _maybe("reviewer") + lang)), _any(image),
     ]  # fmt: skip
