@@ -10,9 +10,12 @@ import ssl
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
-from flask import Blueprint, Response, request
+from flask import Response, request
+from flask_openapi3 import APIBlueprint
+from pydantic import Field
 
 from servicekit.errors import NotFound
+from servicekit.web import Shape, json_answer, the_caller
 from stream_service.domain.model import ChannelTarget
 
 if TYPE_CHECKING:
@@ -55,22 +58,25 @@ Catalogue = Callable[[str], ChannelTarget | None]
 """A channel by its permanent id, from memory; None when no lineup has it."""
 
 
-def blueprint(*, hub: Relay, catalogue: Catalogue) -> Blueprint:
-    """The routes `/stream/<id>.ts` and `/api/v1/relay/sessions`."""
-    views = Blueprint("live", __name__)
+class _ChannelPath(Shape):
+    channel_id: str = Field(max_length=200, description="The channel's permanent id.")
 
-    @views.get("/stream/<channel_id>.ts")
-    def stream(channel_id: str) -> Response:
-        """The channel as one endless MPEG transport stream. A range asked for is ignored; HEAD opens nothing."""
-        target = catalogue(channel_id)
+
+def blueprint(*, hub: Relay, catalogue: Catalogue) -> APIBlueprint:
+    """The routes `/stream/ID.ts` and `/api/v1/relay/sessions`."""
+    views = APIBlueprint("live", __name__)
+
+    @views.get("/stream/<channel_id>.ts", summary="A channel as one endless MPEG transport stream")
+    def stream(path: _ChannelPath) -> Response:
+        """A range asked for is ignored; HEAD opens no upstream. 503 with Retry-After when the channel does not come."""
+        target = catalogue(path.channel_id)
         if target is None:
-            raise NotFound(f"there is no channel {channel_id!r}", id=channel_id)
+            raise NotFound(f"there is no channel {path.channel_id!r}", id=path.channel_id)
         return watch(target, hub=hub)
 
-    @views.get("/api/v1/relay/sessions")
-    def sessions() -> dict[str, object]:
-        """What the relay carries: channels, their state and upstream, their viewers."""
-        return {"items": hub.sessions()}
+    @views.get("/api/v1/relay/sessions", summary="What the relay carries: channels, their upstreams, their viewers")
+    def sessions() -> Response:
+        return json_answer({"items": hub.sessions(), "next": None})
 
     return views
 
@@ -79,7 +85,7 @@ def watch(target: ChannelTarget, *, hub: Relay) -> Response:
     """Answer the present request with the channel; raises `Unavailable` when it does not come in time."""
     if request.method == "HEAD":
         return Response(headers=HEADERS)
-    address, user_agent = request.remote_addr or "", request.headers.get("User-Agent", "")[:_AGENT_MAX_CHARS]
+    address, user_agent = the_caller().address, request.headers.get("User-Agent", "")[:_AGENT_MAX_CHARS]
     sock = request.environ.get(_SOCKET)
     if sock is None:
         return Response(
