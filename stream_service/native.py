@@ -7,12 +7,14 @@ everything here is the plain thing.
 """
 
 import _socket
+import contextvars
 import os
 import select
 import sys
 import threading
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from functools import partial
+from typing import Generic, ParamSpec, TypeVar
 
 BareSocket = _socket.socket
 """The socket underneath Python's own class: never patched, never switches."""
@@ -30,15 +32,36 @@ def patched() -> bool:
 def call(fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
     """The result of `fn`, which may wait on a lock or a disk; other greenlets go on meanwhile.
 
-    Runs in gevent's pool of native threads when patched, else right here. Raises what `fn` raises. What `fn` shares
-    with other calls must be safe for real threads.
+    Runs in gevent's pool of native threads when patched (with the caller's context variables), else right here. Raises
+    what `fn` raises. What `fn` shares with other calls must be safe for real threads.
     """
     if not patched():
         return fn(*args, **kwargs)
     import gevent  # only where the worker has loaded it already
 
-    result: T = gevent.get_hub().threadpool.apply(fn, args, kwargs)
-    return result
+    outcome = _Outcome(partial(fn, *args, **kwargs))
+    gevent.get_hub().threadpool.apply(contextvars.copy_context().run, (outcome.find,))
+    return outcome.result()
+
+
+class _Outcome(Generic[T]):
+    """What a call gave or raised. Carried by hand, since gevent prints what is raised in its pool to stderr."""
+
+    def __init__(self, fn: Callable[[], T]) -> None:
+        self._fn = fn
+        self._given: list[T] = []
+        self._raised: BaseException | None = None
+
+    def find(self) -> None:
+        try:
+            self._given.append(self._fn())
+        except BaseException as error:  # noqa: BLE001 - raised again where the caller waits
+            self._raised = error
+
+    def result(self) -> T:
+        if self._raised is not None:
+            raise self._raised
+        return self._given[0]
 
 
 def spawn(fn: Callable[[], object], *, name: str) -> None:

@@ -1,4 +1,4 @@
-"""Streams over HTTP: under Flask's test client (iterated) and under gunicorn's gevent worker (the socket handed over)."""
+"""Streams over HTTP: under Flask's test client (iterated) and under gunicorn's gevent worker (the socket handed)."""
 
 import fcntl
 import json
