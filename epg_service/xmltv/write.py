@@ -1,11 +1,13 @@
 """XMLTV out: pieces of a file that is valid against the XMLTV DTD, whatever the input said.
 
-A programme whose bytes are in the DTD's own form already (one pattern proves it) is copied behind a new start tag; any
-other is read and written anew: children in the DTD's order, what the DTD does not know left out.
+A programme whose bytes are in the DTD's own form already (one pattern proves it) is copied behind a new start tag. One
+whose children are valid one by one but in another order, or stand beside elements that the DTD does not know, is cut
+into them and put in order. Any other is read and written anew.
 """
 
 import re
 from collections.abc import Callable, Iterable, Sequence
+from operator import itemgetter
 
 from epg_service.xmltv.details import CREDIT_KINDS
 from epg_service.xmltv.elements import Node, folded, tree
@@ -59,9 +61,11 @@ def programme(raw: bytes, *, start: int, stop: int, channel_id: str, title_fallb
     """
     ends = f' stop="{text_utc(stop)}"' if stop else ""
     opening = f'  <programme start="{text_utc(start)}"{ends} channel="{_attribute(channel_id)}"'
-    match = _READY.fullmatch(raw)
-    if match and not (b"\xc2" in raw and _C1.search(raw)):
-        return b"%b>%b\n  </programme>\n" % (opening.encode(), match[1])
+    if not (b"\xc2" in raw and _C1.search(raw)):
+        if match := _READY.fullmatch(raw):
+            return b"%b>%b\n  </programme>\n" % (opening.encode(), match[1])
+        if copied := _sorted(opening.encode(), raw):
+            return copied
     return _rewritten(opening, tree(raw), title_fallback).encode()
 
 
@@ -79,11 +83,11 @@ def _clean(text: str) -> str:
 
 
 def _text(text: str) -> str:
-    return _clean(folded(text))
+    return folded(_clean(text))
 
 
 def _attribute(text: str) -> str:
-    return _clean(folded(text)).replace('"', "&quot;")
+    return folded(_clean(text)).replace('"', "&quot;")
 
 
 def _attributes(**pairs: str | None) -> str:
@@ -106,7 +110,7 @@ def _element(name: str, attributes: str, text: str) -> str:
 
 def _texted(*attributes: str) -> Callable[[Node], str]:
     def write(node: Node) -> str:
-        text = _clean(node.text())
+        text = _text(node.whole_text())
         return _element(node.name, _kept(node, *attributes), text) if text else ""
 
     return write
@@ -114,7 +118,7 @@ def _texted(*attributes: str) -> Callable[[Node], str]:
 
 def _worded(node: Node) -> str:
     """`<premiere>` and `<last-chance>` mean something without a word, too."""
-    return _element(node.name, _kept(node, "lang"), _clean(node.text()))
+    return _element(node.name, _kept(node, "lang"), _text(node.whole_text()))
 
 
 def _icon(node: Node) -> str:
@@ -125,12 +129,12 @@ def _icon(node: Node) -> str:
 def _image(node: Node) -> str:
     given = node.attributes
     attributes = {key: value for key, choice in _IMAGE_CHOICES.items() if (value := given.get(key)) in choice}
-    text = _clean(node.text())
+    text = _text(node.whole_text())
     return _element("image", _attributes(**attributes, system=given.get("system")), text) if text else ""
 
 
 def _length(node: Node) -> str:
-    units, text = node.attributes.get("units"), _clean(node.text())
+    units, text = node.attributes.get("units"), _text(node.whole_text())
     return _element("length", f' units="{units}"', text) if units in _LENGTH_UNITS and text else ""
 
 
@@ -138,7 +142,8 @@ def _episode_num(node: Node) -> str:
     text, system = node.text(), node.attributes.get("system")
     if system == "xmltv_ns" and not _XMLTV_NS.fullmatch(text):
         system = None  # not what that system is; people can still read it
-    return _element("episode-num", _attributes(system=system), _clean(text)) if text else ""
+    said = _text(text)
+    return _element("episode-num", _attributes(system=system), said) if said else ""
 
 
 def _wrapped(*names: str) -> Callable[[Node], str]:
@@ -147,7 +152,7 @@ def _wrapped(*names: str) -> Callable[[Node], str]:
     def write(node: Node) -> str:
         found: dict[str, str] = {}
         for child in node.nodes():
-            if child.name in names and (text := _clean(child.text())):
+            if child.name in names and (text := _text(child.whole_text())):
                 found.setdefault(child.name, _element(child.name, "", text))
         inside = "".join(found[name] for name in names if name in found)
         return _element(node.name, "", inside) if inside else ""
@@ -175,13 +180,13 @@ def _subtitles(node: Node) -> str:
 
 def _rating(node: Node) -> str:
     values = [child.text() for child in node.nodes() if child.name == "value"] or [node.own_text()]
-    value = _clean(next((value for value in values if value), ""))
+    value = next((text for value in values if (text := _text(value))), "")
     icons = "".join(_icon(child) for child in node.nodes() if child.name == "icon")
     return _element(node.name, _kept(node, "system"), f"<value>{value}</value>{icons}") if value else ""
 
 
 def _review(node: Node) -> str:
-    text, kind = _clean(node.text()), node.attributes.get("type")
+    text, kind = _text(node.whole_text()), node.attributes.get("type")
     if kind not in ("text", "url"):
         kind = "url" if text.startswith(("http://", "https://")) else "text"
     return _element("review", f' type="{kind}"' + _kept(node, "source", "reviewer", "lang"), text) if text else ""
@@ -267,19 +272,25 @@ def _rewritten(opening: str, root: Node, title_fallback: str) -> str:
     return "\n    ".join(filter(None, lines)) + "\n  </programme>\n"
 
 
-# ---- the form that needs no rewriting --------------------------------------------------------------------------------
+# ---- the forms that are copied ---------------------------------------------------------------------------------------
+# Patterns for children that are valid as they stand: attributes in the order of the DTD, no comments, no CDATA, nothing
+# empty that should speak. Possessive throughout, so that a mismatch costs one pass.
 
 _C1 = re.compile(rb"\xc2[\x80-\x9f]")
-_FULL = rb"\s*+[^<\s][^<]*+"
+_TEXT = rb"\s*+[^<\s][^<]*+"
+_NAME = rb"[A-Za-z_:][\w:.-]*+"
+_QUOTED = rb"""(?:"[^"<]*+"|'[^'<]*+')"""
 
 
-def _form(name: str, attributes: bytes = b"", content: bytes = _FULL) -> bytes:
+def _form(name: str, attributes: bytes = b"", content: bytes = _TEXT) -> bytes:
     word = name.encode()
     return rb"<" + word + attributes + rb"\s*+>" + content + rb"</" + word + rb"\s*+>"
 
 
-def _maybe(name: str, value: bytes = rb'[^"<]*+') -> bytes:
-    return rb"(?:\s++" + name.encode() + rb'="' + value + rb'")?+'
+def _maybe(name: str, choice: bytes | None = None) -> bytes:
+    """An attribute that may be there: any value, or one of a choice."""
+    value = _QUOTED if choice is None else rb"(?:\"" + choice + rb"\"|'" + choice + rb"')"
+    return rb"(?:\s++" + name.encode() + rb"=" + value + rb")?+"
 
 
 def _any(*forms: bytes) -> bytes:
@@ -290,49 +301,102 @@ def _once(*forms: bytes) -> bytes:
     return rb"(?:\s*+(?:" + b"|".join(forms) + rb"))?+"
 
 
-def _ready() -> re.Pattern[bytes]:
-    """A pattern for elements that are valid as they stand, in the form nearly all feeds write: double quotes,
-    attributes in the order of the DTD, no comments, no CDATA, nothing empty that should speak. Possessive, so that
-    a mismatch costs one pass.
-    """
+def _forms() -> dict[str, bytes]:
+    """A pattern for each child of a programme, in the order of the DTD."""
     lang, system = _maybe("lang"), _maybe("system")
     part = rb"\s*+[0-9]*+(?:\s*+/\s*+[0-9]++)?+\s*+"
-    icon = rb'<icon\s++src="[^"<]++"' + _maybe("width", rb'[^"<]++') + _maybe("height", rb'[^"<]++') + rb"\s*+/>"
-    image = _form(
-        "image",
-        _maybe("type", rb"(?:poster|backdrop|still|person|character)")
-        + _maybe("size", b"[123]")
-        + _maybe("orient", b"[PL]")
-        + system,
-    )
-    value = rb"\s*+" + _form("value") + _any(icon) + rb"\s*+"
+    icon = rb"<icon\s++src=(?!''|\"\")" + _QUOTED + _maybe("width") + _maybe("height") + rb"\s*+/>"
+    choices = (("type", b"(?:poster|backdrop|still|person|character)"), ("size", b"[123]"), ("orient", b"[PL]"))
+    image = _form("image", b"".join(_maybe(*choice) for choice in choices) + system)
     url = _form("url", system)
-    person = _FULL + _any(image, url) + rb"\s*+"
-    kinds = [_any(_form(kind, b"", person)) for kind in CREDIT_KINDS]
-    kinds[1] = _any(_form("actor", _maybe("role") + _maybe("guest", b"(?:yes|no)"), person))
+    person = _TEXT + _any(image, url) + rb"\s*+"
+    actor = _form("actor", _maybe("role") + _maybe("guest", b"(?:yes|no)"), person)
+    people = [_any(actor if kind == "actor" else _form(kind, b"", person)) for kind in CREDIT_KINDS]
+    value = rb"\s*+" + _form("value") + _any(icon) + rb"\s*+"
     kind = _maybe("type", rb"(?:teletext|onscreen|deaf-signed)")
-    numbers = (
-        _form("episode-num", rb'\s++system="xmltv_ns"', part + rb"\." + part + rb"\." + part),
-        _form("episode-num", rb'(?:\s++system="(?!xmltv_ns")[^"<]*+")?+'),
-    )
-    video = b"".join(_once(_form(name)) for name in ("present", "colour", "aspect", "quality")) + rb"\s*+"
-    audio = b"".join(_once(_form(name)) for name in ("present", "stereo")) + rb"\s*+"
-    body = [
-        rb"\s*+" + _form("title", lang), _any(_form("title", lang)), _any(_form("sub-title", lang)),
-        _any(_form("desc", lang)), _once(_form("credits", b"", b"".join(kinds) + rb"\s*+")), _once(_form("date")),
-        _any(_form("category", lang)), _any(_form("keyword", lang)), _once(_form("language", lang)),
-        _once(_form("orig-language", lang)), _once(_form("length", rb'\s++units="(?:seconds|minutes|hours)"')),
-        _any(icon), _any(url), _any(_form("country", lang)), _any(*numbers),
-        _once(_form("video", b"", video)), _once(_form("audio", b"", audio)),
-        _once(rb"<previously-shown" + _maybe("start") + _maybe("channel") + rb"\s*+/>"),
-        _once(rb"<premiere\s*+/>", _form("premiere", lang)), _once(rb"<last-chance\s*+/>", _form("last-chance", lang)),
-        _once(rb"<new\s*+/>"),
-        _any(rb"<subtitles" + kind + rb"\s*+/>", _form("subtitles", kind, _once(_form("language", lang)) + rb"\s*+")),
-        _any(_form("rating", system, value)), _any(_form("star-rating", system, value)),
-        _any(_form("review", rb'\s++type="(?:text|url)"' + _maybe("source") + _maybe("reviewer") + lang)), _any(image),
-    ]  # fmt: skip
-    opening = rb'<programme(?:\s++(?:start|stop|channel)="[^"<]*+")*+\s*+>'
+    spoken = _once(_form("language", lang)) + rb"\s*+"
+    pictures = b"".join(_once(_form(name)) for name in ("present", "colour", "aspect", "quality")) + rb"\s*+"
+    sounds = b"".join(_once(_form(name)) for name in ("present", "stereo")) + rb"\s*+"
+    ns = rb"""\s++system=(?:"xmltv_ns"|'xmltv_ns')"""
+    special = {
+        "credits": _form("credits", b"", b"".join(people) + rb"\s*+"),
+        "length": _form("length", rb"""\s++units=(?:"(?:seconds|minutes|hours)"|'(?:seconds|minutes|hours)')"""),
+        "icon": icon,
+        "url": url,
+        "episode-num": _form("episode-num", ns, part + rb"\." + part + rb"\." + part)
+        + rb"|" + _form("episode-num", rb"(?!" + ns + rb")" + system),
+        "video": _form("video", b"", pictures),
+        "audio": _form("audio", b"", sounds),
+        "previously-shown": rb"<previously-shown" + _maybe("start") + _maybe("channel") + rb"\s*+/>",
+        "premiere": rb"<premiere\s*+/>|" + _form("premiere", lang),
+        "last-chance": rb"<last-chance\s*+/>|" + _form("last-chance", lang),
+        "new": rb"<new\s*+/>",
+        "date": _form("date"),
+        "subtitles": rb"<subtitles" + kind + rb"\s*+/>|" + _form("subtitles", kind, spoken),
+        "rating": _form("rating", system, value),
+        "star-rating": _form("star-rating", system, value),
+        "review": _form("review", rb"""\s++type=(?:"(?:text|url)"|'(?:text|url)')"""
+                        + _maybe("source") + _maybe("reviewer") + lang),
+        "image": image,
+    }  # fmt: skip
+    return {name: special.get(name) or _form(name, lang) for name, _, _ in _CHILDREN}
+
+
+def _ready() -> re.Pattern[bytes]:
+    """Elements that are valid as they stand: the children follow the DTD's order. Group 1: all of them."""
+    body = [rb"\s*+" + _form("title", _maybe("lang"))]
+    repeats = {name: repeated for name, _, repeated in _CHILDREN}
+    body += [_any(form) if repeats[name] else _once(form) for name, form in _forms().items()]
+    opening = rb"<programme(?:\s++(?:start|stop|channel)=" + _QUOTED + rb")*+\s*+>"
     return re.compile(opening + rb"(" + b"".join(body) + rb")\s*+</programme\s*+>")
 
 
+def _child() -> re.Pattern[bytes]:
+    """One child in valid form, group n for the n-th kind of the DTD; the last group: what is to be left out, elements
+    that the DTD does not know and texts that say nothing."""
+    forms = _forms()
+    attributes = rb"(?:\s++" + _NAME + rb"\s*+=\s*+" + _QUOTED + rb")*+\s*+"
+    known = b"|".join(name.encode() for name in forms)
+    strange = rb"<(?!(?:" + known + rb")[\s/>])" + _NAME + attributes + rb"(?:/>|>[^<]*+</" + _NAME + rb"\s*+>)"
+    texts = rb"<(?:title|sub-title|desc|date|category|keyword|country)" + attributes
+    empty = texts + rb"(?:/>|>\s*+</" + _NAME + rb"\s*+>)"
+    groups = [rb"(" + form + rb")" for form in forms.values()] + [rb"(" + empty + rb"|" + strange + rb")"]
+    return re.compile(rb"\s*+(?:" + b"|".join(groups) + rb")")
+
+
 _READY = _ready()
+_CHILD = _child()
+_OPENING = re.compile(rb"<programme((?:\s++" + _NAME + rb"\s*+=\s*+" + _QUOTED + rb")*+)\s*+>")
+_KEPT_ATTRIBUTES = re.compile(rb"\s(?:pdc-start|vps-start|showview|videoplus|clumpidx)\s*+=\s*+" + _QUOTED)
+_SINGLE_RANKS = frozenset(rank for rank, (_, _, repeats) in enumerate(_CHILDREN, 1) if not repeats)
+_CREDITS_RANK = 1 + [name for name, _, _ in _CHILDREN].index("credits")
+
+
+def _sorted(opening: bytes, raw: bytes) -> bytes | None:
+    """The element with its valid children put in order; None when it takes more than that."""
+    tag = _OPENING.match(raw)
+    if not tag:
+        return None
+    position, end = tag.end(), raw.rfind(b"</programme")
+    parts: list[tuple[int, bytes]] = []
+    for child in _CHILD.finditer(raw, position, end):
+        if child.start() != position:
+            return None
+        position = child.end()
+        rank = child.lastindex or 0
+        if rank <= len(_CHILDREN):
+            parts.append((rank, child[rank]))
+    if raw[position:end].strip() or not parts:
+        return None
+    parts.sort(key=itemgetter(0))
+    if parts[0][0] != 1:
+        return None
+    lines = [opening + b"".join(_KEPT_ATTRIBUTES.findall(tag[1])) + b">"]
+    before = 0
+    for rank, text in parts:
+        if rank != before or rank not in _SINGLE_RANKS:
+            lines.append(text)
+        elif rank == _CREDITS_RANK:
+            return None  # two of them are joined, not dropped
+        before = rank
+    return b"\n    ".join(lines) + b"\n  </programme>\n"

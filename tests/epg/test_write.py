@@ -68,11 +68,15 @@ def everything() -> bytes:
     return next(item.raws[0] for item in items if isinstance(item, Batch))
 
 
-@pytest.fixture(params=["fast", "slow"])
+def block(monkeypatch: pytest.MonkeyPatch, *ways: str) -> None:
+    for way in ways:
+        monkeypatch.setattr(write, way, write.re.compile(rb"(never)\Z(?=x)"))
+
+
+@pytest.fixture(params=["copied", "sorted", "rewritten"])
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Both ways of writing one programme."""
-    if request.param == "slow":
-        monkeypatch.setattr(write, "_READY", write.re.compile(rb"never\Z(?=x)"))
+    """The three ways of writing one programme."""
+    block(monkeypatch, *{"copied": (), "sorted": ("_READY",), "rewritten": ("_READY", "_OPENING")}[request.param])
     return str(request.param)
 
 
@@ -96,14 +100,16 @@ def test_everything_that_the_dtd_knows_is_written(valid: Callable[[bytes], None]
     assert changed == {"start", "stop"}
 
 
-def test_both_ways_say_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    raw = everything().split(b">", 1)[1]
-    raw = b'<programme start="1" channel="x">' + raw
+def test_all_ways_say_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = b'<programme start="1" channel="x">' + everything().split(b">", 1)[1]
     assert write._READY.fullmatch(raw), "the fixture is in the form that is copied"
-    fast = write.programme(raw, start=START, stop=STOP, channel_id="c", title_fallback="")
-    monkeypatch.setattr(write, "_READY", write.re.compile(rb"never\Z(?=x)"))
-    slow = write.programme(raw, start=START, stop=STOP, channel_id="c", title_fallback="")
-    assert details(fast) == details(slow)
+    copied = write.programme(raw, start=START, stop=STOP, channel_id="c", title_fallback="")
+    block(monkeypatch, "_READY")
+    assert write._sorted(b"<programme", raw), "and in the form that is sorted"
+    put_in_order = write.programme(raw, start=START, stop=STOP, channel_id="c", title_fallback="")
+    block(monkeypatch, "_OPENING")
+    rewritten = write.programme(raw, start=START, stop=STOP, channel_id="c", title_fallback="")
+    assert details(copied) == details(put_in_order) == details(rewritten)
 
 
 REWRITTEN = {
@@ -155,7 +161,7 @@ REWRITTEN = {
         "<title>t</title><episode-num>S1E2</episode-num>",
     ),
     "C1 controls": ("<title>a\u0092b</title>", "<title>ab</title>"),
-    "quotes in attributes": ("<title lang='\"'>t</title>", '<title lang="&quot;">t</title>'),
+    "quotes in attributes": ("<title x='' lang='\"'>t</title>", '<title lang="&quot;">t</title>'),
     "a premiere without words": (
         "<title>t</title><premiere/><new></new>",
         "<title>t</title><premiere></premiere><new/>",
@@ -175,8 +181,11 @@ def test_what_is_not_in_the_form_of_the_dtd_is_rewritten(
 
 def test_attributes_of_the_dtd_stay_and_others_go(valid: Callable[[bytes], None]) -> None:
     out = written("<title>t</title>", " clumpidx='0/2' pdc-start='20261121' catchup-id='7' showview='1'")
-    assert b'pdc-start="20261121" showview="1" clumpidx="0/2">' in out
+    assert b"clumpidx='0/2' pdc-start='20261121' showview='1'>" in out
     assert b"catchup" not in out
+    valid(document(out))
+    out = written("<title x='y'>t</title>", " clumpidx='0/2' pdc-start='20261121' catchup-id='7' showview='1'")
+    assert b'pdc-start="20261121" showview="1" clumpidx="0/2">' in out
     valid(document(out))
 
 
@@ -217,7 +226,13 @@ PIECES = [
 def test_whatever_comes_in_what_goes_out_is_valid(
     valid: Callable[[bytes], None], pieces: list[str], attributes: str
 ) -> None:
-    valid(document(written("".join(pieces), attributes)))
+    copied = written("".join(pieces), attributes)
+    valid(document(copied))
+    with pytest.MonkeyPatch.context() as patch:
+        block(patch, "_READY", "_OPENING")
+        rewritten = written("".join(pieces), attributes)
+    valid(document(rewritten))
+    assert details(copied) == details(rewritten), "all ways keep the same"
 
 
 @settings(max_examples=200, deadline=None)
