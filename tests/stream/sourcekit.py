@@ -1,0 +1,116 @@
+"""A stream service without its processes: real stores, a clock that is held, and the parts as they are wired."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from servicekit.addresses import AddressPolicy
+from servicekit.fetch import Fetcher
+from servicekit.store.sqlite import Connections
+from stream_service.domain.entities import Run, Source
+from stream_service.lineups.build import Builder
+from stream_service.lineups.publish import PublishedFiles
+from stream_service.sources.access import Access
+from stream_service.sources.load import Refresher
+from stream_service.store.channels import Channels
+from stream_service.store.connection import open_database
+from stream_service.store.lineups import Lineups
+from stream_service.store.lists import Lists
+from stream_service.store.runs import Runs
+from stream_service.store.sources import Sources
+
+START_S = int(datetime(2026, 11, 21, 12, 0, tzinfo=UTC).timestamp())
+
+
+class HeldClock:
+    """A clock that moves when it is told to."""
+
+    def __init__(self) -> None:
+        self.s = float(START_S)
+
+    def now_s(self) -> int:
+        return int(self.s)
+
+    def now(self) -> datetime:
+        return datetime.fromtimestamp(self.s, UTC)
+
+    def monotonic(self) -> float:
+        return self.s
+
+
+class Events:
+    """Remembers what was told."""
+
+    def __init__(self) -> None:
+        self.kinds: list[str] = []
+        self.messages: list[str] = []
+
+    def event(self, kind: str, level: str, message: str, **fields: object) -> None:
+        self.kinds.append(kind)
+        self.messages.append(message)
+
+
+class House:
+    """Everything of the stream service that needs no process, in a directory of its own."""
+
+    def __init__(self, directory: Path, *, least_share: float = 0.5, max_bytes: int = 1 << 24) -> None:
+        self.directory = directory
+        self.import_dir = directory / "import"
+        self.import_dir.mkdir(exist_ok=True)
+        self.clock = HeldClock()
+        self.events = Events()
+        self.connections: Connections = open_database(
+            directory / "stream.db", backups=directory / "backups", lock=directory / "migrate.lock"
+        )
+        self.sources = Sources(self.connections, clock=self.clock)
+        self.runs = Runs(self.connections, clock=self.clock)
+        self.lists = Lists(self.connections, clock=self.clock)
+        self.channels = Channels(self.connections, clock=self.clock)
+        self.lineups = Lineups(self.connections, clock=self.clock)
+        self.files = PublishedFiles(directory / "published")
+        self.access = Access(
+            fetcher=Fetcher(policy=AddressPolicy(), timeout_s=20),
+            import_dir=self.import_dir,
+            spool_dir=directory / "work",
+            max_bytes=max_bytes,
+        )
+        self.refresher = Refresher(
+            access=self.access, lists=self.lists, runs=self.runs, notifier=self.events, least_share=least_share
+        )
+        self.builder = Builder(channels=self.channels, lineups=self.lineups, files=self.files)
+
+    def add(self, url: str, *, name: str = "source", **values: object) -> Source:
+        """A source."""
+        return self.sources.create({"name": name, "type": "m3u", "url": url, **values})
+
+    def refresh(self, source_id: int = 1, *, force: bool = False) -> Run:
+        """A manual run, done."""
+        run = self.runs.enqueue(source_id, reason="manual", force=force)
+        assert self.runs.start(run.id)
+        self.refresher.refresh(run, self.sources.get(source_id))
+        return self.runs.get(run.id)
+
+    def put(self, text: str | bytes, *, name: str = "list.m3u") -> str:
+        """A file in the import directory."""
+        (self.import_dir / name).write_bytes(text.encode() if isinstance(text, str) else text)
+        return name
+
+    def streams(self) -> dict[str, int]:
+        """Name -> permanent id of every visible stream (names must differ)."""
+        return {stream.name: stream.stream.id for stream in self.channels.streams()}
+
+    def numbers(self) -> dict[str, str]:
+        """Channel id -> number of what stands in the default lineup."""
+        return {row.id: row.number for row in self.lineups.page("default", limit=500, after=(-1, -1, ""))}
+
+
+def playlist(entries: Sequence[Mapping[str, str] | str]) -> str:
+    """An M3U of entries: names, or mappings with `name`, `url` and attributes."""
+    lines = ["#EXTM3U"]
+    for entry in entries:
+        told = {"name": entry} if isinstance(entry, str) else dict(entry)
+        name = told.pop("name")
+        url = told.pop("url", f"http://streams.example/{name.replace(' ', '-')}.ts")
+        said = "".join(f' {key}="{value}"' for key, value in told.items())
+        lines += [f"#EXTINF:-1{said},{name}", url]
+    return "\n".join(lines) + "\n"

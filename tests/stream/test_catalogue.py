@@ -1,0 +1,118 @@
+"""What viewers are served from, and the playlists rendered for each address of ours."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from stream_service.domain.model import ChannelTarget, LineupChannel, StreamAddress
+from stream_service.lineups import catalogue as catalogue_module
+from stream_service.lineups.catalogue import Catalogue
+from stream_service.lineups.publish import PublishedFiles, publish_catalogue, publish_lineup
+from stream_service.lineups.rendered import MAX_ORIGINS, RenderedPlaylists
+from tests.waiting import until
+
+
+def channel(ident: str, *streams: StreamAddress) -> LineupChannel:
+    return LineupChannel(id=ident, number="1", name=f"Name of {ident}", streams=streams)
+
+
+def names_in(directory: Path) -> list[str]:
+    return [path.name for path in directory.iterdir()]
+
+
+def test_what_is_published_is_what_viewers_get(tmp_path: Path) -> None:
+    files = PublishedFiles(tmp_path)
+    streams = (
+        StreamAddress(1, 2, "http://h/1", {"User-Agent": "x"}, private_ok=True),
+        StreamAddress(3, 4, "http://h/ü|2"),
+    )
+    publish_catalogue(files, [channel("BBC1.uk", *streams)])
+    catalogue = Catalogue(files.catalogue)
+    assert catalogue.look()
+    assert catalogue.get("BBC1.uk") == ChannelTarget("BBC1.uk", "1", "Name of BBC1.uk", streams)
+    assert catalogue.get("bbc1.UK") is catalogue.get("BBC1.uk")
+    assert catalogue.get("none") is None
+
+
+def test_nothing_published_is_an_empty_catalogue(tmp_path: Path) -> None:
+    catalogue = Catalogue(tmp_path / "none")
+    assert not catalogue.look()
+    assert len(catalogue) == 0
+
+
+def test_the_work_is_done_in_slices_where_it_may_wait(tmp_path: Path) -> None:
+    files = PublishedFiles(tmp_path)
+    publish_catalogue(files, [channel(f"c{n}", StreamAddress(n, 1, f"http://h/{n}" * 10)) for n in range(2_000)])
+    calls: list[Callable[[], object]] = []
+
+    def call(work: Callable[[], object]) -> object:
+        calls.append(work)
+        return work()
+
+    catalogue = Catalogue(files.catalogue, call=call)
+    catalogue.look()
+    assert len(catalogue) == 2_000
+    assert len(calls) > files.catalogue.stat().st_size / catalogue_module.SLICE_BYTES
+
+
+def test_a_damaged_catalogue_leaves_the_one_before(tmp_path: Path) -> None:
+    files = PublishedFiles(tmp_path)
+    publish_catalogue(files, [channel("a")])
+    catalogue = Catalogue(files.catalogue)
+    catalogue.look()
+    files.catalogue.write_text('["a", "1"\n')
+    assert not catalogue.look()
+    assert catalogue.get("a") is not None
+
+
+def test_a_new_catalogue_is_noticed(tmp_path: Path) -> None:
+    files = PublishedFiles(tmp_path)
+    catalogue = Catalogue(files.catalogue)
+    stop = catalogue.follow(every_s=0.01)
+    publish_catalogue(files, [channel("a")])
+    until(lambda: catalogue.get("a"), what="the first channel")
+    publish_catalogue(files, [channel("b")])
+    until(lambda: catalogue.get("b"), what="the second channel")
+    assert catalogue.get("a") is None
+    stop()
+
+
+def test_each_origin_has_its_own_text_and_tag_made_once(tmp_path: Path) -> None:
+    files = PublishedFiles(tmp_path)
+    publish_lineup(files, "default", [channel("a")])
+    playlists = RenderedPlaylists(files.rendered)
+    one = playlists.of(files.playlist("default"), "http://one:1")
+    two = playlists.of(files.playlist("default"), "http://two:2/tv")
+    assert one is not None and two is not None
+    assert one.etag != two.etag
+    assert b"http://one:1/stream/a.ts" in one.path.read_bytes()
+    assert b"http://two:2/tv/stream/a.ts" in two.path.read_bytes()
+    written = one.path.stat().st_mtime_ns
+    assert playlists.of(files.playlist("default"), "http://one:1") == one
+    assert one.path.stat().st_mtime_ns == written
+
+
+def test_a_new_publication_is_rendered_anew_and_the_old_file_goes(tmp_path: Path) -> None:
+    files = PublishedFiles(tmp_path)
+    publish_lineup(files, "default", [channel("a")])
+    playlists = RenderedPlaylists(files.rendered)
+    one = playlists.of(files.playlist("default"), "http://one")
+    publish_lineup(files, "default", [channel("b")])
+    two = playlists.of(files.playlist("default"), "http://one")
+    assert one is not None and two is not None
+    assert one.etag != two.etag
+    assert names_in(files.rendered) == [two.path.name]
+
+
+def test_only_so_many_origins_are_kept(tmp_path: Path) -> None:
+    files = PublishedFiles(tmp_path)
+    publish_lineup(files, "default", [channel("a")])
+    playlists = RenderedPlaylists(files.rendered)
+    for n in range(MAX_ORIGINS + 5):
+        assert playlists.of(files.playlist("default"), f"http://h{n}")
+    assert len(names_in(files.rendered)) == MAX_ORIGINS
+    playlists.clear()
+    assert names_in(files.rendered) == []
+
+
+def test_nothing_published_renders_nothing(tmp_path: Path) -> None:
+    assert RenderedPlaylists(tmp_path / "r").of(tmp_path / "none", "http://h") is None
