@@ -31,7 +31,9 @@ def caught(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
     before = (root.handlers[:], root.level, gunicorn.handlers[:], gunicorn.propagate)
     monkeypatch.setattr("sys.stderr", stream)
     logs.set_up("DEBUG", getattr(request, "param", "text"))
+    token = logs.request_id.set("-")
     yield Log(stream)
+    logs.request_id.reset(token)
     root.handlers[:], root.level, gunicorn.handlers[:], gunicorn.propagate = before
 
 

@@ -95,7 +95,14 @@ def _tells(handler: ast.ExceptHandler) -> bool:
         isinstance(node, ast.Attribute) and node.attr in ("exception", "error", "warning", "critical")
         for node in inside
     )
-    return raises or logs
+    return raises or logs or any(_keeps(node, handler.name) for node in inside)
+
+
+def _keeps(node: ast.AST, name: str | None) -> bool:
+    """`self._raised = error`: kept, to be raised where somebody waits (in another thread)."""
+    if not isinstance(node, ast.Assign) or not isinstance(node.value, ast.Name):
+        return False
+    return node.value.id == name and isinstance(node.targets[0], ast.Attribute)
 
 
 @each_module
