@@ -37,7 +37,7 @@ class TestWithoutTheSocket:
     def client(self, there: House, tmp_path: Path) -> FlaskClient:
         urls = {"good": there.provider.script("/a", [live()]), "bad": there.provider.script("/b", [html()])}
         app = build(there.hub, urls, tmp_path)
-        app.wsgi_app = handover(app.wsgi_app)  # type: ignore[method-assign]
+        app.wsgi_app = handover(app.wsgi_app)  # type: ignore[assignment,method-assign]
         return app.test_client()
 
     def test_the_stream_comes_as_an_iterated_answer(self, client: FlaskClient, there: House) -> None:
