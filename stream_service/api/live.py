@@ -84,7 +84,9 @@ def blueprint(*, hub: Relay, catalogue: Catalogue) -> APIBlueprint:
 def watch(target: ChannelTarget, *, hub: Relay) -> Response:
     """Answer the present request with the channel; raises `Unavailable` when it does not come in time."""
     if request.method == "HEAD":
-        return Response(headers=HEADERS)
+        answer = Response(headers=HEADERS)
+        answer.automatically_set_content_length = False  # "0 bytes" would be a lie that players believe
+        return answer
     address, user_agent = the_caller().address, request.headers.get("User-Agent", "")[:_AGENT_MAX_CHARS]
     sock = request.environ.get(_SOCKET)
     if sock is None:

@@ -97,9 +97,8 @@ class Hub:
             sock = stream_socket(sock_fd)
         except OSError as error:
             raise Unavailable(f"the client has gone: {error}") from error
-        client = self._enter(target, Viewer(address, user_agent), sock)
         try:
-            self._wait_and_start(client, head)
+            self._wait_and_start(self._enter(target, Viewer(address, user_agent), sock), head)
         except BaseException:
             sock.close()
             raise
@@ -116,8 +115,6 @@ class Hub:
         now_s = self._clock.monotonic()
         with self._lock:
             if self._ending.is_set():
-                if sock is not None:
-                    sock.close()
                 raise Unavailable("the stream service is stopping")
             channel = self._channels.get(target.id) or self._new_channel(target, now_s)
             client = Client(channel, viewer, since=iso(self._clock.now_s()), sock=sock)
@@ -209,8 +206,10 @@ class Hub:
         return next((ahead for ahead in range(1, count) if self._slots[(done + ahead) % count]), count)
 
     def _turn(self, now_s: float, turns: range) -> None:
-        due = [channel for turn in turns for channel in self._slots[turn % len(self._slots)]]
-        for channel in due + [one for one in self._cold if one not in due]:
+        with self._lock:
+            due = dict.fromkeys(channel for turn in turns for channel in self._slots[turn % len(self._slots)])
+            due |= dict.fromkeys(self._cold)
+        for channel in due:
             self._tick(channel, now_s)
         with self._lock:
             if self._ending.is_set():

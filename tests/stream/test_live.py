@@ -52,6 +52,7 @@ class TestWithoutTheSocket:
         answer = client.head("/stream/good.ts")
         assert answer.status_code == 200
         assert answer.content_type == "video/mp2t"
+        assert "Content-Length" not in answer.headers
         assert there.provider.opened("/a") == 0
         assert there.hub.sessions() == []
 
@@ -134,6 +135,7 @@ class TestUnderGunicorn:
             served.ask("/stream/good.ts", method=m, Range="bytes=0-") for m in ("HEAD", "GET", "HEAD", "GET", "GET")
         ]
         assert [one.status for one in asked] == [200] * 5
+        assert all("content-length" not in one.headers for one in asked)
         for one in asked[:-1]:
             one.close()
         assert in_order(asked[-1].read(100_000))
