@@ -289,7 +289,7 @@ def test_a_sweep_that_was_cut_off_is_finished_by_the_next(house: House) -> None:
     house.runs.start(run.id)
     house.lists.sweep = lambda source_id: 0  # type: ignore[method-assign]
     house.refresher.refresh(run, house.sources.get(1))
-    del house.lists.sweep  # type: ignore[method-assign]
+    del house.lists.sweep
     assert list(house.streams()) == ["A", "B"]
     house.put(playlist(["A", "B", "C"]))
     house.refresh()
