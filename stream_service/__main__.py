@@ -21,7 +21,6 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from servicekit import checkup, logs
-from servicekit.config import Loaded
 from servicekit.errors import AerialError, Conflict, Invalid
 from servicekit.files import run_lock
 from servicekit.levels import ask_to_reload
@@ -29,7 +28,6 @@ from servicekit.store.copies import restore
 from servicekit.store.sqlite import backup
 from servicekit.supervise import READY_FD, Child, die_with_parent, say_ready, supervise
 from stream_service import wiring
-from stream_service.config import StreamSection
 from stream_service.outputs.origin import with_origin
 from stream_service.store.schema import APPLICATION_ID, MIGRATIONS
 
@@ -40,8 +38,6 @@ GRACE_S = 9
 WEB_GRACE_S = 8
 FOLLOW_LIMIT_S = 3600
 
-Config = Loaded[StreamSection]
-
 
 def main(arguments: Sequence[str]) -> int:
     """Runs a command, or the service; returns the exit code."""
@@ -50,7 +46,7 @@ def main(arguments: Sequence[str]) -> int:
         config = wiring.configuration(options.config)
         logs.set_up(config.shared.logging.level, config.shared.logging.format)
         checkup.raise_file_limit()
-        action: Callable[[Config, argparse.Namespace], int] = _ACTIONS[options.command]
+        action: Callable[[wiring.Config, argparse.Namespace], int] = _ACTIONS[options.command]
         return action(config, options)
     except AerialError as error:
         print(f"stream_service: {error.detail}", file=sys.stderr)
@@ -102,7 +98,7 @@ def _arguments_of(command: argparse.ArgumentParser, name: str) -> None:
 # ---- the service -----------------------------------------------------------------------------------------------------
 
 
-def _serve(config: Config, options: argparse.Namespace) -> int:
+def _serve(config: wiring.Config, options: argparse.Namespace) -> int:
     """Supervises gunicorn and the keeper."""
     paths = wiring.paths_of(config)
     wiring.stores(config).connections.close()  # a database that cannot be used is told here, once, before anything
@@ -126,7 +122,7 @@ def _serve(config: Config, options: argparse.Namespace) -> int:
     )
 
 
-def _keeper(config: Config, options: argparse.Namespace) -> int:
+def _keeper(config: wiring.Config, options: argparse.Namespace) -> int:
     """The keeper, under its lock: a second one refuses."""
     if READY_FD in os.environ:  # a supervisor started this process
         die_with_parent()
@@ -146,7 +142,7 @@ def _keeper(config: Config, options: argparse.Namespace) -> int:
 # ---- commands --------------------------------------------------------------------------------------------------------
 
 
-def _check(config: Config, options: argparse.Namespace) -> int:
+def _check(config: wiring.Config, options: argparse.Namespace) -> int:
     """Says what is well and what is wrong, line by line; exit code 1 when anything is wrong."""
     paths, server, settings = wiring.paths_of(config), config.own.server, wiring.settings(config)
     print(f"configuration {config.file or '(built-in defaults)'}: ok")
@@ -161,7 +157,7 @@ def _check(config: Config, options: argparse.Namespace) -> int:
     return 1 if faults else 0
 
 
-def _import(config: Config, options: argparse.Namespace) -> int:
+def _import(config: wiring.Config, options: argparse.Namespace) -> int:
     """Queues a run and follows it; without a running keeper the command is the keeper for that time."""
     it, paths = wiring.stores(config), wiring.paths_of(config)
     address = _importable(options.list, paths.import_dir)
@@ -201,7 +197,7 @@ def _follow(done: Callable[[], bool]) -> None:
         time.sleep(0.2)
 
 
-def _export(config: Config, options: argparse.Namespace) -> int:
+def _export(config: wiring.Config, options: argparse.Namespace) -> int:
     published = wiring.published_files(config).playlist("default")
     if not published.exists():
         raise Invalid("no lineup was built yet: start the service, or import a list")
@@ -215,13 +211,13 @@ def _export(config: Config, options: argparse.Namespace) -> int:
     return 0
 
 
-def _prune(config: Config, options: argparse.Namespace) -> int:
+def _prune(config: wiring.Config, options: argparse.Namespace) -> int:
     runs, streams = wiring.keeper(config).prune()
     print(f"{runs} runs and {streams} vanished streams deleted")
     return 0
 
 
-def _backup(config: Config, options: argparse.Namespace) -> int:
+def _backup(config: wiring.Config, options: argparse.Namespace) -> int:
     stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
     target = Path(options.file) if options.file else wiring.paths_of(config).backups / f"stream-{stamp}.db"
     backup(wiring.stores(config).connections.get(), target)
@@ -229,7 +225,7 @@ def _backup(config: Config, options: argparse.Namespace) -> int:
     return 0
 
 
-def _restore(config: Config, options: argparse.Namespace) -> int:
+def _restore(config: wiring.Config, options: argparse.Namespace) -> int:
     paths = wiring.paths_of(config)
     with run_lock(paths.keeper_lock):
         kept = restore(
@@ -243,7 +239,7 @@ def _restore(config: Config, options: argparse.Namespace) -> int:
     return 0
 
 
-_ACTIONS: dict[str, Callable[[Config, argparse.Namespace], int]] = {
+_ACTIONS: dict[str, Callable[[wiring.Config, argparse.Namespace], int]] = {
     "serve": _serve,
     "check": _check,
     "keeper": _keeper,

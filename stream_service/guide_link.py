@@ -89,11 +89,15 @@ class GuideLink:
         self._away = False
 
     def reconcile(self) -> bool:
-        """Send what the guide service does not have, get what it has newer; False when it cannot be asked."""
+        """Send what the guide service does not have, get what it has newer.
+
+        True when both are in step; False when something was just sent, or the guide service cannot be asked.
+        """
+        in_step = True
         try:
             for lineup in self._lineups():
                 if lineup.digest:
-                    self._send(lineup)
+                    in_step = not self._send(lineup) and in_step
                     self._get_guide(lineup.name)
         except (AerialError, OSError, ValueError) as error:
             said = error.detail if isinstance(error, AerialError) else str(error)
@@ -103,16 +107,18 @@ class GuideLink:
         if self._away:
             _log.info("the guide service answers again")
         self._away = False
-        return True
+        return in_step
 
-    def _send(self, lineup: Lineup) -> None:
+    def _send(self, lineup: Lineup) -> bool:
+        """True when it had to be sent."""
         url = f"{self._base}/{lineup.name}"
         if self._digest_there(url) == lineup.digest:
-            return
+            return False
         body = self._files.channels(lineup.name).read_bytes()
         headers = {**self._headers, "Content-Type": "application/json", "Content-Encoding": "gzip"}
         with self._putting(body).open(url, headers=headers, read_timeout_s=PUT_TIMEOUT_S, max_bytes=ANSWER_MAX_BYTES):
             _log.info("lineup %s sent to the guide service (%d bytes)", lineup.name, len(body))
+        return True
 
     def _digest_there(self, url: str) -> str:
         """The digest of what the guide service has; '' when it has nothing."""

@@ -29,6 +29,8 @@ BEAT_S = 5.0
 SETTLE_S = 1.0
 BUILD_AGAIN_S = 30.0
 RECONCILE_S = 30.0
+RECONCILE_AGAIN_S = 3.0
+"""After something was sent (what is made of it is fetched), and while the guide service is away."""
 SCHEDULES_S = 5.0
 CATCH_UP_DELAY_S = 120
 RETRY_AFTER_S = (300, 900, 3600)
@@ -175,7 +177,11 @@ class Keeper:
         self._start_due()
         self._build_stale()
         if self._due("reconcile", RECONCILE_S):
-            self._link_work.start(self._reconcile)
+            self._link_work.start(self._bring_in_step)
+
+    def _bring_in_step(self) -> None:
+        if not self._reconcile():
+            self._next["reconcile"] = self._clock.monotonic() + RECONCILE_AGAIN_S
 
     def _due(self, what: str, every_s: float) -> bool:
         now = self._clock.monotonic()

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import ParamSpec, Protocol, TypeVar
 
 from servicekit.addresses import AddressPolicy, Network
 from servicekit.callers import in_container
@@ -26,9 +27,8 @@ from servicekit.settings import Settings
 from servicekit.store.sqlite import Connections
 from servicekit.web import Door
 from stream_service import native
-from stream_service.api import Collaborators
 from stream_service.config import StreamSection, load_config
-from stream_service.domain.model import StreamAddress
+from stream_service.domain.model import ChannelTarget, StreamAddress
 from stream_service.domain.schedule import cron_of
 from stream_service.guide_link import GuideLink, PutFetcher
 from stream_service.keeper import Keeper
@@ -48,8 +48,12 @@ from stream_service.store.lists import Lists
 from stream_service.store.runs import Runs
 from stream_service.store.sources import Sources
 
-EPG_URL = "http://127.0.0.1:8080"
+EPG_PORT = 8080
 FIGURES_EVERY_S = 30.0
+
+Config = Loaded[StreamSection]
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +83,12 @@ class Paths:
         return self.run / "stream.reload"
 
 
-def configuration(argument: str | None, environ: Mapping[str, str] = os.environ) -> Loaded[StreamSection]:
+def configuration(argument: str | None, environ: Mapping[str, str] = os.environ) -> Config:
     """The checked configuration; raises `Invalid` with every fault."""
     return load_config(find_file(argument, environ), environ)
 
 
-def paths_of(config: Loaded[StreamSection]) -> Paths:
+def paths_of(config: Config) -> Paths:
     """The service's paths."""
     data = config.data_dir
     return Paths(
@@ -108,7 +112,7 @@ class Stores:
     lineups: Lineups
 
 
-def stores(config: Loaded[StreamSection]) -> Stores:
+def stores(config: Config) -> Stores:
     """Opens the database, migrated; raises `DatabaseUnusable`."""
     paths, clock = paths_of(config), SystemClock()
     connections = open_database(paths.database, backups=paths.backups, lock=paths.run / "stream.migrate.lock")
@@ -122,12 +126,12 @@ def stores(config: Loaded[StreamSection]) -> Stores:
     )
 
 
-def settings(config: Loaded[StreamSection]) -> Settings:
+def settings(config: Config) -> Settings:
     """The runtime settings that both services share."""
     return Settings(config.data_dir / "settings.json", lock=config.data_dir / "run" / "settings.lock")
 
 
-def levels(config: Loaded[StreamSection]) -> LevelFollower:
+def levels(config: Config) -> LevelFollower:
     """Follows the level of the logs that is asked for."""
 
     def configured() -> str:
@@ -145,9 +149,31 @@ def levels(config: Loaded[StreamSection]) -> LevelFollower:
     )
 
 
-def published_files(config: Loaded[StreamSection]) -> PublishedFiles:
+def published_files(config: Config) -> PublishedFiles:
     """Where published files stand."""
     return PublishedFiles(paths_of(config).published)
+
+
+class Call(Protocol):
+    """Runs a function where it may wait, and returns what it returns."""
+
+    def __call__(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Collaborators:
+    """What the views are handed; `api.Collaborators` says what they ask of it."""
+
+    sources: Sources
+    runs: Runs
+    channels: Channels
+    lineups: Lineups
+    files: PublishedFiles
+    playlists: RenderedPlaylists
+    call: Call
+    check_address: Callable[[str], None]
+    target: Callable[[str], ChannelTarget | None]
+    status: Callable[[], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +190,7 @@ class Web:
     start: Callable[[], None]
 
 
-def web(config: Loaded[StreamSection]) -> Web:
+def web(config: Config) -> Web:
     """The parts of the web worker."""
     paths, it, files = paths_of(config), stores(config), published_files(config)
     shared, own = config.shared, config.own
@@ -204,7 +230,7 @@ def web(config: Loaded[StreamSection]) -> Web:
     return Web(door, collaborators, hub, checks, metrics, settings(config), levels(config), start)
 
 
-def keeper(config: Loaded[StreamSection]) -> Keeper:
+def keeper(config: Config) -> Keeper:
     """The keeper with all it does."""
     paths, it, files, own = paths_of(config), stores(config), published_files(config), config.own
     shutil.rmtree(paths.work, ignore_errors=True)  # downloads of a keeper that was killed
@@ -219,7 +245,7 @@ def keeper(config: Loaded[StreamSection]) -> Keeper:
     link = GuideLink(
         asking=_fetcher(config),
         putting=partial(PutFetcher, policy=_policy(config), timeout_s=config.shared.fetch.timeout_s),
-        epg_url=own.epg_url or EPG_URL,
+        epg_url=own.epg_url or f"http://127.0.0.1:{config.ports.get('epg', EPG_PORT)}",
         secret=internal_secret(config.data_dir, os.environ.get("AERIAL_INTERNAL_SECRET")),
         lineups=it.lineups.all,
         files=files,
@@ -247,16 +273,16 @@ def _networks(texts: tuple[str, ...]) -> tuple[Network, ...]:
     return tuple(ipaddress.ip_network(text, strict=False) for text in texts)
 
 
-def _policy(config: Loaded[StreamSection]) -> AddressPolicy:
+def _policy(config: Config) -> AddressPolicy:
     fetch = config.shared.fetch
     return AddressPolicy(_networks(fetch.allow), _networks(fetch.deny))
 
 
-def _fetcher(config: Loaded[StreamSection]) -> Fetcher:
+def _fetcher(config: Config) -> Fetcher:
     return Fetcher(policy=_policy(config), timeout_s=config.shared.fetch.timeout_s)
 
 
-def _access(config: Loaded[StreamSection]) -> Access:
+def _access(config: Config) -> Access:
     paths = paths_of(config)
     return Access(
         fetcher=_fetcher(config),
@@ -266,7 +292,7 @@ def _access(config: Loaded[StreamSection]) -> Access:
     )
 
 
-def _hub(config: Loaded[StreamSection]) -> Hub:
+def _hub(config: Config) -> Hub:
     """The relay. Its streams have no size, so its way out has no limit of one."""
     relay = config.own.relay
     fetcher = _fetcher(config)

@@ -5,7 +5,6 @@ database or the disk goes through `call`, which keeps it off the loop that carri
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ParamSpec, Protocol, TypeVar
 
 from stream_service.domain.model import ChannelTarget
@@ -28,20 +27,34 @@ class Call(Protocol):
     def __call__(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T: ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Collaborators:
-    """What the views call."""
+class Collaborators(Protocol):
+    """What the views call; `wiring` builds it."""
 
-    sources: "Sources"
-    runs: "Runs"
-    channels: "Channels"
-    lineups: "Lineups"
-    files: "PublishedFiles"
-    playlists: "RenderedPlaylists"
-    call: Call
-    check_address: Callable[[str], None]
-    """Raises `Invalid` for an address that no source may have."""
-    target: Callable[[str], ChannelTarget | None]
-    """A channel as viewers are served, from memory."""
-    status: Callable[[], str]
-    """The service's state in a word, for the start page."""
+    @property
+    def sources(self) -> "Sources": ...
+    @property
+    def runs(self) -> "Runs": ...
+    @property
+    def channels(self) -> "Channels": ...
+    @property
+    def lineups(self) -> "Lineups": ...
+    @property
+    def files(self) -> "PublishedFiles": ...
+    @property
+    def playlists(self) -> "RenderedPlaylists": ...
+    @property
+    def call(self) -> Call: ...
+    @property
+    def check_address(self) -> Callable[[str], None]:
+        """Raises `Invalid` for an address that no source may have."""
+        ...
+
+    @property
+    def target(self) -> Callable[[str], ChannelTarget | None]:
+        """A channel as viewers are served, from memory."""
+        ...
+
+    @property
+    def status(self) -> Callable[[], str]:
+        """The service's state in a word, for the start page."""
+        ...

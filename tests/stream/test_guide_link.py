@@ -126,7 +126,7 @@ def guide_of(files: PublishedFiles) -> tuple[bytes, bytes]:
 
 def test_a_lineup_is_sent_once_and_its_guide_comes_back(house: House, service: GuideService, address: str) -> None:
     linked = link(house, address)
-    assert linked.reconcile()
+    assert not linked.reconcile()  # what is made of it is to be fetched soon
     sent = service.lineups["default"]
     assert sent["digest"] == house.lineups.get("default").digest
     assert [one["id"] for one in sent["channels"]] == ["A", "B"]  # type: ignore[attr-defined]
@@ -150,7 +150,7 @@ def test_a_guide_service_that_lost_its_memory_gets_it_again(house: House, servic
     linked = link(house, address)
     linked.reconcile()
     service.lineups.clear()
-    assert linked.reconcile()
+    linked.reconcile()
     assert service.puts == 2
 
 

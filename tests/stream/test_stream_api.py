@@ -14,11 +14,11 @@ from servicekit.levels import LevelFollower
 from servicekit.metrics import Metrics
 from servicekit.settings import Settings
 from servicekit.web import Door
-from stream_service.api import Collaborators
 from stream_service.app import create_app
 from stream_service.domain.model import ChannelTarget
 from stream_service.lineups.catalogue import Catalogue
 from stream_service.lineups.rendered import RenderedPlaylists
+from stream_service.wiring import Collaborators
 from tests.stream.sourcekit import House, playlist
 
 SECRET = "S3CR3T-xyz"
