@@ -21,10 +21,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from epg_service import wiring
-from epg_service.config import EpgSection
 from epg_service.store.schema import APPLICATION_ID, MIGRATIONS
+from epg_service.wiring import Config
 from servicekit import checkup, logs
-from servicekit.config import Loaded
 from servicekit.errors import AerialError, Conflict, Invalid
 from servicekit.files import run_lock
 from servicekit.levels import ask_to_reload
@@ -37,8 +36,6 @@ WEB_WORKERS = 2
 WEB_THREADS = 8
 GRACE_S = 8
 FOLLOW_LIMIT_S = 24 * 3600
-
-Config = Loaded[EpgSection]
 
 
 def main(arguments: Sequence[str]) -> int:

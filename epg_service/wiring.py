@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from epg_service.api import Collaborators
 from epg_service.config import EpgSection, load_config
 from epg_service.domain.entities import LastGoodFile, Provider
 from epg_service.domain.losses import Losses
@@ -87,6 +86,9 @@ class Paths:
         return self.run / "metrics-epg"
 
 
+Config = Loaded[EpgSection]
+
+
 def configuration(argument: str | None, environ: Mapping[str, str] = os.environ) -> Loaded[EpgSection]:
     """The checked configuration; raises `Invalid` with every fault."""
     return load_config(find_file(argument, environ), environ)
@@ -158,10 +160,16 @@ def levels(config: Loaded[EpgSection]) -> LevelFollower:
 
 @dataclass(frozen=True, slots=True)
 class Web:
-    """What the app factory is handed."""
+    """What a web worker is made of."""
 
+    stores: Stores
+    published: PublishedGuides
+    feeds: Feeds
+    clock: SystemClock
+    main_guide: str
+    max_upload_bytes: int
+    stream_port: int
     door: Door
-    collaborators: Collaborators
     checks: Checks
     metrics: Metrics
     settings: Settings
@@ -172,21 +180,6 @@ def web(config: Loaded[EpgSection]) -> Web:
     """The parts of a web worker."""
     paths, it = paths_of(config), stores(config)
     shared, own = config.shared, config.own
-    collaborators = Collaborators(
-        providers=it.providers,
-        imports=it.imports,
-        channels=it.channels,
-        programs=it.programs,
-        guide=it.guide,
-        lineups=it.lineups,
-        published=PublishedGuides(paths.published),
-        feeds=_feeds(config),
-        clock=SystemClock(),
-        main_guide=own.guide.main,
-        max_upload_bytes=shared.fetch.max_bytes,
-        stream_url=own.stream_url,
-        stream_port=config.ports.get("stream", USUAL_STREAM_PORT),
-    )
     door = Door(
         admin_token=admin_token(config.data_dir),
         internal_secret=internal_secret(config.data_dir, os.environ.get("AERIAL_INTERNAL_SECRET")),
@@ -196,9 +189,19 @@ def web(config: Loaded[EpgSection]) -> Web:
         debug=own.server.debug,
         in_container=in_container(),
     )
-    checks = _checks(it, paths)
     return Web(
-        door, collaborators, checks, Metrics("aerial_epg", figures=_figures(it)), settings(config), levels(config)
+        stores=it,
+        published=PublishedGuides(paths.published),
+        feeds=_feeds(config),
+        clock=SystemClock(),
+        main_guide=own.guide.main,
+        max_upload_bytes=shared.fetch.max_bytes,
+        stream_port=config.ports.get("stream", USUAL_STREAM_PORT),
+        door=door,
+        checks=_checks(it, paths),
+        metrics=Metrics("aerial_epg", figures=_figures(it)),
+        settings=settings(config),
+        levels=levels(config),
     )
 
 

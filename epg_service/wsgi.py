@@ -3,6 +3,7 @@
 import os
 
 from epg_service import wiring
+from epg_service.api import Collaborators
 from epg_service.app import create_app
 from servicekit import logs
 
@@ -11,7 +12,20 @@ logs.set_up(_config.shared.logging.level, _config.shared.logging.format)
 _parts = wiring.web(_config)
 app = create_app(
     door=_parts.door,
-    collaborators=_parts.collaborators,
+    collaborators=Collaborators(
+        providers=_parts.stores.providers,
+        imports=_parts.stores.imports,
+        channels=_parts.stores.channels,
+        programs=_parts.stores.programs,
+        guide=_parts.stores.guide,
+        lineups=_parts.stores.lineups,
+        published=_parts.published,
+        feeds=_parts.feeds,
+        clock=_parts.clock,
+        main_guide=_parts.main_guide,
+        max_upload_bytes=_parts.max_upload_bytes,
+        stream_port=_parts.stream_port,
+    ),
     checks=_parts.checks,
     metrics=_parts.metrics,
     settings=_parts.settings,

@@ -35,7 +35,5 @@ class Collaborators:
     main_guide: str
     """`auto`, `all` or the name of a lineup: what `/epg.xml` is."""
     max_upload_bytes: int
-    stream_url: str
-    """Where people find the stream service, when it is configured."""
     stream_port: int
-    """Its port on this host otherwise."""
+    """Where people find the stream service on this host, when the two do not share one address."""

@@ -2,7 +2,7 @@
 
 from urllib.parse import urlsplit
 
-from flask import Response, render_template_string
+from flask import Response, render_template_string, request
 from flask_openapi3 import APIBlueprint
 
 from epg_service.api import Collaborators
@@ -50,7 +50,7 @@ def blueprint(it: Collaborators) -> APIBlueprint:
         text = render_template_string(
             _PAGE,
             origin=origin_of(),
-            stream_url=it.stream_url or _beside(it.stream_port),
+            stream_url=_beside(it.stream_port),
             channels=it.channels.count(),
             figures=figures,
             newest=iso(figures.newest_program) if figures.newest_program else None,
@@ -66,9 +66,9 @@ def blueprint(it: Collaborators) -> APIBlueprint:
 
 
 def _beside(port: int) -> str:
-    """The stream service's address on the host that the client asked; behind a proxy both share one address."""
-    origin = urlsplit(origin_of())
-    if the_caller().trusted_peer:
-        return f"{origin.scheme}://{origin.netloc}"
-    host = f"[{origin.hostname}]" if ":" in (origin.hostname or "") else origin.hostname
+    """The stream service's address for whoever asked: behind a proxy both share one address, else it is a port away."""
+    used = urlsplit(origin_of())
+    if used.netloc != request.host or the_caller().trusted_peer:
+        return f"{used.scheme}://{used.netloc}"
+    host = f"[{used.hostname}]" if ":" in (used.hostname or "") else used.hostname
     return f"http://{host}:{port}"

@@ -153,7 +153,10 @@ class Programs:
     def prune_past(self, mapping_id: int, before_s: int) -> int:
         """Deletes what ended at or before `before_s`; returns how many. One short transaction a mapping."""
         connection = self._connections.get()
-        low, high = program_id(mapping_id, 0), program_id(mapping_id, min(max(0, before_s), MAX_START_S) << ORDINAL_BITS)
+        low, high = (
+            program_id(mapping_id, 0),
+            program_id(mapping_id, min(max(0, before_s), MAX_START_S) << ORDINAL_BITS),
+        )
         over = "id >= ? AND id < ? AND end_time <= ?"
         if not _first(connection.execute(f"SELECT count(*) FROM programs WHERE {over}", (low, high, before_s))):
             return 0
