@@ -25,9 +25,11 @@ MAX_ELEMENT_BYTES = 4 * 1024 * 1024
 BATCH_ROWS = 500
 BATCH_BYTES = 1024 * 1024
 # A programme inside a programme is either nonsense that is well formed, or the one before has lost its end tag.
-# Within this many bytes it may still prove well formed; past them the end tag counts as lost.
+# Within this many bytes it may still prove well formed; past them the end tag counts as lost. Each time that happens
+# the patience of this reading halves, or a file of lost end tags would cost the square of its size.
 _DOUBT_BYTES = 64 * 1024
-_STEP_BYTES = 8 * 1024
+_LEAST_DOUBT_BYTES = 1024
+_STEP_BYTES = 2 * 1024
 
 _MARK = re.compile(rb"<(programme|channel)(?=[\s/>])|</(tv)\s*>")
 _EDGE = re.compile(rb"</(programme|channel)\s*>|<(?:programme|channel)(?=[\s/>])|</tv\s*>")
@@ -175,6 +177,7 @@ class _Reader:
         self._buffer = b""
         self._fed = 0
         self._step = CHUNK_BYTES
+        self._doubt_bytes = _DOUBT_BYTES
         self._found: list[tuple[bool, dict[str, str], int, int]] = []
         self._opened = False  # <tv> was read
         self._done = False  # </tv> was read
@@ -349,15 +352,16 @@ class _Reader:
         self._collect()
         begin = max(self._needed(), 0)
         size = self._fed - begin
-        if size > MAX_ELEMENT_BYTES or (size > _DOUBT_BYTES and self._in_doubt(begin)):
+        doubtful = size > self._doubt_bytes and self._in_doubt(begin)
+        if doubtful:
+            self._doubt_bytes = max(self._doubt_bytes // 2, _LEAST_DOUBT_BYTES)
+        if doubtful or size > MAX_ELEMENT_BYTES:
             return self._stopped(self._base + self._fed, "its end tag is missing or far away")
         return True
 
     def _in_doubt(self, begin: int) -> bool:
         """Whether the element being read holds the beginning of another one."""
-        if self._nested:
-            return True
-        return self._open >= 0 and not self._in_programme and bool(_MARK.search(self._buffer, begin + 8, self._fed))
+        return self._open >= 0 and bool(self._nested or _MARK.search(self._buffer, begin + 8, self._fed))
 
     def _collect(self) -> None:
         """Cut the elements that were read whole out of the buffer."""

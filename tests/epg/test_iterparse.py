@@ -408,6 +408,24 @@ def test_an_element_over_the_limit_is_left_out(monkeypatch: pytest.MonkeyPatch) 
     assert told.end == End(True, 5, 0)
 
 
+HOSTILE = {
+    "start tags without an end": "<programme " * 30_000,
+    "programmes that never end": "<programme start='20261121' channel='c'>" * 10_000,
+    "channels that never end": "<channel id='c'>" * 10_000,
+    "ampersands": "<programme start='20261121' channel='c'><title>" + "&" * 300_000 + "</title></programme>",
+    "comments that never end": "<programme start='20261121' channel='c'>&" + "<!--" * 100_000 + "</programme>",
+    "sections that never end": "<programme start='20261121' channel='c'>&" + "<![CDATA[" * 50_000 + "</programme>",
+    "nesting without an end": "<a>" * 100_000,
+}
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("inner", HOSTILE.values(), ids=HOSTILE.keys())
+def test_a_hostile_file_costs_no_more_than_its_size(inner: str) -> None:
+    told = read("<tv>" + inner)
+    assert not told.end.complete
+
+
 def test_deep_nesting_costs_its_element_only() -> None:
     deep = "<a>" * 5000 + "</a>" * 5000
     told = read(guide(programme(1), deep, f"<channel id='c'>{deep}</channel>", programme(2)), 1000)
