@@ -89,28 +89,36 @@ class _Gzip:
 
 
 def _layer(chunks: Iterable[bytes], make: Callable[[], _Unpacker]) -> Iterator[bytes]:
-    """One layer, all its members: packers may write several one after the other."""
-    member, fresh = make(), True
+    """One layer, all its members: packers write several in a row, with padding or junk after the last."""
+    member: _Unpacker | None = make()
+    between = b""
     for chunk in chunks:
-        data = chunk
-        while True:
-            if member.eof:
-                data = member.unused_data.lstrip(b"\0") if not fresh else data
-                if not data or _unpacker_of(data) is None:
-                    return  # padding or junk behind the last member: what came before is whole
-                member, fresh = make(), True
-            try:
-                out = member.decompress(data, STEP_BYTES)
-            except (zlib.error, lzma.LZMAError, OSError) as error:
-                raise BadAnswer(f"the packed list is damaged: {error}") from error
-            fresh = False
+        data: bytes | None = chunk
+        while data is not None:
+            if member is None:
+                between = (between + data).lstrip(b"\0")
+                if len(between) < _HEAD_BYTES:
+                    break  # too little yet to say what comes
+                following = _unpacker_of(between)
+                if following is None:
+                    return
+                member, data, between = following(), between, b""
+            out = _step(member, data)
             if out:
                 yield out
-            if not member.eof and len(out) < STEP_BYTES:
-                break
-            data = b""
-    if not member.eof:
+            if member.eof:
+                data, member = member.unused_data, None
+            else:
+                data = b"" if len(out) == STEP_BYTES else None
+    if member is not None:
         raise BadAnswer("the packed list ends too early: the download was cut short")
+
+
+def _step(member: _Unpacker, data: bytes) -> bytes:
+    try:
+        return member.decompress(data, STEP_BYTES)
+    except (zlib.error, lzma.LZMAError, OSError) as error:
+        raise BadAnswer(f"the packed list is damaged: {error}") from error
 
 
 def _limited(chunks: Iterable[bytes], max_bytes: int) -> Iterator[bytes]:
