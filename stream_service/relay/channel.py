@@ -13,8 +13,9 @@ States and moves (every move is logged with its reason, and told to the hub):
     failed      no address gave a packet; viewers are refused    connecting (a client came after the pause), idle
                 until the pause is over
 
-Which address next: a connection that was stable is opened again at once, since most breaks are short; another failure
-means the next address; after each vain pass over all of them comes a pause, doubling from 1 s to 30 s with jitter.
+Which address next: a connection that was stable is opened again at once, since most breaks are short; one that ran
+only a while is followed by the next address at once; what gave nothing, or next to nothing, is a failure: the next
+address, and after each vain pass over all of them a pause, doubling from 1 s to 30 s with jitter.
 
 A channel belongs to the hub: all methods run under the hub's lock and none of them waits. Opening happens elsewhere
 (`dial`), and its outcome comes back as `opened` or `refused` with the number of the attempt, so that an attempt that
@@ -262,17 +263,19 @@ class Channel:
 
     def _lose(self, reason: str, now_s: float) -> None:
         """The connection, or the try to get one, is over: decide what comes next."""
-        ran_s = now_s - self._running_since_s if self._running_since_s is not None else None
+        ran_s = now_s - self._running_since_s if self._running_since_s is not None else 0.0
         self._drop_upstream()
         if self.state is State.CLOSING:
             self._closes_at_s = now_s  # nobody is left to reconnect for
             self.reason = reason
             return
         pause_s = 0.0
-        if ran_s is not None and ran_s >= self._settings.stable_s:
+        if ran_s < self._settings.stable_s:
+            self._address_index += 1
+        if ran_s >= self._settings.brief_s:
             self._failures = 0
         else:
-            self._count_failure(worked=ran_s is not None)
+            self._failures += 1
             pause_s = self._pause_s()
         self._retry_at_s = now_s + pause_s
         if pause_s and not self.clients and self.state is State.CONNECTING:
@@ -284,14 +287,6 @@ class Channel:
             log.info("channel %s: still connecting: %s", self.target.id, reason)
         else:
             self._move(State.CONNECTING, reason, now_s)
-
-    def _count_failure(self, *, worked: bool) -> None:
-        """One more; where packets came at all the passes before are forgiven, so the pauses stay short."""
-        streams = max(1, len(self.target.streams))
-        if worked and self._failures > streams:
-            self._failures = streams + self._failures % streams
-        self._failures += 1
-        self._address_index += 1
 
     def _pause_s(self) -> float:
         """No pause within a pass over the addresses; after a vain pass twice that of the pass before."""

@@ -41,6 +41,7 @@ _BUFFER_BYTES = 4 * 1024 * 1024
 _SLICE_CLIENTS = 256
 _BEHIND_S = 0.003
 _BREATH_S = 0.004
+_SHORT_TURNS = 2
 _SWEEP_S = 1.0
 _DRAIN_PAUSE_S = 0.01
 
@@ -184,7 +185,9 @@ class Hub:
             next_s = origin_s + (done + self._turns_to_wait(done)) * turn_s
             wait_s = next_s - self._clock.monotonic()
             idle = not self._channels
-            if idle or wait_s > 0:
+            if not idle and 0 < wait_s <= _SHORT_TURNS * turn_s:
+                time.sleep(wait_s)  # a third of what waiting for the event costs, and nobody minds so short a time
+            elif idle or wait_s > 0:
                 self._work.wait(None if idle else wait_s)
             self._work.clear()
             now_s = self._clock.monotonic()
@@ -199,11 +202,15 @@ class Hub:
         self._wheel_ended.set()
 
     def _turns_to_wait(self, done: int) -> int:
-        """One while somebody is behind or a channel is new, else as many as the next slot in use is away."""
-        if self._short or self._behind or self._cold:
+        """One while somebody can be sent to or a channel is new, else as many as the next slot in use is away.
+
+        Who waits for room is looked after every other turn: a slow viewer waits nearly always, and asking costs.
+        """
+        if self._behind or self._cold:
             return 1
         count = len(self._slots)
-        return next((ahead for ahead in range(1, count) if self._slots[(done + ahead) % count]), count)
+        most = _SHORT_TURNS if self._short else count
+        return next((ahead for ahead in range(1, most) if self._slots[(done + ahead) % count]), most)
 
     def _turn(self, now_s: float, turns: range) -> None:
         with self._lock:

@@ -31,7 +31,9 @@ class RelaySettings:
     grace_s: float = 10.0
     """How long the upstream stays open after the last client."""
     stable_s: float = 10.0
-    """A connection that ran this long is tried again at once when it breaks; a shorter one counts as a failure."""
+    """A connection that ran this long is opened again at once when it breaks; after a shorter one the next follows."""
+    brief_s: float = 2.0
+    """A connection that ran for less counts as a failure, and failures bring pauses."""
     backoff_min_s: float = 1.0
     backoff_max_s: float = 30.0
     """The pause after each vain pass over all addresses doubles from the one to the other."""

@@ -187,19 +187,31 @@ def test_the_pauses_double_up_to_the_longest() -> None:
     assert pauses == [1, 2, 4, 8, 16, 30, 30, 30]
 
 
-def test_a_provider_that_cuts_every_few_seconds_is_not_punished_for_ever() -> None:
-    bench = Bench()
+def test_a_provider_that_cuts_every_few_seconds_is_reconnected_without_a_pause() -> None:
+    bench = Bench(addresses=2)
     bench.come(served=True)
     for _ in range(6):
         bench.open()
         bench.packets()
+        bench.now_s += SETTINGS.brief_s
+        bench.packets()
         bench.upstream.ended = "closed"
-        dialled = len(bench.dialled)
-        waited = 0.0
+        bench.tick()
+        bench.tick()
+    assert bench.dialled == ["0", "1", "0", "1", "0", "1", "0"]
+
+
+def test_a_provider_that_gives_a_blink_and_closes_is_asked_ever_less_often() -> None:
+    bench = Bench()
+    bench.come(served=True)
+    for _ in range(5):
+        bench.open()
+        bench.packets()
+        bench.upstream.ended = "closed"
+        dialled, began = len(bench.dialled), bench.now_s
         while len(bench.dialled) == dialled:
             bench.tick()
-            waited += 0.1
-        assert waited <= 2.3
+    assert bench.now_s - began > 15
 
 
 def test_nobody_has_had_a_byte_and_every_address_failed_is_failed() -> None:

@@ -25,6 +25,7 @@ QUICK = RelaySettings(
     start_point_wait_s=0.5,
     grace_s=0.2,
     stable_s=0.3,
+    brief_s=0.1,
     backoff_min_s=0.05,
     backoff_max_s=0.4,
 )
