@@ -25,8 +25,9 @@ from epg_service.store.schema import APPLICATION_ID, MIGRATIONS
 from epg_service.wiring import Config
 from servicekit import checkup, logs
 from servicekit.errors import AerialError, Conflict, Invalid
-from servicekit.files import run_lock
+from servicekit.files import atomic_file, run_lock
 from servicekit.levels import ask_to_reload
+from servicekit.redact import redact
 from servicekit.store.copies import restore
 from servicekit.store.sqlite import backup
 from servicekit.supervise import READY_FD, Child, die_with_parent, say_ready, supervise
@@ -48,7 +49,7 @@ def main(arguments: Sequence[str]) -> int:
         action: Callable[[Config, argparse.Namespace], int] = _ACTIONS[options.command]
         return action(config, options)
     except AerialError as error:
-        print(f"epg_service: {error.detail}", file=sys.stderr)
+        print(f"epg_service: {redact(error.detail)}", file=sys.stderr)
         return 2
 
 
@@ -201,13 +202,14 @@ def _follow(done: Callable[[], bool]) -> None:
 
 
 def _export(config: Config, options: argparse.Namespace) -> int:
-    publication = wiring.publishing(config, wiring.stores(config)).whole()
+    pieces = wiring.publishing(config, wiring.stores(config)).exported()
     if options.file:
-        shutil.copyfile(publication.plain, options.file)
+        with atomic_file(Path(options.file)) as stream:
+            stream.writelines(pieces)
         print(f"written to {options.file}")
     else:
-        with publication.plain.open("rb") as stream:
-            shutil.copyfileobj(stream, sys.stdout.buffer)
+        sys.stdout.buffer.writelines(pieces)
+        sys.stdout.buffer.flush()
     return 0
 
 
@@ -234,6 +236,7 @@ def _restore(config: Config, options: argparse.Namespace) -> int:
             newest=len(MIGRATIONS),
             backups=paths.backups,
         )
+        shutil.rmtree(paths.redo, ignore_errors=True)  # what a killed import still had to do to the database before
     print(f"{options.file} is the database now" + (f"; the one before is kept as {kept}" if kept else ""))
     return 0
 

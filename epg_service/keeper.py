@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
@@ -21,7 +22,6 @@ from epg_service.domain.entities import Mapped, Provider, Reason, Run, RunStatus
 from epg_service.domain.retention import Window
 from servicekit.clock import Clock
 from servicekit.health import HEARTBEAT_EVERY_S, beat
-from servicekit.notify import Notifier
 
 LOOK_EVERY_S = 0.5
 RETRY_AFTER_S = (5 * 60, 15 * 60, 60 * 60)
@@ -57,6 +57,7 @@ class Imports(Protocol):
 
     def run(self, run: Run, provider: Provider) -> RunStatus: ...
     def resume(self, run: Run, provider: Provider | None) -> RunStatus: ...
+    def tidy(self) -> None: ...
 
 
 class Rows(Protocol):
@@ -78,6 +79,7 @@ class Publications(Protocol):
 
     def everything(self) -> None: ...
     def lineup(self, name: str) -> object: ...
+    def tidy(self) -> None: ...
 
 
 class LineupBook(Protocol):
@@ -140,7 +142,6 @@ class Keeper:
         publications: Publications,
         lineups: LineupBook,
         clock: Clock,
-        notifier: Notifier,
         plan: Plan,
         ready: Callable[[], None],
         look: Callable[[], None],
@@ -154,13 +155,11 @@ class Keeper:
         self._publications = publications
         self._lineups = lineups
         self._clock = clock
-        self._notifier = notifier
         self._plan = plan
         self._ready = ready
         self._look = look
         self._stopping = stopping
-        self._due = threading.Event()
-        self._chores: set[str] = set()
+        self._chores: SimpleQueue[str] = SimpleQueue()  # the scheduler's threads put, the loop takes
         self._scheduled: Mapping[int, str] = {}
 
     # ---- the loop ----------------------------------------------------------------------------------------------------
@@ -194,23 +193,26 @@ class Keeper:
         self._work()
 
     def _work(self) -> None:
-        """One look at everything that may wait: lineups first (they are quick), then runs, then chores."""
+        """One look at everything that may wait: lineups first (they are quick), then runs, then chores.
+
+        Deleted providers go before each run: a channel of one must not keep its name from one that comes after it.
+        """
         self._publish_received()
+        self._purge_deleted()
         for run in self._runs.due():
             if self._stopping.is_set():
                 return
+            self._purge_deleted()
             self._import(run)
             self._publish_received()
-        chores, self._chores = self._chores, set()
+        chores = {self._chores.get() for _ in range(self._chores.qsize())}
         if "prune" in chores:
             self.prune()
         if "publish" in chores:
             self._publications.everything()
-        for provider_id in self._providers.deleted_ids():
-            self._purge(provider_id)
 
     def _ask(self, chore: str) -> None:
-        self._chores.add(chore)
+        self._chores.put(chore)
 
     def _beat(self) -> None:
         beat(self._plan.heartbeat)
@@ -222,6 +224,10 @@ class Keeper:
         for run in self._runs.running():
             status = self._imports.resume(run, known.get(run.provider_id))
             _log.warning("run %d was running when the service ended: %s", run.id, status)
+            if status == "interrupted":
+                self._retry(run)
+        self._imports.tidy()
+        self._publications.tidy()
 
     def _import(self, run: Run) -> None:
         provider = next((one for one in self._providers.all() if one.id == run.provider_id), None)
@@ -235,11 +241,12 @@ class Keeper:
         if status == "success":
             self.prune()
             self._publications.everything()
-        elif status == "failed" and run.reason in ("schedule", "catch-up", "retry"):
+        elif status in ("failed", "interrupted"):
             self._retry(run)
 
     def _retry(self, run: Run) -> None:
-        if run.attempt < len(RETRY_AFTER_S):
+        """Tries a run that nobody asked for by hand again later, three times."""
+        if run.reason in ("schedule", "catch-up", "retry") and run.attempt < len(RETRY_AFTER_S):
             later = self._clock.now_s() + RETRY_AFTER_S[run.attempt]
             self._runs.enqueue(run.provider_id, reason="retry", attempt=run.attempt + 1, not_before=later)
 
@@ -299,6 +306,10 @@ class Keeper:
                 gone += self._rows.prune_past(mapped.id, before)
         self._runs.forget_before(now - self._plan.log_days * DAY_S)
         return gone
+
+    def _purge_deleted(self) -> None:
+        for provider_id in self._providers.deleted_ids():
+            self._purge(provider_id)
 
     def _purge(self, provider_id: int) -> None:
         """Removes a deleted provider's rows in steps that hold no lock for long, then publishes without them."""

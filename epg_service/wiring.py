@@ -3,7 +3,6 @@
 import ipaddress
 import logging
 import os
-import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -32,7 +31,7 @@ from epg_service.store.programs import Programs
 from epg_service.store.providers import Providers
 from servicekit.addresses import AddressPolicy, Network
 from servicekit.callers import in_container
-from servicekit.clock import SystemClock
+from servicekit.clock import Clock, SystemClock
 from servicekit.config import Loaded, find_file
 from servicekit.errors import AerialError
 from servicekit.fetch import Fetcher
@@ -40,12 +39,13 @@ from servicekit.health import Checks, State, alive
 from servicekit.keys import admin_token, internal_secret
 from servicekit.levels import LevelFollower
 from servicekit.metrics import Metrics, Sample
-from servicekit.notify import LoggedEvents
+from servicekit.notify import LoggedEvents, Notifier
 from servicekit.settings import Settings
 from servicekit.store.sqlite import Connections
 from servicekit.supervise import say_ready
 from servicekit.web import Door
 
+CLOCK: Clock = SystemClock()
 UNPACKED_FACTOR = 4
 FOREVER_S = 1 << 32
 USUAL_STREAM_PORT = 8081
@@ -119,9 +119,9 @@ class Stores:
     lineups: Lineups
 
 
-def stores(config: Loaded[EpgSection]) -> Stores:
+def stores(config: Loaded[EpgSection], *, clock: Clock = CLOCK) -> Stores:
     """Opens the database, migrated; raises `DatabaseUnusable`."""
-    paths, clock = paths_of(config), SystemClock()
+    paths = paths_of(config)
     connections = open_database(paths.database, backups=paths.backups, lock=paths.run / "epg.migrate.lock")
     channels, programs = Channels(connections), Programs(connections)
     return Stores(
@@ -176,9 +176,9 @@ class Web:
     levels: LevelFollower
 
 
-def web(config: Loaded[EpgSection]) -> Web:
+def web(config: Loaded[EpgSection], *, clock: Clock = CLOCK) -> Web:
     """The parts of a web worker."""
-    paths, it = paths_of(config), stores(config)
+    paths, it = paths_of(config), stores(config, clock=clock)
     shared, own = config.shared, config.own
     door = Door(
         admin_token=admin_token(config.data_dir),
@@ -193,7 +193,7 @@ def web(config: Loaded[EpgSection]) -> Web:
         stores=it,
         published=PublishedGuides(paths.published),
         feeds=_feeds(config),
-        clock=SystemClock(),
+        clock=clock,
         main_guide=own.guide.main,
         max_upload_bytes=shared.fetch.max_bytes,
         stream_port=config.ports.get("stream", USUAL_STREAM_PORT),
@@ -205,14 +205,10 @@ def web(config: Loaded[EpgSection]) -> Web:
     )
 
 
-def keeper(config: Loaded[EpgSection], stopping: threading.Event) -> Keeper:
-    """The keeper with all it does."""
-    paths, it, clock = paths_of(config), stores(config), SystemClock()
-    shutil.rmtree(paths.work, ignore_errors=True)  # downloads and spools of a keeper that was killed
-    own = config.own
-    notifier = LoggedEvents(logging.getLogger("events"))
-    window = window_of(config)
-    importer = Importer(
+def importer(config: Loaded[EpgSection], it: Stores, stopping: threading.Event, *, clock: Clock = CLOCK) -> Importer:
+    """Runs imports."""
+    paths = paths_of(config)
+    return Importer(
         source=_source(_feeds(config)),
         unpacked=_unpacked,
         stored=it.programs,
@@ -220,33 +216,37 @@ def keeper(config: Loaded[EpgSection], stopping: threading.Event) -> Keeper:
         visible=Applying(it.connections, clock=clock),
         log=it.imports,
         clock=clock,
-        notifier=notifier,
+        notifier=_notifier(),
         limits=Limits(
-            window=window,
-            min_share=own.imports.min_share,
+            window=window_of(config),
+            min_share=config.own.imports.min_share,
             work_dir=paths.work,
             redo_dir=paths.redo,
             max_unpacked_bytes=config.shared.fetch.max_bytes * UNPACKED_FACTOR,
         ),
         stopping=stopping.is_set,
     )
+
+
+def keeper(config: Loaded[EpgSection], stopping: threading.Event, *, clock: Clock = CLOCK) -> Keeper:
+    """The keeper with all it does."""
+    paths, own, it = paths_of(config), config.own, stores(config, clock=clock)
     plan = Plan(
         import_time=own.scheduler.import_time,
         zone=own.scheduler.timezone,
-        window=window,
+        window=window_of(config),
         log_days=own.imports.log_days,
         heartbeat=paths.heartbeat,
     )
     return Keeper(
         runs=it.imports,
         providers=it.providers,
-        imports=importer,
+        imports=importer(config, it, stopping, clock=clock),
         rows=it.programs,
         mappings=it.channels,
         publications=publishing(config, it),
         lineups=it.lineups,
         clock=clock,
-        notifier=notifier,
         plan=plan,
         ready=lambda: say_ready("keeper"),
         look=levels(config).look,
@@ -260,8 +260,7 @@ def publishing(config: Loaded[EpgSection], it: Stores) -> Publishing:
         guide=it.guide,
         lineups=it.lineups,
         published=PublishedGuides(paths_of(config).published),
-        clock=SystemClock(),
-        span=lambda now_s: Span(0, FOREVER_S),  # what is stored is what retention keeps
+        span=Span(0, FOREVER_S),  # what is stored is what retention keeps
     )
 
 
@@ -271,6 +270,10 @@ def window_of(config: Loaded[EpgSection]) -> Window:
     past = days.days if days.past_days is None else days.past_days
     future = days.days if days.future_days is None else days.future_days
     return Window(past, future)
+
+
+def _notifier() -> Notifier:
+    return LoggedEvents(logging.getLogger("events"))
 
 
 def _unpacked(stream: BinaryIO, /, *, max_bytes: int, losses: Losses) -> BinaryIO:

@@ -53,10 +53,13 @@ def blueprint(it: Collaborators) -> APIBlueprint:
 
 
 def _main(it: Collaborators) -> str:
-    """What `/epg.xml` is: the configured guide; by itself the default lineup's, once one with a channel came."""
-    if it.main_guide == "all" or (it.main_guide == "auto" and not it.lineups.has_channels(DEFAULT_LINEUP)):
+    """What `/epg.xml` is: the configured guide; by itself the default lineup's, once one with a channel is there."""
+    if it.main_guide == "all":
         return WHOLE
-    return lineup_publication(DEFAULT_LINEUP if it.main_guide == "auto" else it.main_guide)
+    if it.main_guide != "auto":
+        return lineup_publication(it.main_guide)
+    name = lineup_publication(DEFAULT_LINEUP)
+    return name if it.lineups.has_channels(DEFAULT_LINEUP) and it.published.find(name) else WHOLE
 
 
 def _lineup(it: Collaborators, name: str) -> str:

@@ -2,11 +2,12 @@
 
 import json
 import zlib
+from collections import Counter
 from typing import Annotated, Any
 
 from flask import Response, request
 from flask_openapi3 import APIBlueprint
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from epg_service.api import Collaborators, params
 from epg_service.api.guides import file_answer, lineup_publication
@@ -17,7 +18,7 @@ from servicekit.web import accepts, json_answer
 
 MAX_LINEUP_BYTES = 64 << 20
 
-Text = Annotated[str, Field(max_length=2_000)]
+Text = Annotated[str, Field(max_length=65_536)]
 
 
 class _SentChannel(BaseModel):
@@ -94,11 +95,16 @@ def _sent_lineup() -> _SentLineup:
     if request.headers.get("Content-Encoding", "").lower() == "gzip":
         body = _gunzipped(body)
     try:
-        return _SentLineup.model_validate(json.loads(body))
+        found = json.loads(body)
+        json.dumps(found, ensure_ascii=False).encode()  # a lone surrogate cannot be stored
     except (ValueError, RecursionError) as error:
-        if isinstance(error, ValidationError):
-            raise
-        raise Invalid(f"the lineup is no JSON: {error}") from error
+        raise Invalid(f"the lineup is no JSON that can be used: {error}") from error
+    sent = _SentLineup.model_validate(found)
+    ids = [one.id for one in sent.channels]
+    if len(set(ids)) < len(ids):
+        twice = next(one for one, times in Counter(ids).items() if times > 1)
+        raise Invalid(f"channels: the id {twice!r} stands there more than once")
+    return sent
 
 
 def _gunzipped(body: bytes) -> bytes:

@@ -1,5 +1,6 @@
 """What requests carry, checked."""
 
+import re
 import zoneinfo
 from datetime import UTC, datetime
 from typing import Annotated
@@ -8,12 +9,12 @@ from cronsim import CronSim, CronSimError
 from dateutil.parser import isoparse
 from pydantic import AfterValidator, Field
 
-from servicekit.config import TimeOfDay
 from servicekit.errors import Invalid
 from servicekit.web import PageQuery, Shape
 
 DEFAULT_WINDOW_S = 86_400
 MAX_MINUTES = 14 * 24 * 60
+_TIME_OF_DAY = re.compile(r"([01]?[0-9]|2[0-3]):[0-5][0-9]")
 
 
 def instant(text: str, name: str) -> int:
@@ -42,11 +43,14 @@ def _zone(name: str | None) -> str | None:
 
 
 def _schedule(text: str | None) -> str | None:
-    if text is not None and ":" not in text:
-        try:
-            CronSim(text, datetime.now(UTC))
-        except CronSimError as error:
-            raise ValueError(f"a cron expression of five fields or a time such as 04:30 is needed ({error})") from error
+    if text is None or _TIME_OF_DAY.fullmatch(text):
+        return text
+    try:
+        next(CronSim(text, datetime.now(UTC)))
+    except StopIteration as error:
+        raise ValueError("this cron expression never fires") from error
+    except CronSimError as error:
+        raise ValueError(f"a cron expression of five fields or a time such as 04:30 is needed ({error})") from error
     return text
 
 
@@ -106,7 +110,7 @@ class NewProvider(Shape):
     xmltv_url: Address = Field(description="http(s) address, or the name of a file in the import directory.")
     enabled: bool = True
     priority: Annotated[int, Field(ge=-1000, le=1000)] = 0
-    schedule: Schedule | TimeOfDay = None
+    schedule: Schedule = None
     default_timezone: ZoneName = None
     shift_minutes: Annotated[int, Field(ge=-MAX_MINUTES, le=MAX_MINUTES)] = 0
     retention_days: Annotated[int, Field(ge=0, le=3650)] | None = None
@@ -117,7 +121,7 @@ class ChangedProvider(Shape):
     xmltv_url: Address | None = None
     enabled: bool | None = None
     priority: Annotated[int, Field(ge=-1000, le=1000)] | None = None
-    schedule: Schedule | TimeOfDay = None
+    schedule: Schedule = None
     default_timezone: ZoneName = None
     shift_minutes: Annotated[int, Field(ge=-MAX_MINUTES, le=MAX_MINUTES)] | None = None
     retention_days: Annotated[int, Field(ge=0, le=3650)] | None = None

@@ -19,9 +19,13 @@ class LastGoodFile:
     digest: str | None = None
     basis: str | None = None
     """What the file was read with (window, zone, shift). Under another basis the same file means another guide."""
+    fresh_until: int = 0
+    """From this instant on the window holds another part of the file, so the same file means another guide."""
     kept: int = 0
     channels: int = 0
     skipped: int = 0
+    report: Mapping[str, object] = field(default_factory=dict)
+    """Its losses, notes and warnings."""
     at: int | None = None
 
 

@@ -1,8 +1,9 @@
 """Compares a channel's new programmes with what is stored, day by day, and keeps only the days that differ.
 
 What the provider no longer sends is gone inside the window that its file covers for the channel: from the channel's
-first programme in the file on. Older programmes are history: they stay until retention takes them. Days after the end
-of the whole file stay too: a shorter file is no word about them.
+first programme in the file to the last day of the whole file. Older programmes are history: they stay until retention
+takes them. Days after the file's last one stay too: a shorter file is no word about them. Which day that is, only the
+end of the file tells, so emptied days are told apart here and judged afterwards (`RedoLog.days`).
 """
 
 from bisect import bisect_left
@@ -24,7 +25,7 @@ from epg_service.domain.model import Rows
 def changed_days(
     rows: Rows, stored: Mapping[int, bytes], day_columns: Callable[[int], DayColumns]
 ) -> Iterator[PackedDay]:
-    """The days of `rows` that differ from `stored` (day -> contents), packed; then the days that are empty now.
+    """The days of `rows` that differ from `stored` (day -> contents), packed; then later days without a programme.
 
     `day_columns` reads a stored day whole; it is asked only for the first day, when that day began before the file.
     """

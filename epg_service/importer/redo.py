@@ -49,6 +49,8 @@ class Decided:
     imported: int
     skipped: int
     good: Mapping[str, object]
+    last_day: int
+    """The last day of the file: what is stored after it stays."""
     report: Mapping[str, object]
     channels: Sequence[ChannelNote] = field(default_factory=tuple)
 
@@ -77,8 +79,11 @@ class RedoLog:
             return None
         return Decided(**{**raw, "channels": tuple(ChannelNote(**note) for note in raw["channels"])})
 
-    def days(self) -> Iterator[tuple[str, list[PackedDay]]]:
-        """The changed days, grouped by the provider's channel; raises `BrokenLog`."""
+    def days(self, last_day: int) -> Iterator[tuple[str, list[PackedDay]]]:
+        """The changed days, grouped by the provider's channel, but for those emptied after `last_day`.
+
+        Raises `BrokenLog`.
+        """
         current: str | None = None
         group: list[PackedDay] = []
         with self._days.open("rb") as stream:
@@ -88,7 +93,8 @@ class RedoLog:
                     yield current, group
                     group = []
                 current = channel
-                group.append(day)
+                if day.contents or day.day <= last_day:
+                    group.append(day)
         if current is not None:
             yield current, group
 

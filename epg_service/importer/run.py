@@ -12,6 +12,8 @@ import json
 import logging
 import shutil
 import zoneinfo
+from bisect import bisect_left
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -20,7 +22,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from epg_service.domain.clean import clean
-from epg_service.domain.days import DayColumns, PackedDay
+from epg_service.domain.days import DAY_S, DayColumns, PackedDay
 from epg_service.domain.entities import LastGoodFile, Mapped, Provider, Run, RunStatus
 from epg_service.domain.losses import Losses
 from epg_service.domain.model import Rows
@@ -33,17 +35,22 @@ from epg_service.xmltv.iterparse import iterparse
 from epg_service.xmltv.records import Batch, ChannelElement, End
 from epg_service.xmltv.times import Stamps
 from servicekit.clock import Clock
-from servicekit.errors import AerialError
+from servicekit.errors import AerialError, Unavailable
 from servicekit.notify import Notifier
 from servicekit.redact import redact
 
 PROGRESS_EVERY_S = 0.5
 MINUTE_S = 60
+MAX_EPOCH_S = 2**32 - 1
 _log = logging.getLogger("import")
 
 
 class Cancelled(Exception):
-    """The run was asked to stop, or the keeper is ending."""
+    """The run was asked to stop."""
+
+
+class Stopping(Exception):
+    """The keeper is ending."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,9 +160,17 @@ class _Tally:
     kept: int = 0
     channels_kept: int = 0
     latest_stop_s: int = 0
+    last_day: int = 0
     changed_days: int = 0
+    fresh_until: int = MAX_EPOCH_S
+    emptied_days: Counter[int] = field(default_factory=Counter)
+    """How many channels have nothing on a day any more on which they had something."""
     losses: Losses = field(default_factory=Losses)
     end: End = field(default_factory=lambda: End(complete=False, programmes=0, channels=0))
+
+    def changes_nothing(self) -> bool:
+        """Whether the guide would be the same after the file as before it."""
+        return not self.changed_days and not any(day <= self.last_day for day in self.emptied_days)
 
 
 class Importer:
@@ -187,18 +202,28 @@ class Importer:
         self._stopping = stopping
 
     def run(self, run: Run, provider: Provider) -> RunStatus:
-        """Imports one provider, writes the end of the run and returns its status; a bad feed raises nothing."""
+        """Imports one provider, writes the end of the run and returns its status; a bad feed raises nothing.
+
+        What fails after the verdict (a database locked or full) rises: the log stays, to be applied by `resume`.
+        """
         redo = RedoLog(self._limits.redo_dir, run.id)
         progress = _Progress(self._log, run.id, self._clock, self._stopping)
         try:
-            return self._run(run, provider, redo, progress)
+            decided = self._decide(run, provider, redo, progress)
         except Cancelled:
             redo.remove()
             self._log.finish(run.id, "cancelled", error="stopped on request; the guide is as it was")
             return "cancelled"
+        except Stopping:
+            redo.remove()
+            self._log.finish(
+                run.id, "interrupted", error="the service was stopped while this import ran; the guide is as it was"
+            )
+            return "interrupted"
         except (AerialError, OSError) as error:
             redo.remove()
             return self._failed(run, provider, "failed", redact(str(error)) or type(error).__name__, None)
+        return decided if isinstance(decided, str) else self._apply(redo, decided)
 
     def resume(self, run: Run, provider: Provider | None) -> RunStatus:
         """Ends a run that a keeper before this one left: applied when its verdict was given, else `interrupted`."""
@@ -211,7 +236,7 @@ class Importer:
             )
             return "interrupted"
         try:
-            return self._apply(redo, decided, lambda stage: None)
+            return self._apply(redo, decided)
         except (BrokenLog, FileNotFoundError) as error:
             redo.remove()
             self._log.finish(run.id, "interrupted", error=f"the service ended while this import ran: {error}")
@@ -219,36 +244,45 @@ class Importer:
 
     # ---- the pipe ----------------------------------------------------------------------------------------------------
 
-    def _run(self, run: Run, provider: Provider, redo: RedoLog, progress: "_Progress") -> RunStatus:
-        bounds = self._window(provider).bounds(self._clock.now_s())
-        basis = self._basis(provider, bounds, cut=_was_cut(provider.good))
-        good = provider.good if provider.good.basis == basis and not run.force else LastGoodFile()
+    def tidy(self) -> None:
+        """Removes what no run needs any more: downloads and spools of a keeper that was killed, logs of ended runs."""
+        for directory in (self._limits.work_dir, self._limits.redo_dir):
+            shutil.rmtree(directory, ignore_errors=True)
+
+    def _decide(self, run: Run, provider: Provider, redo: RedoLog, progress: "_Progress") -> Decided | RunStatus:
+        """From the feed to what is to be applied; the status when nothing is, with the end of the run written."""
+        basis = self._basis(provider)
+        comparable = provider.good.basis == basis and self._clock.now_s() < provider.good.fresh_until
+        good = provider.good if comparable and not run.force else LastGoodFile()
         progress.stage("download")
         with self._source(provider, good, progress.bytes) as feed:
             if feed.path is None or (good.digest is not None and feed.digest == good.digest):
-                self._log.finish(run.id, "unchanged", imported=provider.good.kept, skipped=provider.good.skipped)
+                self._log.finish(run.id, "unchanged", imported=good.kept, skipped=good.skipped, report={**good.report})
                 return "unchanged"
             progress.stage("read")
-            tally = self._read(feed.path, provider, bounds, redo, progress)
+            tally = self._read(feed.path, provider, redo, progress)
         progress.stage("verdict")
         if reason := self._rejection(tally, run, provider):
             redo.remove()
             return self._failed(
-                run, provider, "rejected", f"{reason}; the last good guide stays", _report(tally.losses)
+                run, provider, "rejected", f"{reason}; the guide stays as it was", _report(tally.losses)
             )
-        cut = tally.losses.count("outside_retention_future") > 0
         taken = LastGoodFile(
-            feed.validators.etag,
-            feed.validators.last_modified,
-            feed.digest,
-            self._basis(provider, bounds, cut=cut),
-            tally.kept,
-            tally.channels_kept,
-            tally.end.programmes - tally.kept,
-            self._clock.now_s(),
+            etag=feed.validators.etag,
+            last_modified=feed.validators.last_modified,
+            digest=feed.digest,
+            basis=basis,
+            fresh_until=tally.fresh_until,
+            kept=tally.kept,
+            channels=tally.channels_kept,
+            skipped=tally.end.programmes - tally.kept,
+            report=_report(tally.losses),
+            at=self._clock.now_s(),
         )
-        redo.decide(_decided(run, provider, tally, taken))
-        return self._apply(redo, _decided(run, provider, tally, taken), progress.stage)
+        decided = _decided(run, provider, tally, taken)
+        progress.stage("apply")
+        redo.decide(decided)
+        return decided
 
     def _rejection(self, tally: "_Tally", run: Run, provider: Provider) -> str | None:
         found = Found(
@@ -262,16 +296,14 @@ class Importer:
         reason = rejection(found, last, min_share=self._limits.min_share, now_s=self._clock.now_s())
         return None if run.force and tally.kept else reason
 
-    def _read(
-        self, path: Path, provider: Provider, bounds: tuple[int, int], redo: RedoLog, progress: "_Progress"
-    ) -> _Tally:
+    def _read(self, path: Path, provider: Provider, redo: RedoLog, progress: "_Progress") -> _Tally:
         """Reads the file into the redo log; a file that is not grouped by channel is read again through a spool."""
         try:
-            return self._read_once(path, provider, bounds, redo, progress, direct)
+            return self._read_once(path, provider, redo, progress, direct)
         except Ungrouped:
             directory = self._limits.work_dir / f"spool-{provider.id}"
             try:
-                return self._read_once(path, provider, bounds, redo, progress, lambda found: spooled(found, directory))
+                return self._read_once(path, provider, redo, progress, lambda found: spooled(found, directory))
             finally:
                 shutil.rmtree(directory, ignore_errors=True)
 
@@ -279,7 +311,6 @@ class Importer:
         self,
         path: Path,
         provider: Provider,
-        bounds: tuple[int, int],
         redo: RedoLog,
         progress: "_Progress",
         grouped: Callable[[Iterator[Batch]], Iterator[Gathered]],
@@ -292,28 +323,42 @@ class Importer:
             items = iterparse(stream, stamps=Stamps(_zone(provider)), losses=tally.losses)
             for gathered in grouped(_batches(items, tally)):
                 progress.count(tally, packed_stream.tell(), size)
-                rows = _cleaned(gathered, provider, bounds, tally.losses)
+                tally.channels.setdefault(gathered.channel, ChannelNote(gathered.channel, None, None, None))
+                rows = self._kept(_cleaned(gathered, provider, tally.losses), provider, tally)
                 if rows.starts:
                     self._compare(gathered.channel, rows, known.get(gathered.channel), writer, tally)
         return tally
+
+    def _kept(self, rows: Rows, provider: Provider, tally: _Tally) -> Rows:
+        """What the provider's window holds of a channel; notes when it will hold something else."""
+        window = self._window(provider)
+        bounds = window.bounds(self._clock.now_s())
+        kept = rows.at(keep(rows.starts, rows.stops, bounds, losses=tally.losses, titles=rows.titles))
+        first_after = bisect_left(rows.starts, bounds[1])
+        if first_after < len(rows):
+            tally.fresh_until = min(tally.fresh_until, rows.starts[first_after] - int(window.future_days * DAY_S) + 1)
+        if kept.stops:
+            tally.fresh_until = min(tally.fresh_until, min(kept.stops) + int(window.past_days * DAY_S))
+        return kept
 
     def _compare(self, channel: str, rows: Rows, mapped: Mapped | None, writer: RedoWriter, tally: _Tally) -> None:
         tally.kept += len(rows)
         tally.channels_kept += 1
         tally.latest_stop_s = max(tally.latest_stop_s, *rows.stops)
-        if channel not in tally.channels:
-            tally.channels[channel] = ChannelNote(channel, None, None, None)
+        tally.last_day = max(tally.last_day, rows.starts[-1] // DAY_S)
         stored = self._stored.contents_by_day(mapped.id) if mapped else {}
         for day in changed_days(rows, stored, lambda day: self._stored.day_columns(mapped.id if mapped else 0, day)):
             writer.add(channel, day)
-            tally.changed_days += 1
+            if day.contents:
+                tally.changed_days += 1
+            else:
+                tally.emptied_days[day.day] += 1
 
-    def _apply(self, redo: RedoLog, decided: Decided, stage: Callable[[str], None]) -> RunStatus:
-        stage("apply")
+    def _apply(self, redo: RedoLog, decided: Decided) -> RunStatus:
         change = self._visible.apply(
             provider_id=decided.provider_id,
             provider_name=decided.provider_name,
-            days=redo.days(),
+            days=redo.days(decided.last_day),
             channels={note.id: note for note in decided.channels},
         )
         self._visible.finish(
@@ -340,13 +385,10 @@ class Importer:
         )
         return status
 
-    def _basis(self, provider: Provider, bounds: tuple[int, int], *, cut: bool) -> str:
-        """What a file is read with. Once the window's end cut something off, the next hour means another guide."""
+    def _basis(self, provider: Provider) -> str:
+        """What a file is read with."""
         window = self._window(provider)
-        hour = bounds[1] // 3600 if cut else 0
-        return json.dumps(
-            [provider.default_timezone, provider.shift_minutes, window.past_days, window.future_days, hour]
-        )
+        return json.dumps([provider.default_timezone, provider.shift_minutes, window.past_days, window.future_days])
 
     def _window(self, provider: Provider) -> Window:
         days = provider.retention_days
@@ -382,10 +424,15 @@ class _Progress:
     def _say(self, progress: Mapping[str, object], *, now: bool = False) -> None:
         moment = self._clock.monotonic()
         if self._stopping():
-            raise Cancelled
+            raise Stopping
         if now or moment - self._said >= PROGRESS_EVERY_S:
             self._said = moment
-            if self._log.progress(self._run_id, progress):
+            try:
+                cancelled = self._log.progress(self._run_id, progress)
+            except Unavailable as error:
+                _log.info("progress of run %d is not shown: %s", self._run_id, error.detail)
+                return
+            if cancelled:
                 raise Cancelled
 
 
@@ -403,26 +450,24 @@ def _batches(items: Iterator[object], tally: _Tally) -> Iterator[Batch]:
             tally.end = item
 
 
-def _cleaned(gathered: Gathered, provider: Provider, bounds: tuple[int, int], losses: Losses) -> Rows:
+def _cleaned(gathered: Gathered, provider: Provider, losses: Losses) -> Rows:
     starts, stops = gathered.starts, gathered.stops
     if shift_s := provider.shift_minutes * MINUTE_S:
-        starts = [start + shift_s for start in starts]
-        stops = [stop + shift_s if stop else 0 for stop in stops]
-    rows = clean(starts, stops, gathered.titles, gathered.raws, losses=losses)
-    return rows.at(keep(rows.starts, rows.stops, bounds, losses=losses, titles=rows.titles))
+        starts = [_within(start + shift_s) for start in starts]
+        stops = [_within(stop + shift_s) if stop else 0 for stop in stops]
+    return clean(starts, stops, gathered.titles, gathered.raws, losses=losses)
+
+
+def _within(epoch_s: int) -> int:
+    return min(max(0, epoch_s), MAX_EPOCH_S)
 
 
 def _zone(provider: Provider) -> tzinfo:
     return zoneinfo.ZoneInfo(provider.default_timezone) if provider.default_timezone else UTC
 
 
-def _was_cut(good: LastGoodFile) -> bool:
-    """Whether the window's end cut something off the last good file."""
-    return bool(good.basis and json.loads(good.basis)[-1])
-
-
 def _decided(run: Run, provider: Provider, tally: _Tally, taken: LastGoodFile) -> Decided:
-    same = taken.digest == provider.good.digest and not tally.changed_days and not run.force
+    same = taken.digest == provider.good.digest and tally.changes_nothing() and not run.force
     return Decided(
         run_id=run.id,
         provider_id=provider.id,
@@ -431,6 +476,7 @@ def _decided(run: Run, provider: Provider, tally: _Tally, taken: LastGoodFile) -
         imported=taken.kept,
         skipped=taken.skipped,
         good=dataclasses.asdict(taken),
+        last_day=tally.last_day,
         report=_report(tally.losses),
         channels=tuple(tally.channels.values()),
     )

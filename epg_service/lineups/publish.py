@@ -18,7 +18,6 @@ from epg_service.store.guide import Guide
 from epg_service.store.lineups import Lineups
 from epg_service.xmltv import write
 from epg_service.xmltv.elements import tree
-from servicekit.clock import Clock
 
 GENERATOR = "Aerial"
 WHOLE = "guide"
@@ -48,26 +47,30 @@ class Publishing:
         guide: Guide,
         lineups: Lineups,
         published: PublishedGuides,
-        clock: Clock,
-        span: Callable[[int], Span],
+        span: Span,
     ) -> None:
         self._guide = guide
         self._lineups = lineups
         self._published = published
-        self._clock = clock
         self._span = span
 
     def whole(self) -> Publication:
-        """`/guide.xml`: every channel under its own id, everything that is stored."""
-        return self._published.publish(WHOLE, self._whole(self._span(self._clock.now_s())))
+        """`/guide.xml`: every channel under its own id, one programme at a time."""
+        return self._published.publish(WHOLE, self._whole(_shown))
+
+    def exported(self) -> Iterator[bytes]:
+        """The text of the whole guide with nothing left out, overlaps included, a part at a time."""
+        return self._whole(list)
+
+    def tidy(self) -> None:
+        """Removes what an earlier publisher left half written."""
+        self._published.tidy()
 
     def lineup(self, name: str) -> Publication:
         """A lineup's guide: its channels are matched to the guide anew, then written under the lineup's own ids."""
         lineup = self._lineups.get(name)
         channels = self.matched(lineup)
-        return self._published.publish(
-            lineup_publication(name), self._lineup(channels, self._span(self._clock.now_s()))
-        )
+        return self._published.publish(lineup_publication(name), self._lineup(channels))
 
     def everything(self) -> None:
         """All publications: after an import, and hourly."""
@@ -90,27 +93,27 @@ class Publishing:
             _log.info("lineup %s: %d of %d channels have a guide", lineup.name, len(found), len(channels))
         return self._lineups.channels(lineup.name)
 
-    def _whole(self, span: Span) -> Iterator[bytes]:
+    def _whole(self, chosen: Callable[[Sequence[Listing]], list[Listing]]) -> Iterator[bytes]:
         yield write.head(GENERATOR)
         channels = list(self._guide.every_channel())
         for one in channels:
             yield _whole_channel(one, self._guide.elements(one.id))
         for one in channels:
-            yield from _programmes(self._listings(one.id, span), one.name)
+            yield from _programmes(chosen(self._listings(one.id)), one.name)
         yield write.tail()
 
-    def _lineup(self, channels: Sequence[LineupChannel], span: Span) -> Iterator[bytes]:
+    def _lineup(self, channels: Sequence[LineupChannel]) -> Iterator[bytes]:
         yield write.head(GENERATOR)
         for one in channels:
             names = [one.name, *([one.number] if one.number else [])]
             yield write.channel(one.id, [(None, name) for name in names], one.logo)
         for one in channels:
             if one.channel_id is not None:
-                yield from _programmes(_shown(self._listings(one.channel_id, span)), one.id)
+                yield from _programmes(_shown(self._listings(one.channel_id)), one.id)
         yield write.tail()
 
-    def _listings(self, channel_id: int, span: Span) -> list[Listing]:
-        return self._guide.listings(channel_id, span.from_s, span.to_s, with_raw=True)
+    def _listings(self, channel_id: int) -> list[Listing]:
+        return self._guide.listings(channel_id, self._span.from_s, self._span.to_s, with_raw=True)
 
 
 def _whole_channel(channel: Channel, elements: Iterable[bytes]) -> bytes:

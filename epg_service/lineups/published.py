@@ -13,7 +13,6 @@ import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 import xxhash
 from isal import igzip
@@ -52,21 +51,28 @@ class PublishedGuides:
     def publish(self, name: str, pieces: Iterable[bytes]) -> Publication:
         """Writes the guide that `pieces` make up, and makes it the current one; the same content changes nothing."""
         self._directory.mkdir(parents=True, exist_ok=True)
-        staged = self._directory / f".{name}.staged"
-        digest = _write_staged(staged, pieces)
-        made = self._publication(name, digest)
-        current = self.find(name)
-        if current is not None and current.digest == digest and made.plain.exists() and made.packed.exists():
-            staged.unlink()
-            return current
-        _pack(staged, made.packed)
-        staged.replace(made.plain)
+        staged = self._directory / f".{name}.{os.getpid()}-{threading.get_ident()}.staged"
+        try:
+            digest = _write_staged(staged, pieces)
+            made = self._publication(name, digest)
+            current = self.find(name)
+            if current is not None and current.digest == digest and made.plain.exists() and made.packed.exists():
+                return current
+            _pack(staged, made.packed)
+            staged.replace(made.plain)
+        finally:
+            staged.unlink(missing_ok=True)
         with waiting_lock(self._directory / ".lock"):
             index = self._read()
             kept = [digest, *[old for old in index.get(name, []) if old != digest]][:2]
             atomic_write(self._index_path, json.dumps({**index, name: kept}).encode())
         self._sweep(name, kept)
         return made
+
+    def tidy(self) -> None:
+        """Removes what a publisher that was killed left half written. Only for who knows that nobody publishes."""
+        for path in [*self._directory.glob(".*.staged"), *self._directory.glob(".*.tmp")]:
+            path.unlink(missing_ok=True)
 
     def _publication(self, name: str, digest: str) -> Publication:
         plain = self._directory / f"{name}~{digest}.xml"
@@ -102,7 +108,7 @@ def _write_staged(path: Path, pieces: Iterable[bytes]) -> str:
             digest.update(piece)
             stream.write(piece)
         stream.flush()
-        _sync(stream)
+        os.fsync(stream.fileno())
     return digest.hexdigest()
 
 
@@ -117,8 +123,3 @@ def _pack(source: Path, target: Path) -> None:
     ):
         while piece := plain.read(_WRITE_BYTES):
             packed.write(piece)  # type: ignore[no-untyped-call]
-
-
-def _sync(stream: BinaryIO) -> None:
-
-    os.fsync(stream.fileno())

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from servicekit.errors import BadAnswer, Invalid, NotFound
 from servicekit.fetch import Fetcher, checked_url
@@ -46,7 +45,7 @@ class Feeds:
 
     def check(self, address: str) -> str:
         """The address itself when it can be one of a guide; raises `Invalid`."""
-        if urlsplit(address).scheme:
+        if _is_address(address):
             return checked_url(address)
         self._inside(address)
         return address
@@ -57,7 +56,7 @@ class Feeds:
 
         Raises `Unreachable`, `BadAnswer`, `Refused`, `NotFound` (no such file), `Invalid`.
         """
-        if not urlsplit(address).scheme:
+        if not _is_address(address):
             yield self._local(address, progress)
             return
         self._work_dir.mkdir(parents=True, exist_ok=True)
@@ -117,3 +116,8 @@ class Feeds:
         if not path.is_relative_to(self._import_dir.resolve()) or path == self._import_dir.resolve():
             raise Invalid(f"xmltv_url: {name!r} is not inside the import directory {self._import_dir}")
         return path
+
+
+def _is_address(text: str) -> bool:
+    """Whether this is meant as an address and no file name; `checked_url` tells what is wrong with it."""
+    return "://" in text or text.partition(":")[0].lower() in ("http", "https")

@@ -121,16 +121,17 @@ class Programs:
 
     def contents_by_day(self, mapping_id: int) -> dict[int, bytes]:
         """The packed contents of each stored day of a mapping."""
-        rows = self._connections.get().execute(
-            "SELECT id & 65535, contents FROM program_days WHERE id BETWEEN ? AND ?",
-            (day_id(mapping_id, 0), day_id(mapping_id, (1 << DAY_BITS) - 1)),
-        )
-        return dict(_typed(rows))
+        with busy_as_unavailable():
+            rows = self._connections.get().execute(
+                "SELECT id & 65535, contents FROM program_days WHERE id BETWEEN ? AND ?",
+                (day_id(mapping_id, 0), day_id(mapping_id, (1 << DAY_BITS) - 1)),
+            )
+            return dict(_typed(rows))
 
     def day_columns(self, mapping_id: int, day: int) -> DayColumns:
         """A stored day unpacked: what a new version of it keeps of its history."""
         connection = self._connections.get()
-        with connection:
+        with busy_as_unavailable(), connection:
             row = connection.execute(
                 "SELECT contents, body FROM program_days WHERE id = ?", (day_id(mapping_id, day),)
             ).fetchone()

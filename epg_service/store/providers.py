@@ -1,6 +1,7 @@
 """Providers: rows that people make and change."""
 
 import dataclasses
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,10 +12,21 @@ from servicekit.clock import Clock
 from servicekit.errors import Conflict, NotFound
 from servicekit.store.sqlite import Connections, busy_as_unavailable, writing
 
-_GOOD = "etag, last_modified, digest, basis, good_kept, good_channels, good_skipped, good_at"
+_GOOD = (
+    "etag",
+    "last_modified",
+    "digest",
+    "basis",
+    "fresh_until",
+    "good_kept",
+    "good_channels",
+    "good_skipped",
+    "good_report",
+    "good_at",
+)
 _COLUMNS = (
     "id, name, xmltv_url, enabled, created_at, updated_at, priority, schedule, default_timezone, shift_minutes, "
-    f"retention_days, {_GOOD}"
+    f"retention_days, {', '.join(_GOOD)}"
 )
 _WRITABLE = frozenset(
     {"name", "xmltv_url", "enabled", "priority", "schedule", "default_timezone", "shift_minutes", "retention_days"}
@@ -93,20 +105,20 @@ class Providers:
 
     def deleted_ids(self) -> list[int]:
         """Providers that wait for their purge."""
-        rows = self._connections.get().execute("SELECT id FROM providers WHERE deleted = 1")
-        return [int(row[0]) for row in rows]
-
-    def remember_good(self, provider_id: int, good: LastGoodFile) -> None:
-        """Notes the last accepted file."""
-        connection = self._connections.get()
-        with writing(connection):
-            write_good(connection, provider_id, good)
+        with busy_as_unavailable():
+            rows = self._connections.get().execute("SELECT id FROM providers WHERE deleted = 1")
+            return [int(row[0]) for row in rows]
 
 
 def write_good(connection: apsw.Connection, provider_id: int, good: LastGoodFile) -> None:
-    """The same inside a transaction of the caller's."""
-    sets = ", ".join(f"{column.strip()} = ?" for column in _GOOD.split(","))
-    connection.execute(f"UPDATE providers SET {sets} WHERE id = ?", (*dataclasses.astuple(good), provider_id))
+    """Notes the last accepted file, inside a transaction of the caller's."""
+    sets = ", ".join(f"{column} = ?" for column in _GOOD)
+    values = [json.dumps(value) if isinstance(value, Mapping) else value for value in _fields(good)]
+    connection.execute(f"UPDATE providers SET {sets} WHERE id = ?", (*values, provider_id))
+
+
+def _fields(good: LastGoodFile) -> Sequence[Any]:
+    return [getattr(good, field.name) for field in dataclasses.fields(good)]
 
 
 class _unique_name:
@@ -133,5 +145,6 @@ def _known(values: Mapping[str, object]) -> dict[str, Any]:
 def _provider(row: Sequence[Any]) -> Provider:
     values = list(row)
     values[3] = bool(values[3])
+    values[19] = json.loads(values[19])
     values[11:] = [LastGoodFile(*values[11:])]
     return Provider(*values)

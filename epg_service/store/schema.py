@@ -31,9 +31,11 @@ CREATE TABLE providers (
     deleted INTEGER NOT NULL DEFAULT 0,           -- hidden at once, purged by the keeper
     etag TEXT, last_modified TEXT, digest TEXT,   -- of the last good file
     basis TEXT,                                   -- what that file was read with (zone, shift, window)
+    fresh_until INTEGER NOT NULL DEFAULT 0,       -- from then on the window holds another part of it
     good_kept INTEGER NOT NULL DEFAULT 0,         -- programmes, channels and losses of the last good file
     good_channels INTEGER NOT NULL DEFAULT 0,
     good_skipped INTEGER NOT NULL DEFAULT 0,
+    good_report TEXT NOT NULL DEFAULT '{}',
     good_at INTEGER
 );
 CREATE UNIQUE INDEX providers_name ON providers (name COLLATE NOCASE) WHERE deleted = 0;
