@@ -25,5 +25,5 @@ def create_app(
     app.before_request(levels.look)
     for room in (pages, sources, channels, playlists):
         app.register_api(room.blueprint(collaborators))
-    app.register_blueprint(live.blueprint(hub=relay, catalogue=collaborators.target))
+    app.register_api(live.blueprint(hub=relay, catalogue=collaborators.target))
     return app

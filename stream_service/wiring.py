@@ -300,7 +300,7 @@ def _hub(config: Config) -> Hub:
     def open_address(address: StreamAddress) -> Answer:
         return fetcher.open(
             address.url,
-            headers=address.headers,
+            headers={"Accept-Encoding": "identity", **address.headers},  # a coded stream could not be read bare
             typed=False,
             private_ok=address.private_ok,
             timeout_s=relay.connect_s,

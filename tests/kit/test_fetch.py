@@ -1,5 +1,6 @@
 """The one way out: judged addresses, redirects, limits of size and time, and the bare socket for the relay."""
 
+import contextlib
 import gzip
 import ipaddress
 import select
@@ -573,3 +574,22 @@ def test_closing_an_answer_ends_its_connection(fetcher: Fetcher, provider: Scrip
     assert found is not None
     answer.close()
     assert ended.wait(20)
+
+
+def test_shutdown_wakes_a_reader_that_waits() -> None:
+    with ScriptedProvider() as provider:
+        provider.hang("/silent", after_head=True)
+        answer = Fetcher(policy=AddressPolicy()).open(provider.url("/silent"), read_timeout_s=120)
+        read: list[bytes] = []
+
+        def wait() -> None:
+            with contextlib.suppress(AerialError):
+                read.append(answer.read1())
+
+        reader = threading.Thread(target=wait)
+        reader.start()
+        answer.shutdown()
+        reader.join(20)
+        assert not reader.is_alive()
+        assert b"".join(read) == b""
+        answer.close()

@@ -114,6 +114,9 @@ class Endless:
         self.reads += 1
         return b"G" * n
 
+    def shutdown(self) -> None:
+        """Nothing waits in this one's reads."""
+
     def close(self) -> None:
         self.closed.set()
 
