@@ -165,7 +165,7 @@ class Web:
     stores: Stores
     published: PublishedGuides
     feeds: Feeds
-    clock: SystemClock
+    clock: Clock
     main_guide: str
     max_upload_bytes: int
     stream_port: int
