@@ -156,7 +156,10 @@ def lost(run: Run) -> int:
 def sqlite(database: Path, *statements: str) -> list[list[str]]:
     """What the sqlite3 command line tool, another program with a SQLite of its own, reads; rows as texts."""
     done = subprocess.run(
-        ["sqlite3", "-readonly", "-csv", str(database), *statements], capture_output=True, text=True, check=True
+        ["sqlite3", "-readonly", "-list", "-separator", ",", str(database), *statements],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     return [line.split(",") for line in done.stdout.splitlines()]
 
