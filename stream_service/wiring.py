@@ -208,7 +208,7 @@ def web(config: Config) -> Web:
         playlists=playlists,
         call=native.call,
         check_address=_access(config).check_address,
-        target=catalogue.get,
+        target=catalogue.find,
         status=lambda: str(checks.state().as_dict()["status"]),
     )
     door = Door(

@@ -46,6 +46,13 @@ class Catalogue:
         """The channel of that id, whatever the case of its letters; None when no lineup has it."""
         return self._channels.get(channel_id.casefold())
 
+    def find(self, channel_id: str) -> ChannelTarget | None:
+        """As `get`; before it says None it looks whether another catalogue was published this very second."""
+        found = self.get(channel_id)
+        if found is None and self.look():
+            found = self.get(channel_id)
+        return found
+
     def __len__(self) -> int:
         return len(self._channels)
 

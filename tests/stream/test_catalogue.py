@@ -116,3 +116,13 @@ def test_only_so_many_origins_are_kept(tmp_path: Path) -> None:
 
 def test_nothing_published_renders_nothing(tmp_path: Path) -> None:
     assert RenderedPlaylists(tmp_path / "r").of(tmp_path / "none", "http://h") is None
+
+
+def test_a_channel_that_was_just_published_is_found_before_the_next_look(tmp_path: Path) -> None:
+    files = PublishedFiles(tmp_path)
+    catalogue = Catalogue(files.catalogue)
+    assert catalogue.find("new") is None
+    publish_catalogue(files, [channel("new")])
+    found = catalogue.find("new")
+    assert found is not None
+    assert found.name == "Name of new"
