@@ -69,6 +69,11 @@ def programme(raw: bytes, *, start: int, stop: int, channel_id: str, title_fallb
     return _rewritten(opening, tree(raw), title_fallback).encode()
 
 
+def in_form(raw: bytes) -> bool:
+    """Whether an element's children are in the DTD's own form, so that publishing changes nothing but its start tag."""
+    return _READY.fullmatch(raw) is not None and not (b"\xc2" in raw and _C1.search(raw))
+
+
 def tail() -> bytes:
     """The end of the file."""
     return b"</tv>\n"
