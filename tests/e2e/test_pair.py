@@ -176,7 +176,7 @@ def test_five_clients_share_one_upstream_connection(pair: Pair, provider: Script
         for one in viewers:
             one.kill()
             one.wait()
-    until(lambda: provider.open_connections() == 0, limit_s=60, what="the upstream to close after the grace")
+    until(lambda: provider.open_connections == 0, limit_s=60, what="the upstream to close after the grace")
 
 
 @pytest.mark.parametrize("order", ["guide first", "streams first"])
@@ -196,7 +196,9 @@ def test_start_order_and_restarts_need_no_action(tmp_path: Path, provider: Scrip
             import_guide(pair.guide, provider.url("/guide.xml.gz"))
 
         def listed() -> bool:
-            return pair.guide.get("/epg.xml").text.count("<programme ") == CHANNELS * PER_CHANNEL
+            text = pair.guide.get("/epg.xml").text
+            # Only the lineup's guide knows numbers.
+            return text.count("<programme ") == CHANNELS * PER_CHANNEL and "<display-name>100</display-name>" in text
 
         until(listed, limit_s=90, what="the lineup's guide")
     finally:
