@@ -1,6 +1,9 @@
 """The lists of sources: staged unseen, made visible in one step, swept afterwards. No rule about identity stands here.
 
 begin > stage (many) > number_likes > match_unchanged > unmatched + vanished + retained > assign (many) > swap > sweep
+
+Indexes are named in the queries that look into a list for each entry of another one: without statistics SQLite takes
+the first two columns of the primary key for selective, reads the whole list each time, and a refresh takes minutes.
 """
 
 import json
@@ -75,7 +78,8 @@ class Lists:
         """Give entries that are word for word those of the list before their streams; returns how many there are."""
         connection = self._connections.get()
         update = (
-            "UPDATE entries SET stream_id = (SELECT old.stream_id FROM entries AS old WHERE old.source_id = ?1 "
+            "UPDATE entries SET stream_id = (SELECT old.stream_id FROM entries AS old "
+            "INDEXED BY entries_fingerprint WHERE old.source_id = ?1 "
             "AND old.generation = ?2 - 1 AND old.fingerprint = entries.fingerprint AND old.nth = entries.nth) "
             "WHERE source_id = ?1 AND generation = ?2 AND position BETWEEN ?3 AND ?4"
         )
@@ -96,8 +100,8 @@ class Lists:
         """Streams of the visible list that no staged entry has, in the order of that list."""
         query = (
             f"SELECT stream_id, {_KEYS} FROM entries AS old WHERE source_id = ?1 AND generation = ?2 - 1 "
-            "AND NOT EXISTS (SELECT 1 FROM entries AS new WHERE new.stream_id = old.stream_id "
-            "AND new.source_id = ?1 AND new.generation = ?2) ORDER BY position"
+            "AND NOT EXISTS (SELECT 1 FROM entries AS new INDEXED BY entries_stream "
+            "WHERE new.stream_id = old.stream_id AND new.source_id = ?1 AND new.generation = ?2) ORDER BY position"
         )
         return self._keys(query, source_id, generation)
 
@@ -164,7 +168,8 @@ class Lists:
         visible = self._visible(source_id)
         came_back = (
             "UPDATE streams SET vanished_at = NULL WHERE source_id = ?1 AND vanished_at IS NOT NULL AND EXISTS "
-            "(SELECT 1 FROM entries WHERE stream_id = streams.id AND entries.source_id = ?1 AND generation = ?2)"
+            "(SELECT 1 FROM entries INDEXED BY entries_stream WHERE stream_id = streams.id "
+            "AND entries.source_id = ?1 AND generation = ?2)"
         )
         with writing(connection):
             connection.execute(came_back, (source_id, visible))
@@ -229,7 +234,8 @@ class Lists:
     def _old_rows(self, source_id: int, visible: int) -> list[tuple[object, ...]]:
         query = (
             "SELECT generation, position, stream_id, provider_id, tvg_id, name, channel_group, EXISTS (SELECT 1 FROM "
-            "entries AS new WHERE new.stream_id = old.stream_id AND new.source_id = ?1 AND new.generation = ?2), url "
+            "entries AS new INDEXED BY entries_stream "
+            "WHERE new.stream_id = old.stream_id AND new.source_id = ?1 AND new.generation = ?2), url "
             "FROM entries AS old WHERE source_id = ?1 AND generation < ?2 ORDER BY generation, position LIMIT ?3"
         )
         with busy_as_unavailable():

@@ -82,7 +82,7 @@ CREATE TABLE entries (
     PRIMARY KEY (source_id, generation, position)
 ) WITHOUT ROWID;
 CREATE INDEX entries_fingerprint ON entries (source_id, generation, fingerprint, nth);
-CREATE INDEX entries_stream ON entries (stream_id);
+CREATE INDEX entries_stream ON entries (stream_id, source_id, generation);
 
 CREATE TABLE runs (
     id INTEGER PRIMARY KEY AUTOINCREMENT,

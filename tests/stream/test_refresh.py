@@ -341,3 +341,27 @@ def test_readers_see_a_whole_list_while_another_is_loaded(house: House, tmp_path
     stop.set()
     reader.join()
     assert seen <= {3_000, 4_000}
+
+
+def test_a_refresh_costs_as_much_for_each_entry_in_a_long_list_as_in_a_short_one(house: House) -> None:
+    """Counted in SQLite's own steps, not in time: a query that reads the list again for each entry is found at once."""
+    name = house.put("#EXTM3U\n")
+    house.add(name)
+    steps = []
+    for size in (400, 1_600):
+        counted = [0]
+
+        def count(counted: list[int] = counted) -> bool:
+            counted[0] += 1
+            return False
+
+        house.put(playlist([{"name": f"{size}-{n}", "url": f"http://h/live/u/p/{size}{n}.ts"} for n in range(size)]))
+        house.refresh(force=True)
+        connection = house.connections.get()
+        connection.set_progress_handler(count, 1_000)
+        entries = [{"name": f"{size}-{n}", "url": f"http://new/live/u/p/{size}{n}.ts"} for n in range(size)]
+        house.put(playlist(entries))
+        assert house.refresh().streams == size
+        connection.set_progress_handler(None)
+        steps.append(counted[0] / size)
+    assert steps[1] < 2 * steps[0]
