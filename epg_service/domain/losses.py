@@ -9,7 +9,7 @@ KINDS: dict[str, str] = {
     "unreadable_start": "The start time is missing or cannot be read, so the programme has no place in the guide.",
     "no_channel": "The programme names no channel.",
     "broken": "The element is not well formed and could not be mended without guessing.",
-    "too_large": "The element is larger than the limit for one element.",
+    "too_large": "The element is larger than the limit for one element, and not by a text that could be cut.",
     "cut_off": "The file ends in the middle of this programme.",
     "double": "The same programme (channel, start, stop, title) stands in the file more than once.",
     "crowded": "More than eight programmes start on this channel at the same instant.",
@@ -20,6 +20,7 @@ KINDS: dict[str, str] = {
 
 NOTES: dict[str, str] = {
     "repaired": "The element was not well formed; it was mended without touching its structure and kept.",
+    "capped": "The element is larger than the limit for one element; a text in it was cut, and ends in \"…\".",
     "missing_stop": "No readable stop time: it was taken from the next programme, or from a usual length.",
     "backward_stop": "The stop time lay before the start and was replaced like a missing one.",
     "zero_length": "Start and stop are the same instant; kept, but only shown where nothing longer stands.",

@@ -5,12 +5,14 @@ All in a stream and in flat memory; what is unpacked is bounded in bytes and in 
 
 import bz2
 import lzma
+import re
 import sys
+import tarfile
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
-from itertools import chain
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain, islice
 from types import TracebackType
 from typing import BinaryIO, Protocol
 
@@ -33,8 +35,13 @@ _XZ_MEMORY_BYTES = 100 * 1024 * 1024
 _ZSTD_WINDOW_LOG = 27
 _SNIFF_BYTES = 512
 _SPOOL_BYTES = 8 * 1024 * 1024
+_BLOCK_BYTES = tarfile.BLOCKSIZE
+_LONG_NAME_BYTES = 64 * 1024
+_GUIDE_NAME = re.compile(r".*\.(?:xml|xmltv)(?:\.(?:gz|xz|bz2|zst))?", re.IGNORECASE | re.DOTALL)
+_PAX_PATH = re.compile(rb"(?:\A|\n)\d+ path=([^\n]+)\n")
 
 _GZIP, _ZLIB, _RAW = 31, 15, -15  # the window bits that choose the wrapper
+_TRAILER_BYTES = {_GZIP: 8, _ZLIB: 4, _RAW: 0}  # the checksum, and in gzip the length, behind the data
 
 
 class _Inflater(Protocol):
@@ -115,11 +122,13 @@ class _Budget:
 
 
 def unpacked(stream: Readable, *, max_bytes: int, losses: Losses, max_ratio: int = MAX_RATIO) -> Unpacked:
-    """The bytes inside `stream`: plain, gzip, zlib, raw deflate, xz, bzip2, zstd or zip, at most two of them nested.
+    """The bytes inside `stream`: plain, gzip, zlib, raw deflate, xz, bzip2, zstd, zip or tar, at most two of them
+    nested.
 
     A file that ends early or breaks off yields what is there, with a warning ("truncated", "corrupt") in `losses`;
-    several members are joined; zeros behind the last are nothing, junk is warned of ("trailing_junk"). Reading, and
-    this call too, raise TooLarge and BadAnswer.
+    several members are joined; zeros behind the last are nothing, junk is warned of ("trailing_junk"). Of an archive
+    the first file that is called like a guide is read ("several_guides" where there are more). Reading, and this call
+    too, raise TooLarge and BadAnswer.
     """
     budget = _Budget(max_bytes, max_ratio)
     pieces = budget.counted_in(stream)
@@ -151,7 +160,7 @@ def _kind(head: bytes) -> str | None:
         if head.startswith(magic):
             return kind
     if head[257:262] == b"ustar":
-        raise BadAnswer("the file is a tar archive: give the address of the guide inside, alone or gzipped")
+        return "tar"
     if head[:1] == b"x" and len(head) > 1 and int.from_bytes(head[:2], "big") % 31 == 0 and not head[1:2].isalpha():
         return "zlib"
     return "deflate" if _is_raw_deflate(head) else None
@@ -181,6 +190,7 @@ def _deflated(bits: int, kind: str) -> Callable[[Iterator[bytes], Losses], Itera
     def layer(pieces: Iterator[bytes], losses: Losses) -> Iterator[bytes]:
         given = False
         inflater = isal_zlib.decompressobj(bits)
+        pieces = _trailer_apart(pieces, _TRAILER_BYTES[bits])
         for piece in pieces:
             data = piece
             while True:
@@ -204,6 +214,19 @@ def _deflated(bits: int, kind: str) -> Callable[[Iterator[bytes], Losses], Itera
         return None
 
     return layer
+
+
+def _trailer_apart(pieces: Iterator[bytes], trailer_bytes: int) -> Iterator[bytes]:
+    """The same bytes, the last few alone: a wrong checksum is told when everything before it was handed out."""
+    tail = b""
+    for piece in pieces:
+        held = tail + piece
+        end = len(held) - trailer_bytes
+        if end > 0:
+            yield held[:end]
+        tail = held[max(end, 0) :]
+    if tail:
+        yield tail
 
 
 def _next_member(rest: bytes, pieces: Iterator[bytes], magic: bytes | None) -> bytes:
@@ -264,27 +287,33 @@ def _zstd() -> _Inflater:
 
 
 def _zipped(pieces: Iterator[bytes], losses: Losses) -> Iterator[bytes]:
-    """The one guide of a zip archive. Its directory stands at the end, so the packed bytes are put aside first."""
+    """The guide of a zip archive. Its directory stands at the end, so the packed bytes are put aside first."""
     with tempfile.SpooledTemporaryFile(max_size=_SPOOL_BYTES) as spool:
         for piece in pieces:
             spool.write(piece)
         try:
-            with zipfile.ZipFile(spool) as archive, _the_guide(archive) as member:
+            with zipfile.ZipFile(spool) as archive, _the_guide(archive, losses) as member:
                 yield from _zip_pieces(member, losses)
         except (zipfile.BadZipFile, NotImplementedError, RuntimeError, UnicodeError, ValueError) as reason:
             raise BadAnswer(f"the zip archive cannot be read: {reason}") from reason
 
 
-def _the_guide(archive: zipfile.ZipFile) -> zipfile.ZipExtFile:
+def _the_guide(archive: zipfile.ZipFile, losses: Losses) -> zipfile.ZipExtFile:
     members = [member for member in archive.infolist() if not member.is_dir()]
-    guides = [member for member in members if member.filename.lower().endswith((".xml", ".xmltv", ".xml.gz"))]
-    guides = guides or members
-    if len(guides) != 1:
-        names = ", ".join(repr(member.filename[:40]) for member in guides[:5])
-        raise BadAnswer(f"a zip archive must hold one guide, this holds {len(guides)} ({names or 'nothing'})")
-    if guides[0].flag_bits & 1:
+    guides = [member for member in members if _GUIDE_NAME.fullmatch(member.filename)]
+    if not guides and len(members) != 1:
+        raise BadAnswer(f"no file of the zip archive is called like a guide ({_said(m.filename for m in members)})")
+    guide = (guides or members)[0]
+    if len(guides) > 1:
+        losses.warn("several_guides", f"of {_said(m.filename for m in guides)} in the archive, the first was read")
+    if guide.flag_bits & 1:
         raise BadAnswer("the guide inside the zip archive is encrypted")
-    return archive.open(guides[0])  # type: ignore[return-value]
+    return archive.open(guide)  # type: ignore[return-value]
+
+
+def _said(names: Iterable[str]) -> str:
+    """A few names for a sentence."""
+    return ", ".join(repr(name[:40]) for name in islice(names, 5)) or "it is empty"
 
 
 def _zip_pieces(member: BinaryIO | zipfile.ZipExtFile, losses: Losses) -> Iterator[bytes]:
@@ -298,6 +327,95 @@ def _zip_pieces(member: BinaryIO | zipfile.ZipExtFile, losses: Losses) -> Iterat
             return None
         given = True
         yield piece
+
+
+def _tarred(pieces: Iterator[bytes], losses: Losses) -> Iterator[bytes]:
+    """The guide of a tar archive, read as it comes. The headers are walked by hand: `tarfile` would take a hostile
+    header's word for how much to hold in memory."""
+    blocks = _Blocks(pieces)
+    names: list[str] = []
+    guides: list[str] = []
+    long_name: str | None = None
+    while (member := _tar_member(blocks)) is not None:
+        if member.type in (tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE):
+            long_name = _long_name(member, blocks)
+            continue
+        name, long_name = long_name or member.name, None
+        if member.type not in (tarfile.REGTYPE, tarfile.AREGTYPE):
+            blocks.skip(member.size)
+            continue
+        names.append(name)
+        if not _GUIDE_NAME.fullmatch(name):
+            blocks.skip(member.size)
+        elif guides:
+            guides.append(name)
+            blocks.skip(member.size)
+        else:
+            guides.append(name)
+            yield from blocks.file(member.size)
+        if blocks.short:
+            break
+    if not guides:
+        raise BadAnswer(f"no file of the tar archive is called like a guide ({_said(names)})")
+    if blocks.short:
+        losses.warn("truncated", "the tar archive ends early: what is there was kept")
+    if len(guides) > 1:
+        losses.warn("several_guides", f"of {_said(guides)} in the archive, the first was read")
+
+
+def _tar_member(blocks: "_Blocks") -> tarfile.TarInfo | None:
+    """The next header of a tar archive; None at its end, which zeros or nothing mark."""
+    header = b"".join(blocks.file(_BLOCK_BYTES))
+    if not header.strip(b"\0"):
+        return None
+    try:
+        member = tarfile.TarInfo.frombuf(header, "utf-8", "replace")
+    except tarfile.HeaderError as reason:
+        raise BadAnswer(f"the tar archive cannot be read: {reason}") from reason
+    if member.size < 0:
+        raise BadAnswer("the tar archive cannot be read: a size below zero")
+    return member
+
+
+def _long_name(member: tarfile.TarInfo, blocks: "_Blocks") -> str | None:
+    """The name that stands before its file, as GNU tar or POSIX write those that are too long for a header."""
+    if member.size > _LONG_NAME_BYTES:
+        blocks.skip(member.size)
+        return None
+    said = b"".join(blocks.file(member.size))
+    if member.type == tarfile.GNUTYPE_LONGNAME:
+        return said.rstrip(b"\0").decode("utf-8", "replace")
+    path = _PAX_PATH.search(said)
+    return path[1].decode("utf-8", "replace") if path else None
+
+
+class _Blocks:
+    """The bytes of a tar archive in parts of a known length, each padded to whole blocks."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
+        self._rest = b""
+        self.short = False
+        """The archive ended inside a part."""
+
+    def file(self, size: int) -> Iterator[bytes]:
+        """A part of `size` bytes, piece by piece, without its padding."""
+        left = size + -size % _BLOCK_BYTES
+        while left:
+            piece = self._rest or next(self._pieces, b"")
+            if not piece:
+                self.short = True
+                return
+            piece, self._rest = piece[:left], piece[left:]
+            if size > 0:
+                yield piece[:size]
+            left -= len(piece)
+            size -= len(piece)
+
+    def skip(self, size: int) -> None:
+        """Passes over a part."""
+        for _ in self.file(size):
+            pass
 
 
 _MAGIC = (
@@ -316,4 +434,5 @@ _LAYERS: dict[str, Callable[[Iterator[bytes], Losses], Iterator[bytes]]] = {
     "bzip2": _inflated(bz2.BZ2Decompressor, "bzip2", b"BZh"),
     "zstd": _inflated(_zstd, "zstd", b"\x28\xb5\x2f\xfd"),
     "zip": _zipped,
+    "tar": _tarred,
 }

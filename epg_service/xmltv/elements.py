@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 
 MAX_DEPTH = 32
+CAPPED_BYTES = 64 * 1024
 _BLANKS = re.compile(r"[ \t\r\n]+")
 
 
@@ -115,3 +116,27 @@ def open_count(part: bytes, name: str) -> int:
     parser.EndElementHandler = end
     parser.Parse(part, False)
     return count
+
+
+def capped(raw: bytes) -> bytes | None:
+    """The beginning of an element that is too large to be kept: its text is cut and marked by "…", its tags are closed.
+
+    None when the first 64 KiB do not end in a text, or are not well formed.
+    """
+    begin = raw[:CAPPED_BYTES]
+    if begin.rfind(b"<") >= begin.rfind(b">"):
+        return None
+    reference = begin.rfind(b"&", len(begin) - 40)
+    if reference > begin.rfind(b";"):
+        begin = begin[:reference]
+    begin = begin.decode("utf-8", "ignore").encode()
+    open_names: list[str] = []
+    parser = pyexpat.ParserCreate("utf-8")
+    parser.StartElementHandler = lambda name, _: open_names.append(name)
+    parser.EndElementHandler = lambda _: open_names.pop()
+    try:
+        parser.Parse(begin, False)
+    except pyexpat.ExpatError:
+        return None
+    whole = begin + "…".encode() + "".join(f"</{name}>" for name in reversed(open_names)).encode()
+    return whole if proven(whole) else None

@@ -13,7 +13,7 @@ from typing import NoReturn
 
 from epg_service.domain.losses import Losses
 from epg_service.domain.model import Readable
-from epg_service.xmltv.elements import MAX_DEPTH, Node, folded, open_count, proven, tree
+from epg_service.xmltv.elements import CAPPED_BYTES, MAX_DEPTH, Node, capped, folded, open_count, proven, tree
 from epg_service.xmltv.encoding import SAMPLE_BYTES, guess, utf8_chunks
 from epg_service.xmltv.records import Batch, ChannelElement, End, Head, Item
 from epg_service.xmltv.repair import repaired
@@ -443,14 +443,24 @@ class _Reader:
         self._channels += kind == "channel"
         begin = self._needed()
         if end < 0:
-            lost = "too_large" if kind == "programme" else "broken_channel"
-            self._losses.add(lost, self._buffer[begin : begin + 200].decode("utf-8", "replace"))
+            self._too_large(kind, self._buffer[begin : begin + CAPPED_BYTES])
             self._open, self._last = -1, self._open + 8
             end = self._next_mark()
         elif not self._mended(kind, self._buffer[begin:end].strip()):
             lost = "broken_channel" if kind == "channel" else "cut_off" if at_end_of_file else "broken"
             self._losses.add(lost, f"{reason}: {self._buffer[begin : begin + 160].decode('utf-8', 'replace')}")
         self._resume(end)
+
+    def _too_large(self, kind: str, begin: bytes) -> None:
+        """An element over the limit: a programme whose text can be cut is kept for its place in the guide."""
+        sample = begin[:200].decode("utf-8", "replace")
+        fixed = capped(begin) if kind == "programme" else None
+        facts = proven(fixed) if fixed else None
+        if fixed and facts:
+            self._losses.add("capped", sample)
+            self._columns.add(facts[1], fixed)
+        else:
+            self._losses.add("too_large" if kind == "programme" else "broken_channel", sample)
 
     def _resume(self, position: int) -> None:
         """Go on at `position` of the buffer, between two elements; below zero: nothing is left."""

@@ -3,6 +3,7 @@
 import re
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 MAX_EPOCH_S = 2**32 - 1
 MAX_ENTRIES = 200_000
@@ -12,7 +13,7 @@ _MAX_OFFSET_MIN = 15 * 60
 # 8, 10, 12 or 14 digits (a 13-digit time is a mistyped one, never "one digit of minutes"), then what follows.
 _STAMP = re.compile(r"(\d{4})(\d\d)(\d\d)(?:(\d\d)(?:(\d\d)(\d\d)?)?)?(?:\s*([^\d\s].*)|\s+(0))?", re.ASCII)
 _OFFSET = re.compile(r"([+-])(?:(\d\d?):(\d\d)|(\d\d?)|(\d\d?)(\d\d))", re.ASCII)
-_ZONE_NAME = re.compile(r"[A-Za-z]{1,5}", re.ASCII)
+_ZONE_NAME = re.compile(r"[A-Za-z][A-Za-z_]{0,30}(?:/[A-Za-z_+-]{1,30}){0,2}", re.ASCII)
 
 # Names that feeds use for a fixed offset, in minutes. Names that mean several zones (IST: India, Ireland, Israel)
 # are left out on purpose; BST is British, as in the example of the XMLTV DTD.
@@ -82,22 +83,32 @@ class Stamps(dict[str, int]):
 
     def _placed(self, local: datetime, zone: str) -> int:
         """Epoch seconds of a wall-clock time in `zone`: an offset, a name, or nothing for the provider's own."""
-        minutes: int | None = None
-        if zone:
-            minutes = ZONE_MINUTES.get(zone.upper())
-            if minutes is None:
-                minutes = _offset_minutes(zone)
-            if minutes is None:
-                self._unknown(zone)
-        if minutes is None:
+        if not zone:
             return int(local.replace(tzinfo=self.zone).timestamp())
+        minutes = ZONE_MINUTES.get(zone.upper())
+        if minutes is None:
+            minutes = _offset_minutes(zone)
+        if minutes is None:
+            return int(local.replace(tzinfo=self._named(zone)).timestamp())
         return int(local.replace(tzinfo=UTC).timestamp()) - minutes * 60
 
-    def _unknown(self, zone: str) -> None:
-        if not _ZONE_NAME.fullmatch(zone):
-            raise ValueError(f"{zone[:20]!r} is neither an offset nor the name of a zone")
+    def _named(self, name: str) -> tzinfo:
+        """The zone of the tz database called so; the provider's own, and a note of it, when there is none."""
+        if not _ZONE_NAME.fullmatch(name):
+            raise ValueError(f"{name[:20]!r} is neither an offset nor the name of a zone")
         if len(self.unknown_zones) < _MAX_UNKNOWN_ZONES:
-            self.unknown_zones.add(zone)
+            if "/" in name and (zone := _zone_called(name)):
+                return zone
+            self.unknown_zones.add(name)
+        return self.zone
+
+
+@lru_cache(maxsize=256)
+def _zone_called(name: str) -> ZoneInfo | None:
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):  # unknown, no name, or a directory of the database
+        return None
 
 
 @lru_cache(maxsize=65_536)

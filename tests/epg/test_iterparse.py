@@ -398,13 +398,15 @@ def test_a_broken_root_tag_loses_its_attributes_only() -> None:
     assert told.end.complete
 
 
-def test_an_element_over_the_limit_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_element_over_the_limit_keeps_its_place_with_its_text_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reader, "MAX_ELEMENT_BYTES", 50_000)
     big = programme(2, f"<title>T2</title><desc>{'x' * 400_000}</desc>")
     token = f"<programme start='20261121' channel='{'y' * 400_000}'/>"
     told = read(guide(programme(1), big, programme(3), token, programme(4)), 4096)
-    assert told.titles == ["T1", "T3", "T4"]
-    assert told.lost() == {"too_large": 2}
+    assert told.titles == ["T1", "T2", "T3", "T4"]
+    assert told.rows[1][4].endswith("x…</desc></programme>".encode())
+    assert told.losses.count("capped") == 1
+    assert told.lost() == {"too_large": 1}
     assert told.end == End(True, 5, 0)
 
 
