@@ -153,7 +153,7 @@ class Answer:
             raise BadAnswer(f"{redact(self.url)} has {told} bytes, more than {self._max_bytes} (fetch.max_bytes)")
 
     def shutdown(self) -> None:
-        """Ends the connection under a reader on another thread: its waiting read returns at once. Close it afterwards."""
+        """Ends the connection under a reader on another thread: its waiting read returns. Close it afterwards."""
         body = getattr(self._response.raw, "_fp", None)
         bare = getattr(getattr(getattr(body, "fp", None), "raw", None), "_sock", None)
         if bare is not None:
@@ -200,8 +200,9 @@ class Fetcher:
         read_timeout_s: float | None = None,
         max_bytes: int | None = None,
         total_s: float | None = None,
+        put: bytes | None = None,
     ) -> Answer:
-        """The answer to a GET, after at most five redirects, each judged as content's word.
+        """The answer to a GET (with `put`: to a PUT of that body), after at most five redirects, each content's word.
 
         `timeout_s` bounds the connection, `read_timeout_s` each wait for bytes, `total_s` everything.
         Raises `Invalid` (not an address), `Refused` (policy), `Unreachable`, `BadAnswer` (status 400 and more).
@@ -216,7 +217,7 @@ class Fetcher:
         first_private: bool | None = None
         url = checked_url(url)
         for _ in range(MAX_REDIRECTS + 1):
-            response, session, private = self._asked(url, asker, wanted, _hurried(timeouts, deadline))
+            response, session, private = self._asked(url, asker, wanted, _hurried(timeouts, deadline), put)
             first_private = private if first_private is None else first_private
             if response.status_code not in _REDIRECTS or "Location" not in response.headers:
                 answer = Answer(
@@ -232,13 +233,21 @@ class Fetcher:
         raise BadAnswer(f"{redact(url)}: more than {MAX_REDIRECTS} redirects")
 
     def _asked(
-        self, url: str, asker: Asker, headers: Mapping[str, str], timeouts: tuple[float, float]
+        self, url: str, asker: Asker, headers: Mapping[str, str], timeouts: tuple[float, float], put: bytes | None
     ) -> tuple[requests.Response, requests.Session, bool]:
         """One answer of one address, its session, and whether it came from an address that is not public."""
         session, peer = self._session(asker)
         try:
             with _told_as_ours(url):
-                response = session.get(url, headers=headers, timeout=timeouts, stream=True, allow_redirects=False)
+                response = session.request(
+                    "GET" if put is None else "PUT",
+                    url,
+                    headers=headers,
+                    timeout=timeouts,
+                    stream=True,
+                    allow_redirects=False,
+                    data=put,
+                )
         except BaseException:
             session.close()
             raise

@@ -95,6 +95,13 @@ class Problem(BaseModel):
     request_id: str
 
 
+Waiting = Callable[[Callable[[], None]], object]
+
+
+def _here(work: Callable[[], None]) -> None:
+    work()
+
+
 class _App(OpenAPI):
     """Describes, with every view, the errors that it may answer."""
 
@@ -118,8 +125,20 @@ class PageQuery(Shape):
     cursor: str | None = Field(None, max_length=200, description="The `next` of the answer before.")
 
 
-def make_app(name: str, *, title: str, door: Door, metrics: Metrics, settings: Settings, checks: Checks) -> OpenAPI:
-    """An app with the door, the error table, logs, health, metrics, settings and OpenAPI in place."""
+def make_app(
+    name: str,
+    *,
+    title: str,
+    door: Door,
+    metrics: Metrics,
+    settings: Settings,
+    checks: Checks,
+    waiting: Waiting = _here,
+) -> OpenAPI:
+    """An app with the door, the error table, logs, health, metrics, settings and OpenAPI in place.
+
+    `waiting` runs what may wait for a lock on a file: an app whose loop carries streams hands in a way around the loop.
+    """
     app = _App(
         name,
         info=Info(title=title, version="1"),
@@ -145,7 +164,7 @@ def make_app(name: str, *, title: str, door: Door, metrics: Metrics, settings: S
     app.after_request(lambda response: _leave(response, metrics))
     app.register_error_handler(Exception, _explain)
     app.register_api(_probes(checks, metrics))
-    app.register_api(_settings_views(settings))
+    app.register_api(_settings_views(settings, waiting))
     return app
 
 
@@ -459,7 +478,7 @@ class _ResetKeys(Shape):
     keys: list[str] | None = Field(None, description="The keys to reset; all when left out.")
 
 
-def _settings_views(settings: Settings) -> APIBlueprint:
+def _settings_views(settings: Settings, waiting: Waiting) -> APIBlueprint:
     views = APIBlueprint("settings", __name__, url_prefix="/api/v1/settings")
 
     @views.get("", summary="Every runtime setting, secrets masked")
@@ -472,12 +491,12 @@ def _settings_views(settings: Settings) -> APIBlueprint:
 
     @views.post("/bulk-update", summary="Set several settings, all or none")
     def bulk_update(body: _NewValues) -> Response:
-        settings.update(body.settings)
+        waiting(lambda: settings.update(body.settings))
         return json_answer({"items": [settings.one(key) for key in body.settings]})
 
     @views.post("/reset", summary="Give settings their defaults back")
     def reset(body: _ResetKeys) -> Response:
-        settings.reset(body.keys)
+        waiting(lambda: settings.reset(body.keys))
         return json_answer({"items": settings.all(), "next": None})
 
     @views.get("/<key>", summary="One runtime setting")
@@ -486,7 +505,7 @@ def _settings_views(settings: Settings) -> APIBlueprint:
 
     @views.put("/<key>", summary="Set one runtime setting")
     def set_one(path: _Key, body: _NewValue) -> Response:
-        settings.update({path.key: body.value})
+        waiting(lambda: settings.update({path.key: body.value}))
         return json_answer(settings.one(path.key))
 
     return views

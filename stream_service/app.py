@@ -7,6 +7,7 @@ from servicekit.levels import LevelFollower
 from servicekit.metrics import Metrics
 from servicekit.settings import Settings
 from servicekit.web import Door, make_app
+from stream_service import native
 from stream_service.api import Collaborators, channels, live, pages, playlists, sources
 
 
@@ -21,7 +22,15 @@ def create_app(
     levels: LevelFollower,
 ) -> OpenAPI:
     """The stream service's web application."""
-    app = make_app(__name__, title="Aerial channels", door=door, metrics=metrics, settings=settings, checks=checks)
+    app = make_app(
+        __name__,
+        title="Aerial channels",
+        door=door,
+        metrics=metrics,
+        settings=settings,
+        checks=checks,
+        waiting=native.call,
+    )
     app.before_request(levels.look)
     for room in (pages, sources, channels, playlists):
         app.register_api(room.blueprint(collaborators))

@@ -9,11 +9,10 @@ import json
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any, BinaryIO, Protocol
+from typing import BinaryIO, Protocol
 
-from servicekit.addresses import AddressPolicy
 from servicekit.errors import AerialError, BadAnswer
-from servicekit.fetch import Answer, Fetcher
+from servicekit.fetch import Answer
 from servicekit.files import atomic_file, atomic_write
 from stream_service.lineups.publish import PublishedFiles
 from stream_service.sources.unpack import unpacked
@@ -36,23 +35,8 @@ class Asking(Protocol):
         headers: Mapping[str, str] | None = None,
         read_timeout_s: float | None = None,
         max_bytes: int | None = None,
+        put: bytes | None = None,
     ) -> Answer: ...
-
-
-class PutFetcher(Fetcher):
-    """A way out, under the same policy, whose requests carry one body to its address (PUT) instead of asking for one.
-
-    `servicekit.fetch` knows GET only; the session it makes is told here to send the body with it.
-    """
-
-    def __init__(self, body: bytes, *, policy: AddressPolicy, timeout_s: float) -> None:
-        super().__init__(policy=policy, timeout_s=timeout_s)
-        self._body = body
-
-    def _session(self, asker: Any) -> Any:
-        session, peer = super()._session(asker)
-        session.get = partial(session.request, "PUT", data=self._body)  # type: ignore[method-assign]
-        return session, peer
 
 
 class Lineup(Protocol):
@@ -67,21 +51,19 @@ class Lineup(Protocol):
 class GuideLink:
     """Keeps the guide service and the copies of its guides in step with the published lineups.
 
-    `putting` makes a way to send a body. `lineups` lists them with their digests, '' for one that was never built.
+    `lineups` lists them with their digests, '' for one that was never built.
     """
 
     def __init__(
         self,
         *,
         asking: Asking,
-        putting: Callable[[bytes], Asking],
         epg_url: str,
         secret: str,
         lineups: Callable[[], Sequence[Lineup]],
         files: PublishedFiles,
     ) -> None:
         self._asking = asking
-        self._putting = putting
         self._base = f"{epg_url}/internal/v1/lineups"
         self._headers = {"Aerial-Internal": "1", "Aerial-Secret": secret}
         self._lineups = lineups
@@ -116,7 +98,9 @@ class GuideLink:
             return False
         body = self._files.channels(lineup.name).read_bytes()
         headers = {**self._headers, "Content-Type": "application/json", "Content-Encoding": "gzip"}
-        with self._putting(body).open(url, headers=headers, read_timeout_s=PUT_TIMEOUT_S, max_bytes=ANSWER_MAX_BYTES):
+        with self._asking.open(
+            url, headers=headers, read_timeout_s=PUT_TIMEOUT_S, max_bytes=ANSWER_MAX_BYTES, put=body
+        ):
             _log.info("lineup %s sent to the guide service (%d bytes)", lineup.name, len(body))
         return True
 

@@ -30,7 +30,7 @@ from stream_service import native
 from stream_service.config import StreamSection, load_config
 from stream_service.domain.model import ChannelTarget, StreamAddress
 from stream_service.domain.schedule import cron_of
-from stream_service.guide_link import GuideLink, PutFetcher
+from stream_service.guide_link import GuideLink
 from stream_service.keeper import Keeper
 from stream_service.lineups.build import Builder
 from stream_service.lineups.catalogue import Catalogue
@@ -244,7 +244,6 @@ def keeper(config: Config) -> Keeper:
     )
     link = GuideLink(
         asking=_fetcher(config),
-        putting=partial(PutFetcher, policy=_policy(config), timeout_s=config.shared.fetch.timeout_s),
         epg_url=own.epg_url or f"http://127.0.0.1:{config.ports.get('epg', EPG_PORT)}",
         secret=internal_secret(config.data_dir, os.environ.get("AERIAL_INTERNAL_SECRET")),
         lineups=it.lineups.all,

@@ -5,7 +5,6 @@ import json
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import pytest
 
 from servicekit.addresses import AddressPolicy
 from servicekit.fetch import Fetcher
-from stream_service.guide_link import GuideLink, PutFetcher
+from stream_service.guide_link import GuideLink
 from stream_service.lineups.publish import PublishedFiles
 from tests.stream.sourcekit import House, playlist
 
@@ -109,7 +108,6 @@ def link(house: House, address: str) -> GuideLink:
     policy = AddressPolicy()
     return GuideLink(
         asking=Fetcher(policy=policy, timeout_s=20),
-        putting=partial(PutFetcher, policy=policy, timeout_s=20),
         epg_url=address,
         secret=SECRET,
         lineups=house.lineups.all,
