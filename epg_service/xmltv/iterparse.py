@@ -3,7 +3,8 @@
 Expat reads the whole file, but no field is handed to Python: behind `<programme …>` the handler of start tags is
 switched off, and the element's bytes are cut out by expat's offsets. Where expat stops, the broken element is cut at
 the tags around it, mended if that cannot move a tag, proven alone, and expat goes on behind it: a fault costs one
-programme, never the file. What a reader behind `iterparse` must do is in `records`; a faster cut may replace `_Reader`.
+programme, never the file. What a reader behind `iterparse` must do is in `records`; `cut` leaps over what is plain
+and falls back on this reader.
 """
 
 import pyexpat
@@ -50,7 +51,7 @@ def iterparse(stream: Readable, *, stamps: Stamps, losses: Losses, chunk_bytes: 
     Programmes without a channel or a readable start, and elements too broken to mend, are counted in `losses`.
     Raises BadAnswer when the file is no XMLTV (empty, HTML, another root) and Invalid when it declares entities.
     """
-    return _Reader(utf8_chunks(stream, losses, chunk_bytes), stamps, losses).items()
+    return ExactReader(utf8_chunks(stream, losses, chunk_bytes), stamps, losses).items()
 
 
 class _Broken(Exception):
@@ -91,7 +92,7 @@ class _Columns:
         starts, stops, titles, raws = self._rows
         starts.append(start)
         stops.append(self._stop(attributes.get("stop")))
-        titles.append(_title(raw))
+        titles.append(title_of(raw))
         raws.append(raw)
         self._bytes += len(raw)
 
@@ -102,6 +103,11 @@ class _Columns:
             return self._stamps[text]
         except ValueError:
             return 0
+
+    def extend(self, channel: str, starts: list[int], stops: list[int], titles: list[str], raws: list[bytes]) -> None:
+        """Whole programmes of one channel, their columns read already."""
+        self.cut()
+        self._ready.append(Batch(channel, starts, stops, titles, raws))
 
     def cut(self) -> None:
         """End the batch under way."""
@@ -130,7 +136,7 @@ def _end_of_tag(buffer: bytes, begin: int, end: int) -> int:
     return buffer.index(b">", end) + 1
 
 
-def _title(raw: bytes) -> str:
+def title_of(raw: bytes) -> str:
     """The first title's text; by a pattern where it stands first and plain, as it does in nearly every file."""
     if match := _TITLE.match(raw):
         text = match[1].decode()
@@ -162,7 +168,7 @@ def _icon(node: Node) -> str | None:
     return node.attributes.get("src", "").strip() or None
 
 
-class _Reader:
+class ExactReader:
     """Expat over a file, and what to do where it stops.
 
     `_buffer` holds the bytes that may still be needed; the first `_fed` of them were shown to the parser. The parser
@@ -295,8 +301,11 @@ class _Reader:
         """The whole file."""
         alive = True
         while alive and (self._more() or self._rest()):
+            self._ahead()
+            yield from self._columns.take()
             while alive and self._fed < len(self._buffer):
                 alive = self._feed()
+                self._ahead()
                 yield from self._columns.take()
         if not self._opened:
             self._refuse("")
@@ -307,6 +316,9 @@ class _Reader:
         if zones := self._stamps.unknown_zones:
             self._losses.warn("unknown_zone", f"zones nobody knows, read as the provider's own: {sorted(zones)}")
         yield End(self._done, self._programmes, self._channels)
+
+    def _ahead(self) -> None:
+        """Called wherever the reader stands between two pieces: a faster reader takes over what it can."""
 
     def _more(self) -> bool:
         """Drop what is not needed any more and read the next piece; False at the end of the file."""
@@ -372,6 +384,7 @@ class _Reader:
             else:
                 stop = buffer.index(b">", end - base) + 1
             raw = buffer[begin - base : stop]
+            self._last = max(self._last, stop + base)
             if is_programme:
                 self._programmes += 1
                 self._columns.add(attributes, raw)
