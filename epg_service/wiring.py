@@ -17,6 +17,7 @@ from epg_service.domain.losses import Losses
 from epg_service.domain.retention import Window
 from epg_service.importer.run import Importer, Limits
 from epg_service.keeper import Keeper, Plan
+from epg_service.lineups.match import Matching
 from epg_service.lineups.publish import Publishing, Span
 from epg_service.lineups.published import PublishedGuides
 from epg_service.providers.feed import Feed, Feeds, Progress, Validators
@@ -259,6 +260,7 @@ def publishing(config: Loaded[EpgSection], it: Stores) -> Publishing:
     return Publishing(
         guide=it.guide,
         lineups=it.lineups,
+        matching=Matching(guide=it.guide, lineups=it.lineups),
         published=PublishedGuides(paths_of(config).published),
         span=Span(0, FOREVER_S),  # what is stored is what retention keeps
     )

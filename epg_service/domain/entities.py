@@ -87,6 +87,8 @@ class Mapped:
     channel_id: int
     how: str
     longest_s: int
+    shift_s: int = 0
+    """The channel's and the mapping's own shift together: added to every time that is asked for or published."""
     element: bytes | None = None
 
 
@@ -116,6 +118,8 @@ class LineupChannel:
     channel_id: int | None = None
     method: str | None = None
     score: float | None = None
+    shift_minutes: int = 0
+    """Added to the guide channel's times: a "+1" that has no guide of its own shows the base channel's."""
 
 
 @dataclass(frozen=True, slots=True)

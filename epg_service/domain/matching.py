@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from epg_service.domain.model import GuideChannel, LineupChannel
+from epg_service.domain.entities import LineupChannel
+from epg_service.domain.model import GuideChannel
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +44,10 @@ def match(lineup_channels: Iterable[LineupChannel], guide_channels: Iterable[Gui
             loose.setdefault(key, []).append(channel.id)
     matches: dict[str, Match] = {}
     for wanted in lineup_channels:
-        key = _key(wanted.tvg_id)
+        key = _key(wanted.tvg_id or "")
         if not key or key not in loose:
             continue
-        found = exact.get(wanted.tvg_id.strip())
+        found = exact.get((wanted.tvg_id or "").strip())
         best, score = (loose[key][0], 99.0) if found is None else (found, 100.0)
         others = tuple(Candidate(other, 99.0) for other in loose[key] if other != best)
         matches[wanted.id] = Match(best, "id", score, others)

@@ -47,15 +47,3 @@ class GuideChannel:
     name: str
     display_name: str
     icon_url: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class LineupChannel:
-    """A channel of a lineup: its permanent id, its name, and the guide id its source gave (`tvg_id`, may be "")."""
-
-    id: str
-    name: str
-    tvg_id: str = ""
-    number: str | None = None
-    logo: str | None = None
-    group: str | None = None

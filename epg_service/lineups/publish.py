@@ -5,14 +5,13 @@
 A channel is read in one short read transaction at a time, so no reader holds the log of the database for long.
 """
 
-import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from epg_service.domain import model
-from epg_service.domain.entities import Channel, Lineup, LineupChannel, Listing
-from epg_service.domain.matching import match
+from epg_service.domain.entities import Channel, LineupChannel, Listing
 from epg_service.domain.timeline import timeline
+from epg_service.lineups.match import Matching
 from epg_service.lineups.published import Publication, PublishedGuides
 from epg_service.store.guide import Guide
 from epg_service.store.lineups import Lineups
@@ -22,7 +21,6 @@ from epg_service.xmltv.elements import tree
 GENERATOR = "Aerial"
 WHOLE = "guide"
 NO_TITLE = "No title"
-_log = logging.getLogger("publish")
 
 
 def lineup_publication(name: str) -> str:
@@ -46,11 +44,13 @@ class Publishing:
         *,
         guide: Guide,
         lineups: Lineups,
+        matching: Matching,
         published: PublishedGuides,
         span: Span,
     ) -> None:
         self._guide = guide
         self._lineups = lineups
+        self._matching = matching
         self._published = published
         self._span = span
 
@@ -68,8 +68,7 @@ class Publishing:
 
     def lineup(self, name: str) -> Publication:
         """A lineup's guide: its channels are matched to the guide anew, then written under the lineup's own ids."""
-        lineup = self._lineups.get(name)
-        channels = self.matched(lineup)
+        channels = self._matching.matched(self._lineups.get(name))
         return self._published.publish(lineup_publication(name), self._lineup(channels))
 
     def everything(self) -> None:
@@ -77,21 +76,6 @@ class Publishing:
         self.whole()
         for lineup in self._lineups.all():
             self.lineup(lineup.name)
-
-    def matched(self, lineup: Lineup) -> list[LineupChannel]:
-        """Matches a lineup to the guide and stores the result; returns its channels with their matches."""
-        guide = [model.GuideChannel(one.id, one.name, one.display_name) for one in self._guide.every_channel()]
-        channels = self._lineups.channels(lineup.name)
-        found = match([model.LineupChannel(one.id, one.name, one.tvg_id or "") for one in channels], guide)
-        rows: list[tuple[str, int | None, str | None, float | None]] = []
-        for one in channels:
-            hit = found.get(one.id)
-            rows.append((one.id, hit.guide_channel_id, hit.method, hit.score) if hit else (one.id, None, None, None))
-        changed = [(a.channel_id, a.method) for a in channels] != [(row[1], row[2]) for row in rows]
-        if changed or lineup.matched_at is None:
-            self._lineups.matched(lineup.name, lineup.digest, rows)
-            _log.info("lineup %s: %d of %d channels have a guide", lineup.name, len(found), len(channels))
-        return self._lineups.channels(lineup.name)
 
     def _whole(self, chosen: Callable[[Sequence[Listing]], list[Listing]]) -> Iterator[bytes]:
         yield write.head(GENERATOR)
@@ -109,11 +93,11 @@ class Publishing:
             yield write.channel(one.id, [(None, name) for name in names], one.logo)
         for one in channels:
             if one.channel_id is not None:
-                yield from _programmes(_shown(self._listings(one.channel_id)), one.id)
+                yield from _programmes(_shown(self._listings(one.channel_id, one.shift_minutes * 60)), one.id)
         yield write.tail()
 
-    def _listings(self, channel_id: int) -> list[Listing]:
-        return self._guide.listings(channel_id, self._span.from_s, self._span.to_s, with_raw=True)
+    def _listings(self, channel_id: int, shift_s: int = 0) -> list[Listing]:
+        return self._guide.listings(channel_id, self._span.from_s, self._span.to_s, with_raw=True, shift_s=shift_s)
 
 
 def _whole_channel(channel: Channel, elements: Iterable[bytes]) -> bytes:

@@ -49,7 +49,8 @@ class Channels:
         """The mappings of a channel, the best provider's first (priority, then age)."""
         element = ", m.element" if with_element else ""
         query = (
-            f"SELECT {_MAPPED}{element} FROM channel_mappings m JOIN providers p ON p.id = m.provider_id "
+            f"SELECT {_MAPPED}, 60 * (m.shift_minutes + c.shift_minutes){element} FROM channel_mappings m "
+            "JOIN providers p ON p.id = m.provider_id JOIN channels c ON c.id = m.channel_id "
             "WHERE m.channel_id = ? AND p.deleted = 0 ORDER BY p.priority DESC, p.id, m.id"
         )
         with busy_as_unavailable():

@@ -6,6 +6,7 @@
                         └──< program_days             everything the XMLTV elements said, packed by (mapping, day)
     providers ──< import_log                          one row a run
     lineups ──< lineup_channels >── channels          what the stream service sent, and what it was matched to
+                lineup_pins     >── channels          matches that a person decided
 
 Keys that no sequence hands out: programs.id = mapping << 35 | start << 3 | ordinal (below 2^53; a programme keeps its
 id as long as its channel and start are the same), program_days.id = mapping << 16 | day since 1970.
@@ -45,6 +46,10 @@ CREATE TABLE channels (
     name TEXT NOT NULL,                           -- its XMLTV id
     display_name TEXT NOT NULL,
     icon_url TEXT,
+    own_display_name TEXT,                        -- what a person called it; NULL: as the provider says
+    own_icon_url TEXT,
+    hidden INTEGER NOT NULL DEFAULT 0,            -- left out of lists and published guides
+    shift_minutes INTEGER NOT NULL DEFAULT 0,     -- added to times when they are asked for or published
     created_at INTEGER NOT NULL,
     UNIQUE (name)
 );
@@ -57,6 +62,8 @@ CREATE TABLE channel_mappings (
     created_at INTEGER NOT NULL,
     how TEXT NOT NULL,                            -- how it was decided that it belongs to this channel
     element BLOB,                                 -- the <channel> element, as the provider last sent it
+    shift_minutes INTEGER NOT NULL DEFAULT 0,     -- this provider's channel is off by so much; added like the channel's
+    moving INTEGER NOT NULL DEFAULT 0,            -- remapped: programs.channel_id follows in small steps
     longest_s INTEGER NOT NULL DEFAULT 0,         -- at least the longest programme's length: how far back a query looks
     UNIQUE (provider_id, provider_channel_id)
 );
@@ -102,7 +109,8 @@ CREATE TABLE lineups (
     name TEXT PRIMARY KEY,
     digest TEXT NOT NULL,
     received_at INTEGER NOT NULL,
-    matched_at INTEGER,
+    matched_at INTEGER,                           -- NULL: to be matched and published again
+    match_basis TEXT,                             -- digest of all that the matches were decided from
     extras TEXT NOT NULL DEFAULT '{}'             -- rules and filters for programmes, as they were sent
 );
 
@@ -118,9 +126,26 @@ CREATE TABLE lineup_channels (
     channel_id INTEGER REFERENCES channels (id) ON DELETE SET NULL,
     method TEXT,
     score REAL,
+    shift_minutes INTEGER NOT NULL DEFAULT 0,     -- 60 for a "+1" that shows its base channel's guide
+    runners_up TEXT NOT NULL DEFAULT '[]',        -- [[channel_id, score], …]
     PRIMARY KEY (lineup, id)
 );
 CREATE INDEX lineup_channels_channel ON lineup_channels (channel_id);
+
+CREATE TABLE lineup_pins (                        -- a person's word; it stands however often a lineup comes anew
+    lineup TEXT NOT NULL,
+    id TEXT NOT NULL,
+    channel_id INTEGER REFERENCES channels (id) ON DELETE CASCADE,  -- NULL: no guide
+    created_at INTEGER NOT NULL,
+    PRIMARY KEY (lineup, id)
+);
+
+CREATE TABLE guide_changes (                      -- channel work that published guides do not show yet
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    asked INTEGER NOT NULL,
+    published INTEGER NOT NULL
+);
+INSERT INTO guide_changes VALUES (1, 0, 0);
 """
 
 MIGRATIONS = (_FIRST,)

@@ -2,8 +2,9 @@
 
 import pytest
 
+from epg_service.domain.entities import LineupChannel
 from epg_service.domain.matching import Candidate, Match, match
-from epg_service.domain.model import GuideChannel, LineupChannel
+from epg_service.domain.model import GuideChannel
 
 
 def guide(*names: str) -> list[GuideChannel]:
