@@ -27,10 +27,12 @@ from epg_service.domain.entities import LastGoodFile, Mapped, Provider, Run, Run
 from epg_service.domain.losses import Losses
 from epg_service.domain.model import Rows
 from epg_service.domain.retention import Window, keep
+from epg_service.domain.spelling import Spelling
 from epg_service.domain.verdict import Found, LastGood, rejection
 from epg_service.importer.compare import changed_days
 from epg_service.importer.grouping import Gathered, Ungrouped, direct, spooled
 from epg_service.importer.redo import BrokenLog, ChannelNote, Decided, RedoLog, RedoWriter
+from epg_service.xmltv.elements import joined
 from epg_service.xmltv.iterparse import iterparse
 from epg_service.xmltv.records import Batch, ChannelElement, End
 from epg_service.xmltv.times import Stamps
@@ -438,16 +440,27 @@ class _Progress:
 
 def _batches(items: Iterator[object], tally: _Tally) -> Iterator[Batch]:
     """The programmes of a file; what else it says goes into the tally on the way."""
+    spelling = Spelling()
     for item in items:
         if isinstance(item, Batch):
-            yield item
+            name = spelling.used(item.channel)
+            yield item if name == item.channel else dataclasses.replace(item, channel=name)
         elif isinstance(item, ChannelElement) and item.id:
-            name = item.display_names[0][1] if item.display_names else None
-            note = tally.channels.get(item.id)
-            if note is None or note.element is None:  # a channel that stands twice keeps its first description
-                tally.channels[item.id] = ChannelNote(item.id, name, item.icon, item.raw.decode("utf-8", "replace"))
+            _note(item, spelling.declared(item.id), tally)
         elif isinstance(item, End):
             tally.end = item
+
+
+def _note(item: ChannelElement, name: str, tally: _Tally) -> None:
+    """What a channel element says; a channel that stands twice keeps its first name and all others beside it."""
+    shown = item.display_names[0][1] if item.display_names else None
+    element = item.raw.decode("utf-8", "replace")
+    before = tally.channels.get(name)
+    if before is not None and before.element is not None:
+        shown, icon = before.display_name or shown, before.icon_url or item.icon
+        tally.channels[name] = ChannelNote(name, shown, icon, joined(before.element, element))
+    else:
+        tally.channels[name] = ChannelNote(name, shown, item.icon, element)
 
 
 def _cleaned(gathered: Gathered, provider: Provider, losses: Losses) -> Rows:
