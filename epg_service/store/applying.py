@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Protocol
 
 import apsw
@@ -54,17 +55,18 @@ class Applying:
         book = ChannelBook(connection, provider_id=provider_id, provider_name=provider_name, now_s=self._clock.now_s())
         total = Change()
         waiting = iter(days)
-        group = next(waiting, None)
-        while group is not None:
+        following = next(waiting, None)
+        while following is not None:
             with writing(connection):
                 end = time.monotonic() + LOCK_S
-                while group is not None and time.monotonic() < end:
-                    name, packed_days = group
+                for name, packed_days in chain([following], waiting):
                     mapped = _mapping(book, name, channels.get(name))
                     for day in packed_days:
                         _add(total, replace_day(connection, mapped, day))
-                    group = next(waiting, None)
+                    if time.monotonic() >= end:
+                        break
             time.sleep(PAUSE_S)
+            following = next(waiting, None)
         self._declare(connection, book, channels)
         return {"added": total.added, "changed": total.changed, "removed": total.removed}
 
