@@ -10,9 +10,10 @@ import _socket
 import contextvars
 import os
 import select
+import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Generic, ParamSpec, TypeVar
 
@@ -75,6 +76,20 @@ def spawn(fn: Callable[[], object], *, name: str) -> None:
     import gevent  # only where the worker has loaded it already
 
     gevent.spawn(fn)
+
+
+def start_process(arguments: Sequence[str], *, stdin: int, stdout: int, stderr: int) -> "subprocess.Popen[bytes]":
+    """A child in a session of its own, with these descriptors; raises `OSError` when it cannot be started.
+
+    Always Python's own class: gevent's would copy this process's whole page table (`fork` instead of `vfork`), which
+    stops every stream for milliseconds, and would wait in ways that real threads cannot. Ask `poll` for the end.
+    """
+    real: type[subprocess.Popen[bytes]] = subprocess.Popen
+    if patched():
+        import gevent.monkey  # only where the worker has loaded it already
+
+        real = gevent.monkey.get_original("subprocess", "Popen")
+    return real(list(arguments), stdin=stdin, stdout=stdout, stderr=stderr, start_new_session=True)
 
 
 def epoll() -> "select.epoll | None":

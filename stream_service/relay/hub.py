@@ -18,7 +18,7 @@ import random
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Self
 
@@ -33,7 +33,7 @@ from stream_service.relay.client import SENT_BLOBS, Client, Viewer, stream_socke
 from stream_service.relay.readiness import readiness
 from stream_service.relay.ring import Cursor
 from stream_service.relay.settings import RelaySettings
-from stream_service.relay.upstream import OpenAddress, open_upstream
+from stream_service.relay.upstream import OpenAddress, Upstream, open_upstream
 
 log = logging.getLogger(__name__)
 
@@ -53,11 +53,12 @@ class Hub:
         self,
         *,
         open_address: OpenAddress,
+        open_stream: Callable[[StreamAddress], Upstream] | None = None,
         settings: RelaySettings | None = None,
         notifier: Notifier | None = None,
         clock: Clock | None = None,
     ) -> None:
-        self._open_address = open_address
+        self._open_stream = open_stream or (lambda address: open_upstream(address, open_address=open_address))
         self._settings = settings or RelaySettings()
         self._notifier = notifier
         self._clock = clock or SystemClock()
@@ -391,7 +392,7 @@ class Hub:
 
     def _open(self, channel: Channel, address: StreamAddress, attempt: int) -> None:
         try:
-            upstream = open_upstream(address, open_address=self._open_address)
+            upstream = self._open_stream(address)
         except (AerialError, OSError) as error:
             self._refuse(channel, attempt, redact(str(error)))
             return
