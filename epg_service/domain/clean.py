@@ -66,6 +66,9 @@ def _note(starts: list[int], stops: list[int], titles: list[str], losses: Losses
     """Count what is odd but kept."""
     if not all(titles):
         losses.add("no_title", n=titles.count(""))
+    lengths = list(map(int.__sub__, stops, starts))
+    if not lengths or (min(lengths) > 0 and max(lengths) <= MAX_LENGTH_S):
+        return
     for start, stop, title in zip(starts, stops, titles, strict=True):
         length = stop - start
         if 0 < length <= MAX_LENGTH_S:

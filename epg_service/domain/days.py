@@ -1,30 +1,35 @@
 """A day of one provider's channel, packed: what tells two versions of it apart, and everything its elements said.
 
-`contents` are four columns one after the other: keys (start << 3 | ordinal), digests, stops, lengths of the elements.
-Two days that hold the same programmes have the same `contents`, so comparing a day is comparing bytes. `body` is the
-elements joined and compressed.
+`contents` are five columns one after the other: keys (start << 3 | ordinal), digests of the elements as the provider
+wrote them, stops, lengths of the stored elements, flags. Two days that hold the same programmes have the same
+`contents`, so comparing a day is comparing bytes.
+
+`body` is the stored elements, a line feed behind each, deflated and flushed, without a header and without an end. So
+bodies one after the other are deflated text again: what is published as it stands needs no packing anew.
 """
 
 import struct
-import sys
 from array import array
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate
 
 import xxhash
-
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
+from isal import isal_zlib
 
 DAY_S = 86_400
-LEVEL = 1
+LEVEL = 2
 ORDINAL_BITS = 3
 START_BITS = 32
 DAY_BITS = 16
+ROW_BYTES = 25
+"""Bytes of `contents` a programme."""
+IN_FORM = 1
+"""Flag: the stored element stands as it is published, times in UTC, children in the DTD's own form."""
+_LAST_BLOCK = b"\x03\x00"
+_RAW_DEFLATE = -15
 
 
 def program_id(mapping_id: int, key: int) -> int:
@@ -46,6 +51,7 @@ class DayColumns:
     stops: Sequence[int]
     titles: Sequence[str]
     raws: Sequence[bytes]
+    flags: Sequence[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,41 +72,59 @@ class Contents:
     digests: tuple[int, ...]
     stops: tuple[int, ...]
     lengths: tuple[int, ...]
+    flags: bytes
 
 
 def digests_of(raws: Sequence[bytes]) -> list[int]:
     """A number for each element that tells its versions apart. Equal only keeps text that is stored already."""
-    return [xxhash.xxh3_64_intdigest(raw) for raw in raws]
+    return list(map(xxhash.xxh3_64_intdigest, raws))
 
 
-def contents_of(keys: Sequence[int], digests: Sequence[int], stops: Sequence[int], raws: Sequence[bytes]) -> bytes:
-    """The four columns packed."""
-    return b"".join((array("Q", keys), array("Q", digests), array("I", stops), array("I", map(len, raws))))
+def contents_of(columns: DayColumns) -> bytes:
+    """All but titles and elements packed."""
+    lengths = array("I", map(len, columns.raws))
+    return identity_of(columns.keys, columns.digests, columns.stops) + lengths.tobytes() + bytes(columns.flags)
+
+
+def identity_of(keys: Sequence[int], digests: Sequence[int], stops: Sequence[int]) -> bytes:
+    """The beginning of `contents`, which tells days apart: lengths and flags follow from the digests."""
+    return b"".join((array("Q", keys), array("Q", digests), array("I", stops)))
 
 
 def unpacked_contents(contents: bytes) -> Contents:
-    """The four columns of `contents_of`."""
-    n = len(contents) // 24
+    """The columns of `contents_of`."""
+    n = len(contents) // ROW_BYTES
     values = _layout(n).unpack(contents)
-    return Contents(values[:n], values[n : 2 * n], values[2 * n : 3 * n], values[3 * n :])
+    return Contents(values[:n], values[n : 2 * n], values[2 * n : 3 * n], values[3 * n : 4 * n], values[-1])
 
 
 @lru_cache(1024)
 def _layout(n: int) -> struct.Struct:
-    return struct.Struct(f"={n}Q{n}Q{n}I{n}I")
+    return struct.Struct(f"={n}Q{n}Q{n}I{n}I{n}s")
 
 
 def packed(day: int, columns: DayColumns, contents: bytes) -> PackedDay:
     """The day with its elements compressed."""
     titles = "\0".join(columns.titles).encode("utf-8", "replace")
-    return PackedDay(day, contents, titles, zstd.compress(b"".join(columns.raws), LEVEL))
+    return PackedDay(day, contents, titles, deflated(b"\n".join((*columns.raws, b""))))
+
+
+def deflated(text: bytes) -> bytes:
+    """Deflated text that others may stand before and behind."""
+    packer = isal_zlib.compressobj(LEVEL, isal_zlib.DEFLATED, _RAW_DEFLATE)
+    return packer.compress(text) + packer.flush(isal_zlib.Z_FULL_FLUSH)
+
+
+def inflated(body: bytes) -> bytes:
+    """The text of `deflated`."""
+    return isal_zlib.decompress(body + _LAST_BLOCK, _RAW_DEFLATE)
 
 
 def raws_of(contents: Contents, body: bytes) -> list[bytes]:
     """The elements of a day, in the order of its keys."""
-    text = zstd.decompress(body)
-    ends = list(accumulate(contents.lengths))
-    return [text[end - length : end] for end, length in zip(ends, contents.lengths, strict=True)]
+    text = inflated(body)
+    ends = accumulate(length + 1 for length in contents.lengths)
+    return [text[end - length - 1 : end - 1] for end, length in zip(ends, contents.lengths, strict=True)]
 
 
 def by_day(starts: Sequence[int]) -> Iterator[tuple[int, slice]]:
@@ -108,8 +132,6 @@ def by_day(starts: Sequence[int]) -> Iterator[tuple[int, slice]]:
     from_ = 0
     while from_ < len(starts):
         day = starts[from_] // DAY_S
-        end = from_
-        while end < len(starts) and starts[end] // DAY_S == day:
-            end += 1
+        end = bisect_left(starts, (day + 1) * DAY_S, from_)
         yield day, slice(from_, end)
         from_ = end

@@ -34,6 +34,8 @@ def keep(
     `losses`, with a title as sample where `titles` are given.
     """
     begin, end = bounds
+    if not starts or (min(stops) > begin and max(starts) < end):
+        return list(range(len(starts)))
     kept = [i for i, (start, stop) in enumerate(zip(starts, stops, strict=True)) if stop > begin and start < end]
     if losses is not None and len(kept) < len(starts):
         _count(starts, stops, begin, titles, set(kept), losses)

@@ -4,28 +4,55 @@ What the provider no longer sends is gone inside the window that its file covers
 first programme in the file to the last day of the whole file. Older programmes are history: they stay until retention
 takes them. Days after the file's last one stay too: a shorter file is no word about them. Which day that is, only the
 end of the file tells, so emptied days are told apart here and judged afterwards (`RedoLog.days`).
+
+An element in the DTD's own form is stored as it is published, its start tag in UTC; any other as the provider wrote
+it. Its digest is that of the provider's text, so that the next file can be compared.
 """
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
 
 from epg_service.domain.days import (
     DAY_S,
+    IN_FORM,
     ORDINAL_BITS,
+    ROW_BYTES,
     DayColumns,
     PackedDay,
     by_day,
     contents_of,
     digests_of,
+    identity_of,
     packed,
+    unpacked_contents,
 )
 from epg_service.domain.model import Rows
+from epg_service.xmltv.write import in_form, start_tags
 
 
-def changed_days(
-    rows: Rows, stored: Mapping[int, bytes], day_columns: Callable[[int], DayColumns]
-) -> Iterator[PackedDay]:
-    """The days of `rows` that differ from `stored` (day -> contents), packed; then later days without a programme.
+@dataclass(frozen=True)
+class StoredChannel:
+    """What is stored of a provider's channel before an import."""
+
+    name: str
+    """The channel's id in the provider's file."""
+    contents: Mapping[int, bytes]
+    """Day -> its packed contents."""
+
+    @cached_property
+    def flags(self) -> dict[int, int]:
+        """The digest of every element that is stored, and its flags."""
+        found: dict[int, int] = {}
+        for contents in self.contents.values():
+            known = unpacked_contents(contents)
+            found.update(zip(known.digests, known.flags, strict=True))
+        return found
+
+
+def changed_days(rows: Rows, stored: StoredChannel, day_columns: Callable[[int], DayColumns]) -> Iterator[PackedDay]:
+    """The days of `rows` that differ from what is stored, packed; then later days without a programme.
 
     `day_columns` reads a stored day whole; it is asked only for the first day, when that day began before the file.
     """
@@ -37,23 +64,37 @@ def changed_days(
     present = set()
     for day, part in by_day(rows.starts):
         present.add(day)
-        columns = DayColumns(keys[part], digests[part], rows.stops[part], rows.titles[part], rows.raws[part])
-        contents = _contents(columns)
-        if stored.get(day) == contents:
+        before = stored.contents.get(day, b"")
+        if before and _same(before, keys[part], digests[part], rows.stops[part]):
             continue
-        if day == first_day and day in stored:
+        columns = _columns(keys[part], digests[part], rows, part, stored)
+        if before and day == first_day:
             columns = _with_history(day_columns(day), columns)
-            contents = _contents(columns)
-            if stored[day] == contents:
-                continue
-        yield packed(day, columns, contents)
-    for day in sorted(stored):
+        contents = contents_of(columns)
+        if before != contents:
+            yield packed(day, columns, contents)
+    for day in sorted(stored.contents):
         if day > first_day and day not in present:
             yield PackedDay(day, b"", b"", b"")
 
 
-def _contents(columns: DayColumns) -> bytes:
-    return contents_of(columns.keys, columns.digests, columns.stops, columns.raws)
+def _same(before: bytes, keys: list[int], digests: list[int], stops: list[int]) -> bool:
+    """Whether a stored day holds these programmes: their lengths and flags follow from their digests."""
+    return before.startswith(identity_of(keys, digests, stops)) and len(before) == len(keys) * ROW_BYTES
+
+
+def _columns(keys: list[int], digests: list[int], rows: Rows, part: slice, stored: StoredChannel) -> DayColumns:
+    """A day as it is to be stored."""
+    raws, flags = rows.raws[part], stored.flags
+    marks = [
+        flags[digest] if digest in flags else IN_FORM * in_form(raw) for digest, raw in zip(digests, raws, strict=True)
+    ]
+    tags = start_tags(rows.starts[part], rows.stops[part], stored.name)
+    texts = [
+        tag + raw[raw.index(b">") + 1 :] if mark & IN_FORM else raw
+        for mark, tag, raw in zip(marks, tags, raws, strict=True)
+    ]
+    return DayColumns(keys, digests, rows.stops[part], rows.titles[part], texts, marks)
 
 
 def _with_history(old: DayColumns, new: DayColumns) -> DayColumns:
@@ -65,4 +106,5 @@ def _with_history(old: DayColumns, new: DayColumns) -> DayColumns:
         [*old.stops[:kept], *new.stops],
         [*old.titles[:kept], *new.titles],
         [*old.raws[:kept], *new.raws],
+        [*old.flags[:kept], *new.flags],
     )

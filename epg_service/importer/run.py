@@ -29,7 +29,7 @@ from epg_service.domain.model import Rows
 from epg_service.domain.retention import Window, keep
 from epg_service.domain.spelling import Spelling
 from epg_service.domain.verdict import Found, LastGood, rejection
-from epg_service.importer.compare import changed_days
+from epg_service.importer.compare import StoredChannel, changed_days
 from epg_service.importer.grouping import Gathered, Ungrouped, direct, spooled
 from epg_service.importer.redo import BrokenLog, ChannelNote, Decided, RedoLog, RedoWriter
 from epg_service.xmltv.elements import joined
@@ -348,7 +348,7 @@ class Importer:
         tally.channels_kept += 1
         tally.latest_stop_s = max(tally.latest_stop_s, *rows.stops)
         tally.last_day = max(tally.last_day, rows.starts[-1] // DAY_S)
-        stored = self._stored.contents_by_day(mapped.id) if mapped else {}
+        stored = StoredChannel(channel, self._stored.contents_by_day(mapped.id) if mapped else {})
         for day in changed_days(rows, stored, lambda day: self._stored.day_columns(mapped.id if mapped else 0, day)):
             writer.add(channel, day)
             if day.contents:

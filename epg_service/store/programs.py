@@ -10,6 +10,7 @@ from epg_service.domain.days import (
     DAY_BITS,
     DAY_S,
     ORDINAL_BITS,
+    ROW_BYTES,
     START_BITS,
     Contents,
     DayColumns,
@@ -27,7 +28,7 @@ from servicekit.store.sqlite import Connections, busy_as_unavailable, writing
 _KEY_BITS = START_BITS + ORDINAL_BITS
 PURGE_ROWS = 5_000
 MAX_START_S = (1 << START_BITS) - 1
-NO_CONTENTS = Contents((), (), (), ())
+NO_CONTENTS = Contents((), (), (), (), b"")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +105,7 @@ class Programs:
         with busy_as_unavailable(), connection:
             channels, total = _typed(
                 connection.execute(
-                    "SELECT count(DISTINCT m.channel_id), coalesce(sum(length(d.contents)) / 24, 0) "
+                    f"SELECT count(DISTINCT m.channel_id), coalesce(sum(length(d.contents)), 0) / {ROW_BYTES} "
                     f"{seen} JOIN program_days d ON d.id BETWEEN m.id << 16 AND m.id << 16 | 65535"
                 )
             )[0]
@@ -136,7 +137,7 @@ class Programs:
                 "SELECT contents, body FROM program_days WHERE id = ?", (day_id(mapping_id, day),)
             ).fetchone()
             if row is None:
-                return DayColumns((), (), (), (), ())
+                return DayColumns((), (), (), (), (), ())
             contents, body = _typed([row])[0]
             known = unpacked_contents(contents)
             ids = (program_id(mapping_id, known.keys[0]), program_id(mapping_id, known.keys[-1]))
@@ -147,6 +148,7 @@ class Programs:
             known.stops,
             [titles.get(program_id(mapping_id, key), "") for key in known.keys],
             raws_of(known, body),
+            known.flags,
         )
 
     # ---- purging -----------------------------------------------------------------------------------------------------
@@ -266,9 +268,9 @@ def _drop_from_day(connection: apsw.Connection, mapping_id: int, day: int, gone:
         [known.stops[at] for at in kept],
         [],
         [raws[at] for at in kept],
+        [known.flags[at] for at in kept],
     )
-    text = contents_of(columns.keys, columns.digests, columns.stops, columns.raws)
-    new = packed(day, columns, text)
+    new = packed(day, columns, contents_of(columns))
     connection.execute("UPDATE program_days SET contents = ?, body = ? WHERE id = ?", (new.contents, new.body, where))
 
 

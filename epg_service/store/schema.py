@@ -80,8 +80,8 @@ CREATE TABLE programs (
 
 CREATE TABLE program_days (
     id INTEGER PRIMARY KEY,
-    contents BLOB NOT NULL,                       -- packed keys, stops, digests and lengths (epg_service.domain.days)
-    body BLOB NOT NULL                            -- the elements, zstd
+    contents BLOB NOT NULL,                       -- packed keys, digests, stops, lengths, flags (epg_service.domain.days)
+    body BLOB NOT NULL                            -- the elements, deflated
 );
 
 CREATE TABLE import_log (

@@ -70,8 +70,19 @@ def programme(raw: bytes, *, start: int, stop: int, channel_id: str, title_fallb
 
 
 def in_form(raw: bytes) -> bool:
-    """Whether an element's children are in the DTD's own form, so that publishing changes nothing but its start tag."""
-    return _READY.fullmatch(raw) is not None and not (b"\xc2" in raw and _C1.search(raw))
+    """Whether an element's children are in the DTD's own form, so that publishing changes nothing but its start tag,
+    which ends at the first `>`."""
+    match = _READY.fullmatch(raw)
+    return match is not None and raw.index(b">") + 1 == match.start(1) and not (b"\xc2" in raw and _C1.search(raw))
+
+
+def start_tags(starts: Iterable[int], stops: Iterable[int], channel_id: str) -> list[bytes]:
+    """The start tags of a channel's programmes, times in UTC."""
+    rest = f'" channel="{_attribute(channel_id)}">'
+    return [
+        f'<programme start="{text_utc(start)}" stop="{text_utc(stop)}{rest}'.encode()
+        for start, stop in zip(starts, stops, strict=True)
+    ]
 
 
 def tail() -> bytes:
