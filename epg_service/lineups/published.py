@@ -52,22 +52,28 @@ class PublishedGuides:
         """Writes the guide that `pieces` make up, and makes it the current one; the same content changes nothing."""
         self._directory.mkdir(parents=True, exist_ok=True)
         staged = self._directory / f".{name}.{os.getpid()}-{threading.get_ident()}.staged"
+        staged_packed = staged.with_suffix(".gz.staged")
         try:
-            digest = _write_staged(staged, pieces)
-            made = self._publication(name, digest)
+            made = self._publication(name, _write_staged(staged, pieces))
             current = self.find(name)
-            if current is not None and current.digest == digest and made.plain.exists() and made.packed.exists():
+            if current is not None and current.digest == made.digest and made.plain.exists() and made.packed.exists():
                 return current
-            _pack(staged, made.packed)
-            staged.replace(made.plain)
+            _pack(staged, staged_packed)
+            with waiting_lock(self._directory / ".lock"):
+                staged_packed.replace(made.packed)
+                staged.replace(made.plain)
+                self._switch(name, made.digest)
         finally:
             staged.unlink(missing_ok=True)
-        with waiting_lock(self._directory / ".lock"):
-            index = self._read()
-            kept = [digest, *[old for old in index.get(name, []) if old != digest]][:2]
-            atomic_write(self._index_path, json.dumps({**index, name: kept}).encode())
-        self._sweep(name, kept)
+            staged_packed.unlink(missing_ok=True)
         return made
+
+    def _switch(self, name: str, digest: str) -> None:
+        """Makes a version the current one; the one before stays for those who have its name already."""
+        index = self._read()
+        kept = [digest, *[old for old in index.get(name, []) if old != digest]][:2]
+        atomic_write(self._index_path, json.dumps({**index, name: kept}).encode())
+        self._sweep(name, kept)
 
     def tidy(self) -> None:
         """Removes what a publisher that was killed left half written. Only for who knows that nobody publishes."""
