@@ -80,7 +80,7 @@ CREATE TABLE programs (
 
 CREATE TABLE program_days (
     id INTEGER PRIMARY KEY,
-    contents BLOB NOT NULL,                       -- packed keys, digests, stops, lengths, flags (epg_service.domain.days)
+    contents BLOB NOT NULL,                       -- packed keys, digests, stops, lengths, flags (see domain.days)
     body BLOB NOT NULL                            -- the elements, deflated
 );
 
@@ -146,6 +146,21 @@ CREATE TABLE guide_changes (                      -- channel work that published
     published INTEGER NOT NULL
 );
 INSERT INTO guide_changes VALUES (1, 0, 0);
+
+CREATE TABLE guide_mark (mark INTEGER NOT NULL);  -- another random number after every change of what is shown: answers
+INSERT INTO guide_mark VALUES (random());         -- and the search index made under one mark stay good; no count, so
+                                                  -- that a restored copy never comes to a mark it had in another life
+CREATE TRIGGER mark_day_added AFTER INSERT ON program_days BEGIN UPDATE guide_mark SET mark = random(); END;
+CREATE TRIGGER mark_day_changed AFTER UPDATE ON program_days BEGIN UPDATE guide_mark SET mark = random(); END;
+CREATE TRIGGER mark_day_gone AFTER DELETE ON program_days BEGIN UPDATE guide_mark SET mark = random(); END;
+CREATE TRIGGER mark_channel_added AFTER INSERT ON channels BEGIN UPDATE guide_mark SET mark = random(); END;
+CREATE TRIGGER mark_channel_changed AFTER UPDATE ON channels BEGIN UPDATE guide_mark SET mark = random(); END;
+CREATE TRIGGER mark_channel_gone AFTER DELETE ON channels BEGIN UPDATE guide_mark SET mark = random(); END;
+CREATE TRIGGER mark_mapping_added AFTER INSERT ON channel_mappings BEGIN UPDATE guide_mark SET mark = random(); END;
+CREATE TRIGGER mark_mapping_changed AFTER UPDATE ON channel_mappings BEGIN UPDATE guide_mark SET mark = random(); END;
+CREATE TRIGGER mark_mapping_gone AFTER DELETE ON channel_mappings BEGIN UPDATE guide_mark SET mark = random(); END;
+CREATE TRIGGER mark_provider_changed AFTER UPDATE OF priority, deleted ON providers
+    BEGIN UPDATE guide_mark SET mark = random(); END;
 """
 
 MIGRATIONS = (_FIRST,)
