@@ -38,6 +38,8 @@ class StoredChannel:
 
     name: str
     """The channel's id in the provider's file."""
+    mapping_id: int
+    """0 when it is new."""
     contents: Mapping[int, bytes]
     """Day -> its packed contents."""
 

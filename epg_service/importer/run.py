@@ -1,6 +1,6 @@
 """One run of an import, drawn once as the pipe it is:
 
-    feeds.opened > unpacked > xmltv.iterparse > grouping > clean > retention > compare > redo log
+    feeds.opened > unpacked > xmltv.cut > grouping > clean > retention > compare > redo log
                  > verdict > decided (on the disk) > applied (short transactions) > finished
 
 Nothing is visible before the verdict, nothing is half shown after it, and a run that was killed is either `interrupted`
@@ -14,10 +14,11 @@ import shutil
 import zoneinfo
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, tzinfo
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -32,8 +33,8 @@ from epg_service.domain.verdict import Found, LastGood, rejection
 from epg_service.importer.compare import StoredChannel, changed_days
 from epg_service.importer.grouping import Gathered, Ungrouped, direct, spooled
 from epg_service.importer.redo import BrokenLog, ChannelNote, Decided, RedoLog, RedoWriter
+from epg_service.xmltv.cut import cut, nothing_known
 from epg_service.xmltv.elements import joined
-from epg_service.xmltv.iterparse import iterparse
 from epg_service.xmltv.records import Batch, ChannelElement, End
 from epg_service.xmltv.times import Stamps
 from servicekit.clock import Clock
@@ -43,6 +44,7 @@ from servicekit.redact import redact
 
 PROGRESS_EVERY_S = 0.5
 MINUTE_S = 60
+KEPT_CHANNELS = 16
 MAX_EPOCH_S = 2**32 - 1
 _log = logging.getLogger("import")
 
@@ -301,11 +303,13 @@ class Importer:
     def _read(self, path: Path, provider: Provider, redo: RedoLog, progress: "_Progress") -> _Tally:
         """Reads the file into the redo log; a file that is not grouped by channel is read again through a spool."""
         try:
-            return self._read_once(path, provider, redo, progress, direct)
+            return self._read_once(path, provider, redo, progress, direct, known=True)
         except Ungrouped:
             directory = self._limits.work_dir / f"spool-{provider.id}"
             try:
-                return self._read_once(path, provider, redo, progress, lambda found: spooled(found, directory))
+                # No use of what is known: asking for it anew with every programme would cost more than the proof.
+                by_channel = partial(spooled, directory=directory)
+                return self._read_once(path, provider, redo, progress, by_channel, known=False)
             finally:
                 shutil.rmtree(directory, ignore_errors=True)
 
@@ -316,19 +320,22 @@ class Importer:
         redo: RedoLog,
         progress: "_Progress",
         grouped: Callable[[Iterator[Batch]], Iterator[Gathered]],
+        *,
+        known: bool,
     ) -> _Tally:
         tally = _Tally()
-        known = self._mappings.of_provider(provider.id)
+        before = _Before(self._mappings.of_provider(provider.id), self._stored)
+        digests = before.digests if known else nothing_known
         size = path.stat().st_size
         with path.open("rb") as packed_stream, redo.writer() as writer:
             stream = self._unpacked(packed_stream, max_bytes=self._limits.max_unpacked_bytes, losses=tally.losses)
-            items = iterparse(stream, stamps=Stamps(_zone(provider)), losses=tally.losses)
+            items = cut(stream, stamps=Stamps(_zone(provider)), losses=tally.losses, known=digests)
             for gathered in grouped(_batches(items, tally)):
                 progress.count(tally, packed_stream.tell(), size)
                 tally.channels.setdefault(gathered.channel, ChannelNote(gathered.channel, None, None, None))
                 rows = self._kept(_cleaned(gathered, provider, tally.losses), provider, tally)
                 if rows.starts:
-                    self._compare(gathered.channel, rows, known.get(gathered.channel), writer, tally)
+                    self._compare(rows, before.channel(gathered.channel), writer, tally)
         return tally
 
     def _kept(self, rows: Rows, provider: Provider, tally: _Tally) -> Rows:
@@ -343,14 +350,13 @@ class Importer:
             tally.fresh_until = min(tally.fresh_until, min(kept.stops) + int(window.past_days * DAY_S))
         return kept
 
-    def _compare(self, channel: str, rows: Rows, mapped: Mapped | None, writer: RedoWriter, tally: _Tally) -> None:
+    def _compare(self, rows: Rows, before: StoredChannel, writer: RedoWriter, tally: _Tally) -> None:
         tally.kept += len(rows)
         tally.channels_kept += 1
         tally.latest_stop_s = max(tally.latest_stop_s, *rows.stops)
         tally.last_day = max(tally.last_day, rows.starts[-1] // DAY_S)
-        stored = StoredChannel(channel, self._stored.contents_by_day(mapped.id) if mapped else {})
-        for day in changed_days(rows, stored, lambda day: self._stored.day_columns(mapped.id if mapped else 0, day)):
-            writer.add(channel, day)
+        for day in changed_days(rows, before, lambda day: self._stored.day_columns(before.mapping_id, day)):
+            writer.add(before.name, day)
             if day.contents:
                 tally.changed_days += 1
             else:
@@ -395,6 +401,30 @@ class Importer:
     def _window(self, provider: Provider) -> Window:
         days = provider.retention_days
         return self._limits.window if days is None else Window(days, days)
+
+
+class _Before:
+    """What is stored of the provider's channels: of the last few that were asked for, by the reader (which is a stretch
+    ahead) and by the comparison."""
+
+    def __init__(self, mappings: Mapping[str, Mapped], stored: Stored) -> None:
+        self._mappings = mappings
+        self._stored = stored
+        self._kept: dict[str, StoredChannel] = {}
+
+    def channel(self, name: str) -> StoredChannel:
+        """One channel; empty when it is new."""
+        if name not in self._kept:
+            mapped = self._mappings.get(name)
+            contents = self._stored.contents_by_day(mapped.id) if mapped else {}
+            if len(self._kept) >= KEPT_CHANNELS:
+                del self._kept[next(iter(self._kept))]
+            self._kept[name] = StoredChannel(name, mapped.id if mapped else 0, contents)
+        return self._kept[name]
+
+    def digests(self, name: str) -> Container[int]:
+        """The digests of a channel's stored elements."""
+        return self.channel(name).flags
 
 
 class _Progress:

@@ -11,7 +11,7 @@ import apsw
 from epg_service.domain.days import PackedDay
 from epg_service.domain.entities import LastGoodFile, Mapped
 from epg_service.store.channels import ChannelBook
-from epg_service.store.programs import Change, replace_day
+from epg_service.store.programs import Change, replace_days
 from epg_service.store.providers import write_good
 from servicekit.clock import Clock
 from servicekit.store.sqlite import Connections, truncate_wal, writing
@@ -61,8 +61,7 @@ class Applying:
                 end = time.monotonic() + LOCK_S
                 for name, packed_days in chain([following], waiting):
                     mapped = _mapping(book, name, channels.get(name))
-                    for day in packed_days:
-                        _add(total, replace_day(connection, mapped, day))
+                    _add(total, replace_days(connection, mapped, packed_days))
                     if time.monotonic() >= end:
                         break
             time.sleep(PAUSE_S)

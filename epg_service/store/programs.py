@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import repeat
 from typing import Any
 
 import apsw
@@ -12,7 +13,6 @@ from epg_service.domain.days import (
     ORDINAL_BITS,
     ROW_BYTES,
     START_BITS,
-    Contents,
     DayColumns,
     PackedDay,
     contents_of,
@@ -28,7 +28,6 @@ from servicekit.store.sqlite import Connections, busy_as_unavailable, writing
 _KEY_BITS = START_BITS + ORDINAL_BITS
 PURGE_ROWS = 5_000
 MAX_START_S = (1 << START_BITS) - 1
-NO_CONTENTS = Contents((), (), (), (), b"")
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,11 +122,7 @@ class Programs:
     def contents_by_day(self, mapping_id: int) -> dict[int, bytes]:
         """The packed contents of each stored day of a mapping."""
         with busy_as_unavailable():
-            rows = self._connections.get().execute(
-                "SELECT id & 65535, contents FROM program_days WHERE id BETWEEN ? AND ?",
-                (day_id(mapping_id, 0), day_id(mapping_id, (1 << DAY_BITS) - 1)),
-            )
-            return dict(_typed(rows))
+            return _contents_between(self._connections.get(), mapping_id, 0, (1 << DAY_BITS) - 1)
 
     def day_columns(self, mapping_id: int, day: int) -> DayColumns:
         """A stored day unpacked: what a new version of it keeps of its history."""
@@ -201,53 +196,74 @@ class Programs:
             connection.execute("DELETE FROM channels WHERE id NOT IN (SELECT channel_id FROM channel_mappings)")
 
 
-def replace_day(connection: apsw.Connection, mapped: Mapped, new: PackedDay) -> Change:
-    """Makes `new` the stored version of its day, row by row: what is the same is not touched.
+def replace_days(connection: apsw.Connection, mapped: Mapped, days: Sequence[PackedDay]) -> Change:
+    """Makes `days` (of one mapping, rising) the stored versions, row by row: what is the same is not touched.
 
     Runs inside the caller's transaction. Doing it again changes nothing, so an apply that was cut off starts over.
     """
-    where = day_id(mapped.id, new.day)
-    row = connection.execute("SELECT contents FROM program_days WHERE id = ?", (where,)).fetchone()
-    old = unpacked_contents(_typed([row])[0][0]) if row else NO_CONTENTS
-    fresh = unpacked_contents(new.contents)
-    before = dict(zip(old.keys, zip(old.digests, old.stops, strict=True), strict=True))
-    rows, change = [], Change()
-    for key, digest, stop, title in zip(fresh.keys, fresh.digests, fresh.stops, _titles(new), strict=True):
-        known = before.pop(key, None)
-        if known == (digest, stop):
+    if not days:
+        return Change()
+    base = program_id(mapped.id, 0)
+    stored = _contents_between(connection, mapped.id, days[0].day, days[-1].day)
+    change, rows, gone, longest_s = Change(), list[tuple[int, int, int, int, int, str]](), list[int](), 0
+    for new in days:
+        old = unpacked_contents(stored.get(new.day, b""))
+        fresh = unpacked_contents(new.contents)
+        starts = [key >> ORDINAL_BITS for key in fresh.keys]
+        longest_s = max(longest_s, *map(int.__sub__, fresh.stops, starts)) if starts else longest_s
+        same = (repeat(mapped.channel_id), repeat(mapped.provider_id))
+        made = zip(map(base.__add__, fresh.keys), *same, starts, fresh.stops, _titles(new), strict=False)
+        if not old.keys:
+            rows += made
+            change.added += len(fresh.keys)
             continue
-        change.added, change.changed = change.added + (known is None), change.changed + (known is not None)
-        start = key >> ORDINAL_BITS
-        rows.append((program_id(mapped.id, key), mapped.channel_id, mapped.provider_id, start, stop, title))
-    change.removed = len(before)
-    connection.executemany("DELETE FROM programs WHERE id = ?", [(program_id(mapped.id, key),) for key in before])
+        before = dict(zip(old.keys, zip(old.digests, old.stops, strict=True), strict=True))
+        for row, key, digest, stop in zip(made, fresh.keys, fresh.digests, fresh.stops, strict=True):
+            known = before.pop(key, None)
+            if known != (digest, stop):
+                change.added, change.changed = change.added + (known is None), change.changed + (known is not None)
+                rows.append(row)
+        change.removed += len(before)
+        gone += map(base.__add__, before)
+    _write_rows(connection, rows, gone)
+    _write_days(connection, mapped.id, days)
+    connection.execute(
+        "UPDATE channel_mappings SET longest_s = ? WHERE id = ? AND longest_s < ?", (longest_s, mapped.id, longest_s)
+    )
+    return change
+
+
+def _write_rows(connection: apsw.Connection, rows: list[tuple[int, int, int, int, int, str]], gone: list[int]) -> None:
+    if gone:
+        connection.executemany("DELETE FROM programs WHERE id = ?", ((one,) for one in gone))
     connection.executemany(
         "INSERT INTO programs (id, channel_id, provider_id, start_time, end_time, title) VALUES (?, ?, ?, ?, ?, ?) "
         "ON CONFLICT (id) DO UPDATE SET end_time = excluded.end_time, title = excluded.title, "
         "channel_id = excluded.channel_id",
         rows,
     )
-    if not fresh.keys:
-        connection.execute("DELETE FROM program_days WHERE id = ?", (where,))
-    else:
-        connection.execute(
-            "INSERT INTO program_days (id, contents, body) VALUES (?, ?, ?) "
-            "ON CONFLICT (id) DO UPDATE SET contents = excluded.contents, body = excluded.body",
-            (where, new.contents, new.body),
-        )
-        _remember_longest(connection, mapped.id, fresh)
-    return change
+
+
+def _write_days(connection: apsw.Connection, mapping_id: int, days: Sequence[PackedDay]) -> None:
+    emptied = [(day_id(mapping_id, one.day),) for one in days if not one.contents]
+    connection.executemany("DELETE FROM program_days WHERE id = ?", emptied)
+    connection.executemany(
+        "INSERT INTO program_days (id, contents, body) VALUES (?, ?, ?) "
+        "ON CONFLICT (id) DO UPDATE SET contents = excluded.contents, body = excluded.body",
+        [(day_id(mapping_id, one.day), one.contents, one.body) for one in days if one.contents],
+    )
+
+
+def _contents_between(connection: apsw.Connection, mapping_id: int, first: int, last: int) -> dict[int, bytes]:
+    rows = connection.execute(
+        "SELECT id & 65535, contents FROM program_days WHERE id BETWEEN ? AND ?",
+        (day_id(mapping_id, first), day_id(mapping_id, last)),
+    )
+    return dict(_typed(rows))
 
 
 def _titles(day: PackedDay) -> list[str]:
     return day.titles.decode("utf-8").split("\0") if day.contents else []
-
-
-def _remember_longest(connection: apsw.Connection, mapping_id: int, fresh: Contents) -> None:
-    longest = max(stop - (key >> ORDINAL_BITS) for key, stop in zip(fresh.keys, fresh.stops, strict=True))
-    connection.execute(
-        "UPDATE channel_mappings SET longest_s = ? WHERE id = ? AND longest_s < ?", (longest, mapping_id, longest)
-    )
 
 
 def _drop_from_day(connection: apsw.Connection, mapping_id: int, day: int, gone: set[int]) -> None:

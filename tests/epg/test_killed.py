@@ -43,13 +43,13 @@ applying.LOCK_S = 0.0
 def die(*_, **__):
     os.kill(os.getpid(), signal.SIGKILL)
 
-decide, days, remove, replace = RedoLog.decide, RedoLog.days, RedoLog.remove, applying.replace_day
+decide, days, remove, replace = RedoLog.decide, RedoLog.days, RedoLog.remove, applying.replace_days
 count = 0
 
 def replaced(*arguments):
     global count
     count += 1
-    if count == 60:
+    if count == 20:  # channels, of 40
         die()
     return replace(*arguments)
 
@@ -58,7 +58,7 @@ if where == "before the verdict is kept":
 elif where == "after the verdict is kept":
     RedoLog.decide = lambda self, decided: (decide(self, decided), die())
 elif where == "in the midst of a transaction":
-    applying.replace_day = replaced
+    applying.replace_days = replaced
 elif where == "before the end is told":
     applying.Applying.finish = die
 elif where == "before the log is removed":
