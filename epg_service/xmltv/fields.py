@@ -71,7 +71,7 @@ def _children(data: bytes, position: int, end: int) -> Iterator[tuple[bytes, byt
         if child.start() != position:
             raise _NotPlain
         position = child.end()
-        yield child.group(1, 2, 3)
+        yield child[1], child[2], child[3]
     if data[position:end].strip(b" \t\r\n"):
         raise _NotPlain
 

@@ -6,8 +6,7 @@ CDATA are read whole.
 """
 
 import re
-from collections.abc import Iterator, Sequence
-from itertools import accumulate
+from collections.abc import Iterator
 from typing import NamedTuple
 from xml.sax.saxutils import escape
 
@@ -48,18 +47,12 @@ _ANY_ORDER = re.compile(
 _TEXT = re.compile(rb">([^<]*+)</")
 
 
-def pieces(body: bytes, lengths: Sequence[int], wanted: Sequence[bool]) -> Iterator[Pieces | None]:
-    """The pieces of each element of a joined text, in order; None for those that are not wanted."""
-    match, begin = _IN_ORDER.fullmatch, 0
-    for end, is_wanted in zip(accumulate(lengths), wanted, strict=True):
-        if not is_wanted:
-            yield None
-        elif found := match(body, begin, end):
-            title, sub, desc, people, categories, premiere, new = found.groups()
-            yield Pieces(title, sub, desc, people or b"", (categories, new is not None, premiere is not None))
-        else:
-            yield _cut(body[begin:end])
-        begin = end
+def pieces(raw: bytes) -> Pieces:
+    """The pieces of one `<programme>`; raises ValueError when the bytes are not one well-formed element."""
+    if found := _IN_ORDER.fullmatch(raw):
+        title, sub, desc, people, categories, premiere, new = found.groups()
+        return Pieces(title, sub, desc, people or b"", (categories, new is not None, premiere is not None))
+    return _cut(raw)
 
 
 def words(piece: bytes) -> str:

@@ -1,0 +1,359 @@
+"""The search index: a database file of its own, made from the guide and thrown away when it is damaged.
+
+    texts ──< hits                     a title, sub-title, list of people or description, once; and who says it
+    words                              the texts' words (FTS5, without the texts themselves)
+    tags ──< tag_categories            a set of categories with "new" and "premiere"; each hit names its programme's
+    days                               which version of a packed day was read, and its programmes' texts and tag
+
+It is brought up to date by comparing `program_days.contents` with the copies in `days`, some thousand programmes a
+transaction, each whole days. A run that was killed has done what it has committed. Its transactions lock nobody but
+the next one: readers of a write-ahead log wait for no writer.
+"""
+
+import json
+from array import array
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import apsw
+import xxhash
+
+from epg_service.domain.days import DAY_BITS, day_id, program_id, raws_of, unpacked_contents
+from epg_service.xmltv.indexed import Pieces, categories, pieces, words
+from servicekit.store.sqlite import (
+    Connections,
+    DatabaseUnusable,
+    busy_as_unavailable,
+    open_connection,
+    truncate_wal,
+    writing,
+)
+
+APPLICATION_ID = 0x41457369  # "AEsi"
+VERSION = 1
+TITLE, SUB_TITLE, PEOPLE, DESCRIPTION = range(4)
+STEP_PROGRAMMES = 8_000
+STEP_ORPHANS = 2_000
+_CACHED = 50_000
+_ROW = 5
+"""Numbers a programme in `days.refs`: title, sub-title, people, description (ids of texts, 0: none) and tag."""
+_DAYS = (1 << DAY_BITS) - 1
+
+_SCHEMA = f"""
+CREATE TABLE state (mark INTEGER, descriptions INTEGER NOT NULL);
+INSERT INTO state VALUES (NULL, 0);
+CREATE TABLE texts (id INTEGER PRIMARY KEY, digest INTEGER NOT NULL, kind INTEGER NOT NULL);
+CREATE UNIQUE INDEX texts_digest ON texts (digest);
+CREATE VIRTUAL TABLE words USING fts5 (text, content = '', contentless_delete = 1,
+    tokenize = 'unicode61 remove_diacritics 2');
+INSERT INTO words (words, rank) VALUES ('automerge', 8);
+CREATE TABLE hits (text INTEGER NOT NULL, id INTEGER NOT NULL, tag INTEGER NOT NULL, PRIMARY KEY (text, id))
+    WITHOUT ROWID;
+CREATE TABLE tags (id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, new INTEGER NOT NULL, premiere INTEGER NOT NULL,
+    programs INTEGER NOT NULL);
+CREATE TABLE tag_categories (tag INTEGER NOT NULL, name TEXT NOT NULL, folded TEXT NOT NULL, PRIMARY KEY (tag, name))
+    WITHOUT ROWID;
+CREATE INDEX tag_categories_folded ON tag_categories (folded);
+CREATE TABLE days (id INTEGER PRIMARY KEY, contents BLOB NOT NULL, refs BLOB NOT NULL, described INTEGER NOT NULL);
+CREATE TABLE orphans (text INTEGER PRIMARY KEY);
+PRAGMA application_id = {APPLICATION_ID};
+PRAGMA user_version = {VERSION};
+"""
+
+
+def usable(path: Path) -> bool:
+    """Whether the file is an index of this version."""
+    if not path.is_file():
+        return False
+    try:
+        connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+        try:
+            return (
+                _pragma(connection, "application_id") == APPLICATION_ID
+                and _pragma(connection, "user_version") == VERSION
+            )
+        finally:
+            connection.close()
+    except apsw.Error:
+        return False
+
+
+class SearchIndex:
+    """Writes the index; the keeper's thread alone uses it."""
+
+    def __init__(self, path: Path, guide: Connections, *, descriptions: bool) -> None:
+        self._path = path
+        self._guide = guide
+        self._descriptions = descriptions
+        self._connection: apsw.Connection | None = None
+
+    def up_to_date(self) -> bool:
+        """Whether the index was made from the guide as it is now. Raises `DatabaseUnusable` when it is damaged."""
+        with busy_as_unavailable():
+            row: Any = self._open().execute("SELECT mark, descriptions FROM state").fetchone()
+            if row[1] > self._descriptions:
+                raise DatabaseUnusable("the search index holds descriptions, which are not wanted any more")
+            return bool(row[0] == self._mark() and row[1] == self._descriptions)
+
+    def discard(self) -> None:
+        """Puts an empty index in the place of what is there; readers go on with the old file until they look again."""
+        self.close()
+        fresh = self._path.with_name(f".{self._path.name}.new")
+        _remove(fresh)
+        connection = open_connection(fresh)
+        connection.execute("PRAGMA journal_mode = WAL").fetchall()
+        connection.execute(_SCHEMA)
+        connection.close()  # the last one: the log goes into the file
+        for suffix in ("-wal", "-shm"):
+            self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
+        fresh.replace(self._path)
+
+    def close(self) -> None:
+        """Closes the file."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def update(self) -> Iterator[int]:
+        """Brings the index up to date, a short transaction a step; yields the programmes of each step.
+
+        Titles, sub-titles, people and tags of all days come first, descriptions of all days behind them.
+        """
+        mark = self._mark()
+        for described in (False, True) if self._descriptions else (False,):
+            yield from self._steps(described)
+        yield from self._sweep()
+        connection = self._open()
+        with writing(connection):
+            connection.execute("UPDATE state SET mark = ?, descriptions = ?", (mark, int(self._descriptions)))
+        truncate_wal(connection)
+
+    # ---- steps -------------------------------------------------------------------------------------------------------
+
+    def _open(self) -> apsw.Connection:
+        if self._connection is None:
+            if not usable(self._path):
+                raise DatabaseUnusable(f"{self._path} is missing, damaged or of another version")
+            self._connection = open_connection(self._path, cache_kib=24_576)
+        return self._connection
+
+    def _mark(self) -> int:
+        with busy_as_unavailable():
+            row: Any = self._guide.get().execute("SELECT mark FROM guide_mark").fetchone()
+        return int(row[0])
+
+    def _steps(self, described: bool) -> Iterator[int]:
+        batch: list[tuple[int, bytes, list[bytes]]] = []
+        count = 0
+        for day in self._changed(described):
+            contents, body = self._day(day)
+            raws = raws_of(unpacked_contents(contents), body) if contents else []
+            batch.append((day, contents, raws))
+            count += max(1, len(raws))
+            if count >= STEP_PROGRAMMES:
+                self._write(batch, described)
+                yield count
+                batch, count = [], 0
+        if batch:
+            self._write(batch, described)
+            yield count
+
+    def _write(self, batch: Sequence[tuple[int, bytes, list[bytes]]], described: bool) -> None:
+        connection = self._open()
+        with writing(connection):
+            _Step(connection, described=described).take(batch)
+
+    def _changed(self, described: bool) -> Iterator[int]:
+        """The days that are not indexed as they are now: new, changed and vanished ones."""
+        query = "SELECT id, contents FROM program_days WHERE id BETWEEN ? AND ?"
+        ours = "SELECT id, CASE WHEN described >= ? THEN contents END FROM days WHERE id BETWEEN ? AND ?"
+        for mapping in self._mappings():
+            ends = (day_id(mapping, 0), day_id(mapping, _DAYS))
+            with busy_as_unavailable():
+                now: dict[int, bytes] = dict(_typed(self._guide.get().execute(query, ends)))
+                then: dict[int, bytes] = dict(_typed(self._open().execute(ours, (int(described), *ends))))
+            yield from sorted(day for day in now.keys() | then.keys() if now.get(day) != then.get(day))
+
+    def _mappings(self) -> list[int]:
+        """Every mapping that has days in the guide or in the index."""
+        seen = "SELECT m.id FROM channel_mappings m JOIN providers p ON p.id = m.provider_id AND p.deleted = 0"
+        found: set[int] = set()
+        with busy_as_unavailable():
+            found.update(int(row[0]) for row in _typed(self._guide.get().execute(seen)))
+            connection, last = self._open(), -1
+            while row := connection.execute("SELECT id FROM days WHERE id > ? ORDER BY id LIMIT 1", (last,)).fetchone():
+                mapping = int(_typed([row])[0][0]) >> DAY_BITS
+                found.add(mapping)
+                last = day_id(mapping, _DAYS)
+        return sorted(found)
+
+    def _day(self, day: int) -> tuple[bytes, bytes]:
+        with busy_as_unavailable():
+            row: Any = (
+                self._guide.get().execute("SELECT contents, body FROM program_days WHERE id = ?", (day,)).fetchone()
+            )
+        return (row[0], row[1]) if row is not None else (b"", b"")
+
+    def _sweep(self) -> Iterator[int]:
+        """Forgets texts that no programme says any more."""
+        connection = self._open()
+        while True:
+            with writing(connection):
+                found = [
+                    row[0] for row in _typed(connection.execute("SELECT text FROM orphans LIMIT ?", (STEP_ORPHANS,)))
+                ]
+                if not found:
+                    return
+                gone = [
+                    (text,)
+                    for text in found
+                    if connection.execute("SELECT 1 FROM hits WHERE text = ? LIMIT 1", (text,)).fetchone() is None
+                ]
+                connection.executemany("DELETE FROM words WHERE rowid = ?", gone)
+                connection.executemany("DELETE FROM texts WHERE id = ?", gone)
+                connection.executemany("DELETE FROM orphans WHERE text = ?", [(text,) for text in found])
+            yield len(found)
+
+
+class _Step:
+    """One transaction: some days read anew."""
+
+    def __init__(self, connection: apsw.Connection, *, described: bool) -> None:
+        self._connection = connection
+        self._described = described
+        self._hits: list[tuple[int, int, int]] = []
+        self._gone: list[tuple[int, int]] = []
+        self._words: list[tuple[int, str]] = []
+        self._counts: Counter[int] = Counter()
+        self._texts: tuple[dict[bytes, int], ...] = ({}, {}, {}, {})
+        self._tags: dict[tuple[bytes, bool, bool], int] = {}
+
+    def take(self, batch: Sequence[tuple[int, bytes, list[bytes]]]) -> None:
+        """Replaces what is known of the days. A day without contents is forgotten."""
+        days = [self._day(*one) for one in batch]
+        write = self._connection.executemany
+        write("DELETE FROM hits WHERE text = ? AND id = ?", self._gone)
+        write("INSERT OR IGNORE INTO orphans VALUES (?)", {(text,) for text, _ in self._gone})
+        write("INSERT OR REPLACE INTO hits VALUES (?, ?, ?)", sorted(self._hits))
+        write("INSERT INTO words (rowid, text) VALUES (?, ?)", self._words)
+        write(
+            "UPDATE tags SET programs = programs + ? WHERE id = ?", [(n, tag) for tag, n in self._counts.items() if n]
+        )
+        write("DELETE FROM days WHERE id = ?", [(day,) for day, contents, _ in days if not contents])
+        write(
+            "INSERT OR REPLACE INTO days (id, contents, refs, described) VALUES (?, ?, ?, ?)",
+            [(day, contents, refs, int(self._described)) for day, contents, refs in days if contents],
+        )
+
+    def _day(self, day: int, contents: bytes, raws: list[bytes]) -> tuple[int, bytes, bytes]:
+        mapping = day >> DAY_BITS
+        before = self._before(day)
+        refs = array("I")
+        known = unpacked_contents(contents)
+        for key, digest, raw in zip(known.keys, known.digests, raws, strict=True):
+            old = before.pop(key, None)
+            if old is not None and old[0] == digest:
+                refs.extend(old[1])
+                continue
+            new = self._read(raw)
+            refs.extend(new)
+            self._change(program_id(mapping, key), old[1] if old else None, new)
+        for key, (_, row) in before.items():
+            self._change(program_id(mapping, key), row, None)
+        return day, contents, refs.tobytes()
+
+    def _before(self, day: int) -> dict[int, tuple[int | None, tuple[int, ...]]]:
+        """Digest and numbers of each programme of the day by its key; no digest where it is to be read anew."""
+        row: Any = self._connection.execute(
+            "SELECT contents, refs, described FROM days WHERE id = ?", (day,)
+        ).fetchone()
+        if row is None:
+            return {}
+        known, numbers = unpacked_contents(row[0]), array("I", row[1])
+        rows = [tuple(numbers[at : at + _ROW]) for at in range(0, len(numbers), _ROW)]
+        same = row[2] >= self._described
+        return {
+            key: (digest if same else None, refs)
+            for key, digest, refs in zip(known.keys, known.digests, rows, strict=True)
+        }
+
+    def _change(self, id_: int, old: tuple[int, ...] | None, new: tuple[int, ...] | None) -> None:
+        if old == new:
+            return
+        before = set(old[: DESCRIPTION + 1]) - {0} if old else set()
+        after = set(new[: DESCRIPTION + 1]) - {0} if new else set()
+        self._gone += [(text, id_) for text in before - after]
+        if old:
+            self._counts[old[-1]] -= 1
+        if new:
+            tag = new[-1]
+            self._counts[tag] += 1
+            fresh = after if old is None or old[-1] != tag else after - before
+            self._hits += [(text, id_, tag) for text in fresh]
+
+    def _read(self, raw: bytes) -> tuple[int, ...]:
+        said = pieces(raw)
+        return (
+            self._text(TITLE, said.titles),
+            self._text(SUB_TITLE, said.sub_titles),
+            self._text(PEOPLE, said.people),
+            self._text(DESCRIPTION, said.descriptions) if self._described else 0,
+            self._tag(said),
+        )
+
+    def _text(self, kind: int, piece: bytes) -> int:
+        if not piece:
+            return 0
+        known = self._texts[kind]
+        number = known.get(piece)
+        if number is None:
+            number = known[piece] = self._text_number(kind, words(piece))
+        return number
+
+    def _text_number(self, kind: int, text: str) -> int:
+        if not text:
+            return 0
+        digest = xxhash.xxh3_64_intdigest(text.encode("utf-8", "replace"), seed=kind) - (1 << 63)
+        row: Any = self._connection.execute("SELECT id FROM texts WHERE digest = ?", (digest,)).fetchone()
+        if row is not None:
+            return int(row[0])
+        self._connection.execute("INSERT INTO texts (digest, kind) VALUES (?, ?)", (digest, kind))
+        made = self._connection.last_insert_rowid()
+        self._words.append((made, text))
+        return made
+
+    def _tag(self, said: Pieces) -> int:
+        number = self._tags.get(said.tags)
+        if number is None:
+            number = self._tags[said.tags] = self._tag_number(categories(said.tags[0]), *said.tags[1:])
+        return number
+
+    def _tag_number(self, names: tuple[str, ...], new: bool, premiere: bool) -> int:
+        key = json.dumps([sorted(names), new, premiere], ensure_ascii=False)
+        row: Any = self._connection.execute("SELECT id FROM tags WHERE key = ?", (key,)).fetchone()
+        if row is not None:
+            return int(row[0])
+        self._connection.execute(
+            "INSERT INTO tags (key, new, premiere, programs) VALUES (?, ?, ?, 0)", (key, int(new), int(premiere))
+        )
+        made = self._connection.last_insert_rowid()
+        self._connection.executemany(
+            "INSERT INTO tag_categories (tag, name, folded) VALUES (?, ?, ?)",
+            [(made, name, name.casefold()) for name in names],
+        )
+        return made
+
+
+def _remove(path: Path) -> None:
+    for suffix in ("", "-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+
+
+def _pragma(connection: apsw.Connection, name: str) -> int:
+    return int(_typed(connection.execute(f"PRAGMA {name}"))[0][0])
+
+
+def _typed(rows: Any) -> list[Any]:
+    return list(rows)
