@@ -1,8 +1,9 @@
 """One open connection to a provider, drained without waiting.
 
-Two kinds behind one small protocol. Plain HTTP without framing: the bare socket is read by the wheel itself, which
-costs the least and does not depend on how finely the network delivers. TLS, chunked framing and content codings: a
-reader of its own waits for bytes and puts them into a bounded queue, which the wheel empties.
+Two kinds of HTTP behind one small protocol. Without framing: the bare socket is read by the wheel itself, which costs
+the least and does not depend on how finely the network delivers. TLS, chunked framing and content codings: a reader of
+its own waits for bytes and puts them into a bounded queue, which the wheel empties. Other kinds of upstream stand in
+modules of their own (`hls`, `udp`, `file_source`, `ffmpeg`); `opening` chooses among them.
 
 The end of a live stream is never normal: `ended` says in words how it came about.
 """
@@ -69,6 +70,29 @@ def open_upstream(address: StreamAddress, *, open_address: OpenAddress) -> Upstr
     return QueuedUpstream(answer) if bare is None else SocketUpstream(answer, *bare)
 
 
+def drain_socket(sock: native.BareSocket, into: memoryview) -> tuple[int, bool]:
+    """What a non-blocking stream socket holds, as far as there is room: (bytes, the other side has ended).
+
+    Raises `OSError` when the connection broke and nothing came.
+    """
+    filled = 0
+    try:
+        while filled < len(into):
+            room = len(into) - filled
+            got = sock.recv_into(into[filled:])
+            filled += got
+            if not got:
+                return filled, True
+            if got < room:
+                break  # a short read has emptied the socket: asking again would only cost
+    except BlockingIOError:
+        pass  # nothing more for now
+    except OSError:
+        if not filled:
+            raise
+    return filled, False
+
+
 class SocketUpstream:
     """The bare socket of an answer, which keeps it open."""
 
@@ -84,63 +108,61 @@ class SocketUpstream:
             into[:filled] = self._early
             self._early = b""
         try:
-            while filled < len(into):
-                room = len(into) - filled
-                got = self._sock.recv_into(into[filled:])
-                filled += got
-                if not got:
-                    self.ended = _CLOSED
-                if got < room:
-                    break  # a short read has emptied the socket: asking again would only cost
-        except BlockingIOError:
-            pass  # nothing more for now
+            got, at_end = drain_socket(self._sock, into[filled:])
         except OSError as error:
             self.ended = f"the connection broke: {error.strerror or error}"
-        return filled
+            return filled
+        if at_end:
+            self.ended = _CLOSED
+        return filled + got
 
     def close(self) -> None:
         self._sock.close()
         self._answer.close()
 
 
-class QueuedUpstream:
-    """A reader that waits for bytes, and a bounded queue between it and the wheel.
+class ByteQueue:
+    """A bounded queue between a reader that waits and the wheel, which never does.
 
-    A full queue makes the reader wait, and so the provider. `close` only says so: the reader closes its answer itself
-    when its read returns, since closing under a read would make the caller wait for it.
+    The reader puts, and waits while the queue is full; `finish` says why no more comes. `drain` and `close` are the
+    wheel's.
     """
 
-    def __init__(self, answer: OpenAnswer, *, queue_max_bytes: int = QUEUE_MAX_BYTES) -> None:
-        self.ended: str | None = None
-        self._answer = answer
-        self._queue_max_bytes = queue_max_bytes
+    def __init__(self, *, max_bytes: int = QUEUE_MAX_BYTES) -> None:
+        self._max_bytes = max_bytes
         self._pieces: deque[bytes] = deque()
         self._queued_bytes = 0
         self._change = threading.Condition()
-        self._closing = False
+        self._closed = False
         self._finish: str | None = None
-        native.spawn(self._read, name="upstream reader")
+        self.ended: str | None = None
+        """Set once everything was drained after `finish`."""
 
-    def _read(self) -> None:
-        try:
-            while piece := self._answer.read1(_READ_BYTES):
-                if not self._put(piece):
-                    break
-            finish = _CLOSED
-        except (AerialError, OSError, ValueError) as error:
-            finish = f"the connection broke: {redact(str(error))}"
-        self._answer.close()
-        with self._change:
-            self._finish = finish
+    @property
+    def closed(self) -> bool:
+        """True when nobody wants more."""
+        return self._closed
 
-    def _put(self, piece: bytes) -> bool:
+    def put(self, piece: bytes) -> bool:
+        """Take a piece when there is room; False when nobody wants it."""
         with self._change:
-            self._change.wait_for(lambda: self._closing or self._queued_bytes < self._queue_max_bytes)
+            self._change.wait_for(lambda: self._closed or self._queued_bytes < self._max_bytes)
             self._pieces.append(piece)
             self._queued_bytes += len(piece)
-            return not self._closing
+            return not self._closed
+
+    def finish(self, reason: str) -> None:
+        """No more will be put."""
+        with self._change:
+            self._finish = reason
+
+    def pause(self, seconds: float) -> bool:
+        """Wait; True when the queue was closed meanwhile."""
+        with self._change:
+            return self._change.wait_for(lambda: self._closed, seconds)
 
     def drain(self, into: memoryview) -> int:
+        """As `Upstream.drain`."""
         filled = 0
         with self._change:
             while self._pieces and filled < len(into):
@@ -157,9 +179,43 @@ class QueuedUpstream:
         return filled
 
     def close(self) -> None:
+        """Throw everything away; the reader's next `put` says False."""
         with self._change:
-            self._closing = True
+            self._closed = True
             self._pieces.clear()
             self._queued_bytes = 0
             self._change.notify_all()
+
+
+class QueuedUpstream:
+    """An answer behind a reader and a queue.
+
+    A full queue makes the reader wait, and so the provider. `close` only says so: the reader closes its answer itself
+    when its read returns, since closing under a read would make the caller wait for it.
+    """
+
+    def __init__(self, answer: OpenAnswer, *, queue_max_bytes: int = QUEUE_MAX_BYTES) -> None:
+        self.ended: str | None = None
+        self._answer = answer
+        self._queue = ByteQueue(max_bytes=queue_max_bytes)
+        native.spawn(self._read, name="upstream reader")
+
+    def _read(self) -> None:
+        try:
+            while piece := self._answer.read1(_READ_BYTES):
+                if not self._queue.put(piece):
+                    break
+            finish = _CLOSED
+        except (AerialError, OSError, ValueError) as error:
+            finish = f"the connection broke: {redact(str(error))}"
+        self._answer.close()
+        self._queue.finish(finish)
+
+    def drain(self, into: memoryview) -> int:
+        filled = self._queue.drain(into)
+        self.ended = self._queue.ended
+        return filled
+
+    def close(self) -> None:
+        self._queue.close()
         self._answer.shutdown()  # wakes the reader, which closes
