@@ -9,14 +9,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from epg_service.domain import model
-from epg_service.domain.entities import Channel, LineupChannel, Listing
+from epg_service.domain.entities import LineupChannel, Listing
 from epg_service.domain.timeline import timeline
 from epg_service.lineups.match import Matching
 from epg_service.lineups.published import Publication, PublishedGuides
 from epg_service.store.guide import Guide
 from epg_service.store.lineups import Lineups
 from epg_service.xmltv import write
-from epg_service.xmltv.elements import tree
 
 GENERATOR = "Aerial"
 WHOLE = "guide"
@@ -81,7 +80,7 @@ class Publishing:
         yield write.head(GENERATOR)
         channels = list(self._guide.every_channel())
         for one in channels:
-            yield _whole_channel(one, self._guide.elements(one.id))
+            yield write.full_channel(one.name, one.display_name, one.icon_url, self._guide.elements(one.id))
         for one in channels:
             yield from _programmes(chosen(self._listings(one.id)), one.name)
         yield write.tail()
@@ -98,21 +97,6 @@ class Publishing:
 
     def _listings(self, channel_id: int, shift_s: int = 0) -> list[Listing]:
         return self._guide.listings(channel_id, self._span.from_s, self._span.to_s, with_raw=True, shift_s=shift_s)
-
-
-def _whole_channel(channel: Channel, elements: Iterable[bytes]) -> bytes:
-    """A channel with all names that its providers gave it, the logical one first."""
-    names: dict[tuple[str | None, str], None] = {}
-    urls: dict[str, None] = {}
-    for element in elements:
-        for node in tree(element).nodes():
-            if node.name == "display-name" and (text := node.text()):
-                names[(node.attributes.get("lang"), text)] = None
-            elif node.name == "url" and (text := node.text()):
-                urls[text] = None
-    if channel.display_name not in {text for _, text in names}:
-        names = {(None, channel.display_name): None, **names}
-    return write.channel(channel.name, list(names), channel.icon_url, list(urls))
 
 
 def _shown(listings: Sequence[Listing]) -> list[Listing]:

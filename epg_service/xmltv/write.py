@@ -53,6 +53,25 @@ def channel(
     return ("\n    ".join(lines) + "\n  </channel>\n").encode()
 
 
+def full_channel(channel_id: str, display_name: str, icon: str | None, elements: Iterable[bytes]) -> bytes:
+    """A `<channel>` with all that its providers' elements say of it, each thing once; `display_name` and `icon` stand
+    first where no element has them."""
+    found: dict[str, dict[str, None]] = {"display-name": {}, "icon": {}, "url": {}}
+    said: set[str | None] = {None}
+    for element in elements:
+        for node in tree(element).nodes():
+            if node.name in found and (text := _CHANNEL_CHILDREN[node.name](node)):
+                found[node.name][text] = None
+                said.add(node.attributes.get("src", "").strip() if node.name == "icon" else node.text())
+    names, icons = list(found["display-name"]), list(found["icon"])
+    if display_name not in said or not names:
+        names.insert(0, _element("display-name", "", _text(display_name) or _text(channel_id)))
+    if icon not in said and (src := _attributes(src=icon)):
+        icons.insert(0, f"<icon{src}/>")
+    lines = [f'  <channel id="{_attribute(channel_id)}">', *names, *icons, *found["url"]]
+    return ("\n    ".join(lines) + "\n  </channel>\n").encode()
+
+
 def programme(raw: bytes, *, start: int, stop: int, channel_id: str, title_fallback: str) -> bytes:
     """One `<programme>` from the bytes of an element, under another channel id, with its times in UTC.
 
@@ -230,6 +249,7 @@ def _person(node: Node) -> str:
     return _element(node.name, attributes, text) if text else ""
 
 
+_CHANNEL_CHILDREN: dict[str, Callable[[Node], str]] = {"display-name": _LANGUAGE, "icon": _icon, "url": _URL}
 _RANK_OF_KIND = {kind: rank for rank, kind in enumerate(CREDIT_KINDS)}
 
 
