@@ -2,27 +2,14 @@
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from servicekit.errors import BadAnswer, Invalid, NotFound
+from epg_service.providers.download import PIECE_BYTES, Download, Progress, Sleep, Validators
+from servicekit.errors import Invalid, NotFound
 from servicekit.fetch import Fetcher, checked_url
-
-PIECE_BYTES = 256 * 1024
-TOTAL_LIMIT_S = 3600.0
-
-Progress = Callable[[int, int | None], None]
-"""Told the bytes so far and the bytes in all, where they are known; may raise to stop."""
-
-
-@dataclass(frozen=True, slots=True)
-class Validators:
-    """How to ask whether a guide changed."""
-
-    etag: str | None = None
-    last_modified: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +24,14 @@ class Feed:
 class Feeds:
     """Opens the guides of providers."""
 
-    def __init__(self, *, fetcher: Fetcher, import_dir: Path, work_dir: Path, max_bytes: int) -> None:
+    def __init__(
+        self, *, fetcher: Fetcher, import_dir: Path, work_dir: Path, max_bytes: int, sleep: Sleep = time.sleep
+    ) -> None:
         self._fetcher = fetcher
         self._import_dir = import_dir
         self._work_dir = work_dir
         self._max_bytes = max_bytes
+        self._sleep = sleep
 
     def check(self, address: str) -> str:
         """The address itself when it can be one of a guide; raises `Invalid`."""
@@ -82,31 +72,9 @@ class Feeds:
         return Feed(path, digest.hexdigest(), Validators())
 
     def _downloaded(self, address: str, validators: Validators, path: Path, progress: Progress) -> Feed:
-        headers = {}
-        if validators.etag:
-            headers["If-None-Match"] = validators.etag
-        if validators.last_modified:
-            headers["If-Modified-Since"] = validators.last_modified
-        with self._fetcher.open(
-            address, headers=headers, typed=True, max_bytes=self._max_bytes, total_s=TOTAL_LIMIT_S
-        ) as answer:
-            if answer.status == 304:
-                return Feed(None, None, validators)
-            if answer.status != 200:
-                raise BadAnswer(f"the provider answered {answer.status}; only 200 holds a guide", status=answer.status)
-            length = answer.headers.get("Content-Length", "")
-            total = int(length) if length.isascii() and length.isdigit() else None
-            digest, done = hashlib.blake2b(digest_size=16), 0
-            with path.open("wb") as stream:
-                for piece in answer.chunks(PIECE_BYTES):
-                    stream.write(piece)
-                    digest.update(piece)
-                    done += len(piece)
-                    progress(done, total)
-            if done == 0:
-                raise BadAnswer("the provider sent an empty answer")
-            found = Validators(answer.headers.get("ETag"), answer.headers.get("Last-Modified"))
-        return Feed(path, digest.hexdigest(), found)
+        download = Download(self._fetcher, path=path, max_bytes=self._max_bytes, progress=progress, sleep=self._sleep)
+        found = download.run(address, validators)
+        return Feed(None, None, validators) if found is None else Feed(path, *found)
 
     def _inside(self, name: str) -> Path:
         """The path of a bare file name in the import directory; anything that leads out of it is refused."""
