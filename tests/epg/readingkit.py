@@ -3,7 +3,7 @@
 import io
 import os
 import pyexpat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
@@ -18,6 +18,7 @@ from epg_service.domain.model import Readable, Rows
 from epg_service.domain.retention import keep
 from epg_service.domain.timeline import timeline
 from epg_service.providers.unpack import unpacked
+from epg_service.xmltv.cut import cut
 from epg_service.xmltv.iterparse import CHUNK_BYTES, iterparse
 from epg_service.xmltv.records import Batch, ChannelElement, End, Head
 from epg_service.xmltv.times import Stamps
@@ -25,6 +26,7 @@ from epg_service.xmltv.times import Stamps
 CORPUS = Path(os.environ.get("AERIAL_CORPUS") or Path(__file__).parents[3] / "shared" / "corpus")
 FIXTURES = Path(__file__).parent.parent / "fixtures" / "xmltv"
 MB = 1024 * 1024
+READERS: dict[str, Callable[..., Iterator[object]]] = {"exact": iterparse, "fast": cut}
 
 
 @dataclass
@@ -80,6 +82,7 @@ def read(
     window: tuple[int, int] | None = None,
     chunk_bytes: int = CHUNK_BYTES,
     max_bytes: int = 200 * MB,
+    reader: str = "fast",
 ) -> Reading:
     """Reads a file; whatever it holds, every programme of it is either in the rows or counted as lost."""
     found = Reading()
@@ -88,7 +91,7 @@ def read(
         io.BytesIO(data.encode()) if isinstance(data, str) else io.BytesIO(data) if isinstance(data, bytes) else data
     )
     with unpacked(stream, max_bytes=max_bytes, losses=found.losses) as plain:
-        for item in iterparse(plain, stamps=Stamps(zone), losses=found.losses, chunk_bytes=chunk_bytes):
+        for item in READERS[reader](plain, stamps=Stamps(zone), losses=found.losses, chunk_bytes=chunk_bytes):
             assert found.end.programmes < 0, "nothing comes behind the end"
             if isinstance(item, Head):
                 found.head = item.attributes
@@ -98,7 +101,7 @@ def read(
                 into = columns.setdefault(item.channel, ([], [], [], []))
                 for column, more in zip(into, (item.starts, item.stops, item.titles, item.raws), strict=True):
                     column.extend(more)  # type: ignore[arg-type]
-            else:
+            elif isinstance(item, End):
                 found.end = item
     for channel, (starts, stops, titles, raws) in columns.items():
         rows = clean(starts, stops, titles, raws, losses=found.losses)

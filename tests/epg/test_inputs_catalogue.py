@@ -26,12 +26,16 @@ import pytest
 from backports import zstd
 
 from epg_service.domain.entities import Run
+from epg_service.domain.losses import Losses
+from epg_service.domain.model import Readable
+from epg_service.providers.unpack import unpacked
 from epg_service.xmltv import iterparse as reader
 from epg_service.xmltv import write
 from epg_service.xmltv.details import EpisodeNum, Programme, Text, details
+from epg_service.xmltv.times import Stamps
 from servicekit.errors import AerialError
 from tests.epg.guidekit import DAY, HOUR, MIDNIGHT, NOON, Show, Station, guide_of, hourly
-from tests.epg.readingkit import MB, Reading, read
+from tests.epg.readingkit import MB, READERS, Reading, read
 from tests.providerkit import HTML, Reply, ScriptedProvider
 
 ROWS = [*range(1, 19), *range(20, 43), *range(50, 76), *range(80, 91)]
@@ -429,14 +433,15 @@ PACKINGS = [
 CASES = [*TIMES, *STRUCTURE, *MARKUP, *PACKINGS]
 
 
+@pytest.mark.parametrize("by", READERS)
 @pytest.mark.parametrize("case", CASES, ids=[case.id for case in CASES])
-def test_a_nasty_input_gets_its_result(case: Case) -> None:
+def test_a_nasty_input_gets_its_result(case: Case, by: str) -> None:
     data = case.data.encode("utf-8", "surrogatepass") if isinstance(case.data, str) else case.data
     if case.refused:
         with pytest.raises(AerialError, match=re.compile(case.refused, re.DOTALL)):
-            read(data, zone=case.zone, window=case.window)
+            read(data, zone=case.zone, window=case.window, reader=by)
         return
-    found = read(data, zone=case.zone, window=case.window)
+    found = read(data, zone=case.zone, window=case.window, reader=by)
     assert found.losses.warnings == case.warned
     assert (found.lost(), found.noted()) == (case.lost, case.noted)
     assert found.end.complete == case.complete
@@ -456,14 +461,15 @@ def check_repeatable(found: Reading) -> None:
     assert sum(map(len, again.rows.values())) == sum(map(len, found.rows.values()))
 
 
+@pytest.mark.parametrize("by", READERS)
 @pytest.mark.parametrize("chunk_bytes", [13, 1000])
 @pytest.mark.parametrize("case", [case for case in [*STRUCTURE, *MARKUP] if len(case.data) < 4000], ids=lambda c: c.id)
-def test_the_result_is_the_same_however_the_file_arrives(case: Case, chunk_bytes: int) -> None:
+def test_the_result_is_the_same_however_the_file_arrives(case: Case, chunk_bytes: int, by: str) -> None:
     data = case.data.encode("utf-8", "surrogatepass") if isinstance(case.data, str) else case.data
 
     def outcome(size: int) -> object:
         try:
-            found = read(data, zone=case.zone, window=case.window, chunk_bytes=size)
+            found = read(data, zone=case.zone, window=case.window, chunk_bytes=size, reader=by)
         except AerialError as refusal:
             return type(refusal)
         return found.rows, found.end, found.lost(), found.noted(), found.losses.warnings
@@ -561,27 +567,25 @@ class Long:
         return self._row
 
 
-def peak_of(size: int) -> int:
-    from epg_service.domain.losses import Losses
-    from epg_service.providers.unpack import unpacked
-    from epg_service.xmltv.times import Stamps
-
-    tracemalloc.start()
+def peak_of(stream: Readable, by: str) -> int:
+    """Bytes of memory at the most while a stream is unpacked and read."""
     losses = Losses()
-    stream = unpacked(Long(size), max_bytes=10**12, losses=losses)
-    for _ in reader.iterparse(stream, stamps=Stamps(), losses=losses):
+    tracemalloc.start()
+    for _ in READERS[by](unpacked(stream, max_bytes=10**12, losses=losses), stamps=Stamps(), losses=losses):
         pass
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     return peak
 
 
-def test_x88_memory_does_not_grow_with_the_guide() -> None:
-    assert peak_of(24 * MB) < peak_of(6 * MB) + MB
+@pytest.mark.parametrize("by", READERS)
+def test_x88_memory_does_not_grow_with_the_guide(by: str) -> None:
+    assert peak_of(Long(24 * MB), by) < peak_of(Long(6 * MB), by) + MB
 
 
+@pytest.mark.parametrize("by", READERS)
 @pytest.mark.parametrize("giant", ["attribute", "text", "comment", "CDATA"])
-def test_x74_a_giant_token_is_not_held_in_memory(giant: str) -> None:
+def test_x74_a_giant_token_is_not_held_in_memory(giant: str, by: str) -> None:
     forms = {"attribute": "<programme odd='", "text": "<programme><title>", "comment": "<!--", "CDATA": "<![CDATA["}
 
     class Token(Long):
@@ -590,15 +594,7 @@ def test_x74_a_giant_token_is_not_held_in_memory(giant: str) -> None:
             self._row = b"x" * (256 * 1024)
             self._head = f"<tv>{forms[giant]}".encode()
 
-    from epg_service.domain.losses import Losses
-    from epg_service.xmltv.times import Stamps
-
-    tracemalloc.start()
-    for _ in reader.iterparse(Token(), stamps=Stamps(), losses=Losses()):
-        pass
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert peak < 24 * MB
+    assert peak_of(Token(), by) < 24 * MB
 
 
 # ---- the whole import ------------------------------------------------------------------------------------------------
