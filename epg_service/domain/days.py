@@ -28,8 +28,9 @@ ROW_BYTES = 25
 """Bytes of `contents` a programme."""
 IN_FORM = 1
 """Flag: the stored element stands as it is published, times in UTC, children in the DTD's own form."""
-_LAST_BLOCK = b"\x03\x00"
-_RAW_DEFLATE = -15
+LAST_BLOCK = b"\x03\x00"
+"""Ends deflated text."""
+RAW_DEFLATE = -15
 
 
 def program_id(mapping_id: int, key: int) -> int:
@@ -75,6 +76,24 @@ class Contents:
     flags: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class StoredDay:
+    """A day as it is stored."""
+
+    day: int
+    contents: Contents
+    body: bytes
+
+    def text(self) -> bytes | None:
+        """The day's elements as they are published, a line each; None when one of them is not in that form."""
+        ready = self.contents.flags.count(IN_FORM) == len(self.contents.flags)
+        return inflated(self.body) if ready else None
+
+    def raws(self) -> list[bytes]:
+        """The elements, in the order of the keys."""
+        return raws_of(self.contents, self.body)
+
+
 def digests_of(raws: Sequence[bytes]) -> list[int]:
     """A number for each element that tells its versions apart. Equal only keeps text that is stored already."""
     return list(map(xxhash.xxh3_64_intdigest, raws))
@@ -111,13 +130,13 @@ def packed(day: int, columns: DayColumns, contents: bytes) -> PackedDay:
 
 def deflated(text: bytes) -> bytes:
     """Deflated text that others may stand before and behind."""
-    packer = isal_zlib.compressobj(LEVEL, isal_zlib.DEFLATED, _RAW_DEFLATE)
+    packer = isal_zlib.compressobj(LEVEL, isal_zlib.DEFLATED, RAW_DEFLATE)
     return packer.compress(text) + packer.flush(isal_zlib.Z_FULL_FLUSH)
 
 
 def inflated(body: bytes) -> bytes:
     """The text of `deflated`."""
-    return isal_zlib.decompress(body + _LAST_BLOCK, _RAW_DEFLATE)
+    return isal_zlib.decompress(body + LAST_BLOCK, RAW_DEFLATE)
 
 
 def raws_of(contents: Contents, body: bytes) -> list[bytes]:

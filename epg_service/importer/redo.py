@@ -9,12 +9,13 @@ import dataclasses
 import json
 import os
 import struct
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
+
+from isal import isal_zlib
 
 from epg_service.domain.days import PackedDay
 from epg_service.domain.entities import RunStatus
@@ -115,7 +116,7 @@ class RedoWriter:
         """One changed day of the provider's channel."""
         name = channel.encode()
         parts = (name, day.contents, day.titles, day.body)
-        check = zlib.crc32(b"".join(parts))
+        check = isal_zlib.crc32(b"".join(parts))
         head = _FRAME.pack(len(name), day.day, len(day.contents), len(day.titles), len(day.body), check)
         self._stream.write(head + b"".join(parts))
 
@@ -133,7 +134,7 @@ def _frame(head: bytes, read: "_Read") -> tuple[str, PackedDay]:
         raise BrokenLog("the redo log breaks off")
     name_length, day, contents_length, titles_length, body_length, check = _FRAME.unpack(head)
     parts = [read(n) for n in (name_length, contents_length, titles_length, body_length)]
-    if zlib.crc32(b"".join(parts)) != check:
+    if isal_zlib.crc32(b"".join(parts)) != check:
         raise BrokenLog("the redo log is damaged")
     name, contents, titles, body = parts
     return name.decode(), PackedDay(day, contents, titles, body)

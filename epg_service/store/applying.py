@@ -20,6 +20,10 @@ LOCK_S = 0.08
 """A transaction takes in no further channel after this long; the longest one measured stays far below 250 ms."""
 PAUSE_S = 0.002
 """Between two transactions, so that other writers get their turn: SQLite's busy handler polls."""
+MAX_LOG_BYTES = 32 << 20
+"""SQLite's own checkpoints keep the log near 8 MB while nobody reads for long."""
+WAIT_S = 60.0
+"""So long an import waits for slow readers in all; then it goes on, and the log grows."""
 
 
 class DeclaredChannel(Protocol):
@@ -54,6 +58,7 @@ class Applying:
         connection = self._connections.get()
         book = ChannelBook(connection, provider_id=provider_id, provider_name=provider_name, now_s=self._clock.now_s())
         total = Change()
+        patience_s = WAIT_S
         waiting = iter(days)
         following = next(waiting, None)
         while following is not None:
@@ -65,9 +70,19 @@ class Applying:
                     if time.monotonic() >= end:
                         break
             time.sleep(PAUSE_S)
+            patience_s -= self._wait_for_readers(connection, patience_s)
             following = next(waiting, None)
         self._declare(connection, book, channels)
         return {"added": total.added, "changed": total.changed, "removed": total.removed}
+
+    def _wait_for_readers(self, connection: apsw.Connection, at_most_s: float) -> float:
+        """While a slow reader keeps SQLite from emptying its log, the log grows: waits for it; returns how long."""
+        log = self._connections.path.with_name(self._connections.path.name + "-wal")
+        began = time.monotonic()
+        while log.stat().st_size > MAX_LOG_BYTES and time.monotonic() - began < at_most_s:
+            truncate_wal(connection)
+            time.sleep(PAUSE_S)
+        return time.monotonic() - began
 
     def _declare(self, connection: apsw.Connection, book: ChannelBook, channels: Mapping[str, DeclaredChannel]) -> None:
         waiting = list(channels.values())
