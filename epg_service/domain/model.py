@@ -41,9 +41,13 @@ class Rows:
 
 @dataclass(frozen=True, slots=True)
 class GuideChannel:
-    """A channel of the guide. `name` is its XMLTV id, which is unique in the guide."""
+    """A channel of the guide. `name` is its XMLTV id, which is unique in the guide.
+
+    `ids` and `names` are those that all its providers gave it.
+    """
 
     id: int
     name: str
     display_name: str
-    icon_url: str | None = None
+    ids: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()

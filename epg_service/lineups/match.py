@@ -22,7 +22,7 @@ class Matching:
         """Matches a lineup to the guide and stores the result; returns its channels with their matches."""
         guide = [model.GuideChannel(one.id, one.name, one.display_name) for one in self._guide.every_channel()]
         channels = self._lineups.channels(lineup.name)
-        found = match(channels, guide)
+        found = match(channels, guide, {})
         rows: list[tuple[str, int | None, str | None, float | None]] = []
         for one in channels:
             hit = found.get(one.id)

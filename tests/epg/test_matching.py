@@ -28,9 +28,10 @@ def guide(*names: str) -> list[GuideChannel]:
 )
 def test_a_tvg_id_finds_its_channel(tvg_id: str, names: list[str], expected: Match | None) -> None:
     lineup = [LineupChannel("one", "One", tvg_id)]
-    assert match(lineup, guide(*names)) == ({"one": expected} if expected else {})
+    assert match(lineup, guide(*names), {}) == {"one": expected or Match(None, None, 0.0)}
 
 
 def test_two_lineup_channels_may_show_one_guide_channel() -> None:
     lineup = [LineupChannel("hd", "One HD", "one"), LineupChannel("sd", "One SD", "ONE"), LineupChannel("no", "No")]
-    assert {key: found.guide_channel_id for key, found in match(lineup, guide("one")).items()} == {"hd": 1, "sd": 1}
+    found = match(lineup, guide("one"), {})
+    assert {key: one.guide_channel_id for key, one in found.items()} == {"hd": 1, "sd": 1, "no": None}
