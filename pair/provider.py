@@ -18,7 +18,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from pair import logos, sample
-from pair.loop import TICKS_PER_S, LoopedStream
+from tvkit.mpegts_loop import TICKS_PER_S, LoopedStream
 from servicekit.supervise import die_with_parent
 
 MEDIA = Path(__file__).parent / "media"

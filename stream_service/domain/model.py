@@ -9,6 +9,8 @@ class StreamAddress:
     """One address a channel can be taken from.
 
     `private_ok`: the address that the administrator typed and that led here is itself private, so this one may be too.
+    `connection_limit`: of its source's account, None when not known. `timeouts`: its source's, in seconds, by
+    `connect_s`, `first_byte_s`, `stall_s` (the relay's own where none is given).
     """
 
     id: int
@@ -16,16 +18,22 @@ class StreamAddress:
     url: str
     headers: Mapping[str, str] = field(default_factory=dict)
     private_ok: bool = False
+    connection_limit: int | None = None
+    timeouts: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class ChannelTarget:
-    """A channel as the relay needs it: its permanent id and its streams in the order they are tried."""
+    """A channel as the relay needs it: its permanent id and its streams in the order they are tried.
+
+    `delivery`: how viewers get it, `relay` (through us) or `redirect` (they are sent to the stream's own address).
+    """
 
     id: str
     number: str
     name: str
     streams: tuple[StreamAddress, ...]
+    delivery: str = "relay"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,3 +102,4 @@ class LineupChannel:
     logo: str = ""
     attributes: Mapping[str, str] = field(default_factory=dict)
     streams: tuple[StreamAddress, ...] = ()
+    delivery: str = "relay"

@@ -8,7 +8,7 @@ second header byte translated to "a payload unit starts here"; find). Python loo
 about thirty a second, which costs 41 us per MB.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 PACKET_BYTES = 188
@@ -23,6 +23,25 @@ _PAT_TABLE = 0x00
 _PMT_TABLE = 0x02
 _VIDEO_TYPES = frozenset({0x01, 0x02, 0x10, 0x1B, 0x1E, 0x1F, 0x20, 0x21, 0x24, 0x33, 0x42, 0xD1, 0xD2, 0xEA})
 _MAX_TABLE_PACKETS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """What PAT and PMT say of the first program. `section` is the PMT's, with its checksum.
+
+    `streams`: (PID, stream type) in the order of the map.
+    """
+
+    pat: bytes
+    pmt_pid: int
+    clock_pid: int
+    streams: tuple[tuple[int, int], ...]
+    section: bytes
+
+    @property
+    def version(self) -> int:
+        """The PMT's version, 0 to 31."""
+        return self.section[5] >> 1 & 0x1F
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,13 +209,86 @@ def first_program_map_pid(section: bytes) -> int | None:
 
 def video_pid(section: bytes) -> int | None:
     """The PID of the first video stream in a PMT section, None without one."""
+    return next((pid for pid, kind, _ in streams_of(section) if kind in _VIDEO_TYPES), None)
+
+
+def streams_of(section: bytes) -> Iterator[tuple[int, int, int]]:
+    """(PID, stream type, place of the entry) of each stream in a PMT section."""
     if len(section) < 12:
-        return None
+        return
     at = 12 + ((section[10] & 0x0F) << 8 | section[11])
     while at + 5 <= len(section) - 4:
-        if section[at] in _VIDEO_TYPES:
-            return (section[at + 1] & 0x1F) << 8 | section[at + 2]
+        yield (section[at + 1] & 0x1F) << 8 | section[at + 2], section[at], at
         at += 5 + ((section[at + 3] & 0x0F) << 8 | section[at + 4])
+
+
+def program_of(tables: bytes) -> Program | None:
+    """What `Scanner.tables` says; None when it is empty or broken."""
+    pat = read_table(tables, 0, _PAT_TABLE) if tables else None
+    if pat is None:
+        return None
+    packets, section = pat
+    pmt_pid = first_program_map_pid(section)
+    found = read_table(tables, len(packets), _PMT_TABLE) if len(tables) > len(packets) else None
+    if found is None or pmt_pid is None or len(found[1]) < 12:
+        return None
+    map_section = found[1]
+    clock_pid = (map_section[8] & 0x1F) << 8 | map_section[9]
+    streams = tuple((pid, kind) for pid, kind, _ in streams_of(map_section))
+    return Program(packets, pmt_pid, clock_pid, streams, map_section)
+
+
+def moved_section(section: bytes, pids: Mapping[int, int], version: int) -> bytes:
+    """A PMT section with other PIDs, another version, and the checksum that belongs to it."""
+    new = bytearray(section)
+    new[5] = section[5] & 0xC1 | version << 1
+    places = [(8, (section[8] & 0x1F) << 8 | section[9]), *((at + 1, pid) for pid, _, at in streams_of(section))]
+    for at, pid in places:
+        pid = pids.get(pid, pid)
+        new[at] = new[at] & 0xE0 | pid >> 8
+        new[at + 1] = pid & 0xFF
+    new[-4:] = crc32(new[:-4]).to_bytes(4, "big")
+    return bytes(new)
+
+
+def section_packets(pid: int, section: bytes) -> list[bytes]:
+    """The section in as many packets as it needs, counters from 0."""
+    data = b"\x00" + section
+    data += b"\xff" * (-len(data) % (PACKET_BYTES - 4))
+    pieces = [data[at : at + PACKET_BYTES - 4] for at in range(0, len(data), PACKET_BYTES - 4)]
+    return [
+        bytes((SYNC, (0 if n else 0x40) | pid >> 8, pid & 0xFF, 0x10 | n & 0x0F)) + piece
+        for n, piece in enumerate(pieces)
+    ]
+
+
+def crc32(data: bytes | bytearray) -> int:
+    """The checksum of sections (ISO/IEC 13818-1, annex A)."""
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc = (crc << 8 & 0xFFFFFFFF) ^ _CRC[crc >> 24 ^ byte]
+    return crc
+
+
+def _crc_table() -> tuple[int, ...]:
+    table = []
+    for byte in range(256):
+        crc = byte << 24
+        for _ in range(8):
+            crc = (crc << 1 ^ (0x04C11DB7 if crc & 0x80000000 else 0)) & 0xFFFFFFFF
+        table.append(crc)
+    return tuple(table)
+
+
+_CRC = _crc_table()
+
+
+def last_clock_ticks(data: bytes, pid: int) -> int | None:
+    """The newest clock reference (90 kHz) on `pid` in whole packets; None without one."""
+    for at in range(len(data) - PACKET_BYTES, -1, -PACKET_BYTES):
+        flagged = data[at + 3] & 0x20 and data[at + 4] >= 7 and data[at + 5] & 0x10
+        if flagged and (data[at + 1] & 0x1F) << 8 | data[at + 2] == pid:
+            return int.from_bytes(data[at + 6 : at + 11], "big") >> 7
     return None
 
 

@@ -17,7 +17,7 @@ from xml.sax.saxutils import escape
 import apsw
 import pytest
 
-from pair.loop import LoopedStream
+from tvkit.mpegts_loop import LoopedStream
 from tests.e2e.running import REPOSITORY, Answered, Pair, Service
 from tests.programs import needs
 from tests.providerkit import Asked, Reply, ScriptedProvider

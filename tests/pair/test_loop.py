@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pair.loop import PACKET_BYTES, TICKS_PER_S, LoopedStream
+from tvkit.mpegts_loop import PACKET_BYTES, TICKS_PER_S, LoopedStream
 from tests.programs import needs
 
 MEDIA = Path(__file__).resolve().parents[2] / "pair" / "media"

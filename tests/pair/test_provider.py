@@ -15,7 +15,7 @@ from xml.etree import ElementTree
 import pytest
 
 from pair import alive, logos, sample
-from pair.loop import PACKET_BYTES
+from tvkit.mpegts_loop import PACKET_BYTES
 from pair.provider import Provider
 from tests.programs import needs
 

@@ -74,19 +74,24 @@ class LoopedStream:
         self._entries = layout.entries
         self.duration_ticks = _duration(layout.decoding_ticks)
         first_clock = layout.clock[0][1]
+        self.first_clock_ticks = first_clock
+        """What the recording's clock shows at its start."""
         # The tables ahead of the first PCR belong to its piece.
         self._starts = [0, *(index for index, _ in layout.clock[1:])]
         self._dues = [(base - first_clock) % _CLOCK_WRAP for _, base in layout.clock]
 
-    def pieces(self, from_ticks: int) -> Iterator[Piece]:
-        """Yield the endless stream from the newest place to join at or before `from_ticks` (90 kHz, not negative)."""
+    def pieces(self, from_ticks: int, *, later_ticks: int = 0) -> Iterator[Piece]:
+        """Yield the endless stream from the newest place to join at or before `from_ticks` (90 kHz, not negative).
+
+        `later_ticks` is added to every clock and stamp (not to `due_ticks`), so that the stream can follow another.
+        """
         lap, within = divmod(from_ticks, self.duration_ticks)
         entry, number = self._entry_before(within)
-        tables = b"".join(self._rewritten(index, index + 1, lap) for index in entry.tables)
+        tables = b"".join(self._rewritten(index, index + 1, lap, later_ticks) for index in entry.tables)
         first = entry.packet
         while True:
             end = self._starts[number + 1] if number + 1 < len(self._starts) else len(self._packets)
-            data = tables + self._rewritten(first, end, lap)
+            data = tables + self._rewritten(first, end, lap, later_ticks)
             yield Piece(lap * self.duration_ticks + self._dues[number], data)
             tables, first, number = b"", end, number + 1
             if number == len(self._starts):
@@ -102,10 +107,10 @@ class LoopedStream:
             found = entry
         return found, bisect_right(self._starts, found.packet) - 1
 
-    def _rewritten(self, first: int, end: int, lap: int) -> bytes:
-        """Return packets `first` up to `end` as they are on the given lap."""
+    def _rewritten(self, first: int, end: int, lap: int, later_ticks: int) -> bytes:
+        """Return packets `first` up to `end` as they are on the given lap, so much later."""
         data = bytearray(self._data[first * PACKET_BYTES : end * PACKET_BYTES])
-        shift = lap * self.duration_ticks
+        shift = lap * self.duration_ticks + later_ticks
         for index in range(first, end):
             packet, at = self._packets[index], (index - first) * PACKET_BYTES
             flags_and_counter = data[at + 3]
