@@ -48,8 +48,8 @@ def main(arguments: Sequence[str]) -> int:
         checkup.raise_file_limit()
         action: Callable[[Config, argparse.Namespace], int] = _ACTIONS[options.command]
         return action(config, options)
-    except AerialError as error:
-        print(f"epg_service: {redact(error.detail)}", file=sys.stderr)
+    except (AerialError, OSError) as error:
+        print(f"epg_service: {redact(str(error))}", file=sys.stderr)
         return 2
 
 

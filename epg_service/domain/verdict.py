@@ -33,6 +33,8 @@ def rejection(found: Found, last: LastGood | None, *, min_share: float, now_s: i
     """
     if found.programmes == 0:
         return "the file holds no programme"
+    if found.kept == 0:
+        return f"none of the file's {found.programmes} programmes can be kept (see the losses)"
     if last is None or last.kept == 0:
         return None
     if not found.complete:

@@ -312,6 +312,14 @@ def test_a_file_that_holds_nothing_at_all_is_refused_at_first_too(station: Stati
     assert station.it.channels.all() == []
 
 
+def test_a_first_file_of_which_nothing_can_be_kept_says_so(station: Station) -> None:
+    run = station.take(guide_of(hourly("one.tv", NOON - 30 * DAY, 5)))
+    assert run.status == "rejected"
+    assert "none of the file's 5 programmes can be kept" in str(run.error_message)
+    assert lost(run) == 5
+    assert station.it.channels.all() == []
+
+
 def test_everything_that_a_file_holds_is_imported_or_told_as_lost(station: Station) -> None:
     shows = week()
     crowd = [Show("one.tv", NOON, NOON + HOUR, f"Clump {n}") for n in range(12)]
