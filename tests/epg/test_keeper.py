@@ -214,6 +214,8 @@ def test_the_scheduler_asks_for_one_run_at_the_providers_time(station: Station) 
 def due(station: Station, kept: Callable[[], Any]) -> list[tuple[int, int]]:
     """Starts the keeper; what it asks for at once, as (provider, seconds from now)."""
     kept()
+    guides = wiring.PublishedGuides(station.paths.published)
+    until(lambda: guides.find("guide"), what="the first look, which publishes")
     rows = station.it.connections.get().execute(
         "SELECT provider_id, not_before FROM import_log WHERE status = 'queued'"
     )
@@ -364,3 +366,7 @@ def test_each_provider_is_pruned_by_its_own_window(station: Station) -> None:
     assert station.keeper().prune() == 25
     assert len(station.titles("x")) == 11
     assert len(station.titles("y")) == 48
+
+
+def test_a_provider_that_asks_for_patience_gets_it(house: House) -> None:
+    pass
