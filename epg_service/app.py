@@ -2,7 +2,7 @@
 
 from flask_openapi3 import OpenAPI
 
-from epg_service.api import Collaborators, channels, guides, imports, internal, pages, providers
+from epg_service.api import Collaborators, browse, channels, guides, imports, internal, pages, providers, search
 from servicekit.health import Checks
 from servicekit.levels import LevelFollower
 from servicekit.metrics import Metrics
@@ -22,6 +22,6 @@ def create_app(
     """The guide service's web application."""
     app = make_app(__name__, title="Aerial guide", door=door, metrics=metrics, settings=settings, checks=checks)
     app.before_request(levels.look)
-    for room in (pages, providers, channels, imports, guides, internal):
+    for room in (pages, providers, channels, browse, search, imports, guides, internal):
         app.register_api(room.blueprint(collaborators))
     return app

@@ -34,9 +34,16 @@ class Guide(Section):
     main: Annotated[str, Field(min_length=1, max_length=64)] = "auto"
 
 
+class Search(Section):
+    enabled: bool = True
+    descriptions: bool = False
+
+
 class Imports(Section):
     min_share: Annotated[float, Field(ge=0, le=1)] = 0.5
     log_days: Annotated[int, Field(ge=1, le=3650)] = 90
+    min_interval_minutes: Annotated[int, Field(ge=0, le=1440)] = 15
+    jitter_s: Annotated[int, Field(ge=0, le=3600)] = 20
 
 
 class EpgSection(Section):
@@ -46,6 +53,7 @@ class EpgSection(Section):
     scheduler: Scheduler = Scheduler()
     guide: Guide = Guide()
     imports: Imports = Imports()
+    search: Search = Search()
     stream_url: Origin = ""
 
 

@@ -24,6 +24,7 @@ from servicekit.clock import Clock
 from servicekit.health import HEARTBEAT_EVERY_S, beat
 
 LOOK_EVERY_S = 0.5
+BEHIND_S = 0.5
 RETRY_AFTER_S = (5 * 60, 15 * 60, 60 * 60)
 CATCH_UP_AFTER_S = 2 * 60
 DAY_S = 86_400
@@ -146,7 +147,9 @@ class Keeper:
         ready: Callable[[], None],
         look: Callable[[], None],
         stopping: threading.Event,
+        behind: Callable[[float], bool] = lambda _: False,
     ) -> None:
+        """`behind(seconds)` works about so long at what may wait for everything else; True while there is more."""
         self._runs = runs
         self._providers = providers
         self._imports = imports
@@ -159,6 +162,7 @@ class Keeper:
         self._ready = ready
         self._look = look
         self._stopping = stopping
+        self._behind = behind
         self._chores: SimpleQueue[str] = SimpleQueue()  # the scheduler's threads put, the loop takes
         self._scheduled: Mapping[int, str] = {}
 
@@ -182,7 +186,8 @@ class Keeper:
                 self._look()
                 self._schedule(scheduler)
                 self._work()
-                self._stopping.wait(LOOK_EVERY_S)
+                if not self._behind(BEHIND_S):
+                    self._stopping.wait(LOOK_EVERY_S)
         finally:
             scheduler.shutdown(wait=False)
             self._plan.heartbeat.unlink(missing_ok=True)
@@ -191,6 +196,8 @@ class Keeper:
         """Does what waits now, once, and returns: for a command that is the keeper while it runs."""
         self._take_over()
         self._work()
+        while not self._stopping.is_set() and self._behind(BEHIND_S):
+            continue
 
     def _work(self) -> None:
         """One look at everything that may wait: lineups first (they are quick), then runs, then chores.

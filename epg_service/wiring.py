@@ -16,6 +16,7 @@ from epg_service.domain.entities import LastGoodFile, Provider
 from epg_service.domain.losses import Losses
 from epg_service.domain.retention import Window
 from epg_service.importer.run import Importer, Limits
+from epg_service.indexing import Indexing
 from epg_service.keeper import Keeper, Plan
 from epg_service.lineups.match import Matching
 from epg_service.lineups.publish import Publishing, Span
@@ -23,6 +24,7 @@ from epg_service.lineups.published import PublishedGuides
 from epg_service.providers.feed import Feed, Feeds, Progress, Validators
 from epg_service.providers.unpack import unpacked
 from epg_service.store.applying import Applying
+from epg_service.store.browse import Browse
 from epg_service.store.channels import Channels
 from epg_service.store.connection import open_database
 from epg_service.store.guide import Guide
@@ -30,6 +32,10 @@ from epg_service.store.imports import ImportLog
 from epg_service.store.lineups import Lineups
 from epg_service.store.programs import Programs
 from epg_service.store.providers import Providers
+from epg_service.store.search import Search
+from epg_service.store.search_index import SearchIndex
+from epg_service.xmltv import indexed
+from epg_service.xmltv.fields import fields
 from servicekit.addresses import AddressPolicy, Network
 from servicekit.callers import in_container
 from servicekit.clock import Clock, SystemClock
@@ -79,6 +85,14 @@ class Paths:
         return self.run / "epg-redo"
 
     @property
+    def search(self) -> Path:
+        return self.database.with_name(f"{self.database.stem}-search.db")
+
+    @property
+    def search_damaged(self) -> Path:
+        return self.run / "epg-search.damaged"
+
+    @property
     def reload(self) -> Path:
         return self.run / "epg.reload"
 
@@ -118,6 +132,7 @@ class Stores:
     programs: Programs
     guide: Guide
     lineups: Lineups
+    browse: Browse
 
 
 def stores(config: Loaded[EpgSection], *, clock: Clock = CLOCK) -> Stores:
@@ -125,14 +140,16 @@ def stores(config: Loaded[EpgSection], *, clock: Clock = CLOCK) -> Stores:
     paths = paths_of(config)
     connections = open_database(paths.database, backups=paths.backups, lock=paths.run / "epg.migrate.lock")
     channels, programs = Channels(connections), Programs(connections)
+    guide = Guide(channels=channels, programs=programs)
     return Stores(
         connections=connections,
         providers=Providers(connections, clock=clock),
         imports=ImportLog(connections, clock=clock),
         channels=channels,
         programs=programs,
-        guide=Guide(channels=channels, programs=programs),
+        guide=guide,
         lineups=Lineups(connections, clock=clock),
+        browse=Browse(connections, channels=channels, guide=guide, read=fields),
     )
 
 
@@ -164,6 +181,7 @@ class Web:
     """What a web worker is made of."""
 
     stores: Stores
+    search: Search | None
     published: PublishedGuides
     feeds: Feeds
     clock: Clock
@@ -192,6 +210,7 @@ def web(config: Loaded[EpgSection], *, clock: Clock = CLOCK) -> Web:
     )
     return Web(
         stores=it,
+        search=Search(paths.search, paths.database, damaged=paths.search_damaged) if own.search.enabled else None,
         published=PublishedGuides(paths.published),
         feeds=_feeds(config),
         clock=clock,
@@ -252,7 +271,15 @@ def keeper(config: Loaded[EpgSection], stopping: threading.Event, *, clock: Cloc
         ready=lambda: say_ready("keeper"),
         look=levels(config).look,
         stopping=stopping,
+        behind=indexing(config, it).work if own.search.enabled else lambda _: False,
     )
+
+
+def indexing(config: Loaded[EpgSection], it: Stores) -> Indexing:
+    """Keeps the search index."""
+    paths = paths_of(config)
+    index = SearchIndex(paths.search, it.connections, texts=indexed, descriptions=config.own.search.descriptions)
+    return Indexing(index=index, damaged=paths.search_damaged)
 
 
 def publishing(config: Loaded[EpgSection], it: Stores) -> Publishing:

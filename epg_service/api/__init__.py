@@ -11,12 +11,14 @@ from servicekit.clock import Clock
 if TYPE_CHECKING:
     from epg_service.lineups.published import PublishedGuides
     from epg_service.providers.feed import Feeds
+    from epg_service.store.browse import Browse
     from epg_service.store.channels import Channels
     from epg_service.store.guide import Guide
     from epg_service.store.imports import ImportLog
     from epg_service.store.lineups import Lineups
     from epg_service.store.programs import Programs
     from epg_service.store.providers import Providers
+    from epg_service.store.search import Search
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +31,9 @@ class Collaborators:
     programs: "Programs"
     guide: "Guide"
     lineups: "Lineups"
+    browse: "Browse"
+    search: "Search | None"
+    """None: switched off."""
     published: "PublishedGuides"
     feeds: "Feeds"
     clock: Clock

@@ -9,11 +9,15 @@ from cronsim import CronSim, CronSimError
 from dateutil.parser import isoparse
 from pydantic import AfterValidator, Field
 
+from epg_service.api.cursors import MAX_EPOCH_S, Place, place_of
+from epg_service.domain.terms import terms_of, words_of
+from epg_service.domain.wishes import Wanted, Wish
 from servicekit.errors import Invalid
 from servicekit.web import PageQuery, Shape
 
 DEFAULT_WINDOW_S = 86_400
 MAX_MINUTES = 14 * 24 * 60
+MOST_ITEMS = 1_000
 _TIME_OF_DAY = re.compile(r"([01]?[0-9]|2[0-3]):[0-5][0-9]")
 
 
@@ -94,6 +98,96 @@ class WindowQuery(PageQuery):
         if start >= end:
             raise Invalid("start must lie before end")
         return start, end
+
+    def place(self, now_s: int, count: int) -> Place:
+        """Where the page begins: at the cursor, whose entries are known by `count` whole numbers, or at the start."""
+        if self.cursor is None:
+            return Place(*self.window(now_s))
+        return _whole(place_of(self.cursor, count))
+
+
+def _whole(place: Place) -> Place:
+    if not all(isinstance(value, int) for value in place.after or ()):
+        raise Invalid("cursor: use the `next` of the answer before, as it was given")
+    return place
+
+
+def page_size(query: PageQuery, usual: int) -> int:
+    """How many entries a page has."""
+    return min(query.limit or usual, MOST_ITEMS)
+
+
+def names(texts: list[str]) -> list[str]:
+    """Channels named by repeated parameters, each one name or several with commas. Raises `Invalid` for too many."""
+    found = [name for text in texts for part in text.split(",") if (name := part.strip())]
+    if len(found) > MOST_ITEMS:
+        raise Invalid(f"at most {MOST_ITEMS} channels can be named; leave them out to see all, page by page")
+    return found
+
+
+ChannelNames = Annotated[
+    list[Annotated[str, Field(max_length=4_000)]],
+    Field(default_factory=list, max_length=MOST_ITEMS, description="Ids or XMLTV ids, with commas or repeated."),
+]
+Query = Annotated[
+    str, Field(max_length=200, description='Words; "words that stand together"; case and accents forgiven.')
+]
+
+
+class BrowseQuery(WindowQuery):
+    q: Query | None = None
+    category: str | None = Field(None, max_length=200, description="Case forgiven.")
+    channel: ChannelNames
+    new: bool | None = None
+    premiere: bool | None = None
+
+    def wanted(self) -> Wanted:
+        """What the programmes must have; raises `Invalid`."""
+        words = () if self.q is None else words_of(self.q)
+        return Wanted(words, self.category, self.new, self.premiere)
+
+
+class GridQuery(WindowQuery):
+    channels: ChannelNames
+    details: bool = Field(True, description="false: only times and titles.")
+
+
+class NowQuery(PageQuery):
+    at: str | None = Field(None, max_length=64, description="ISO 8601; now when left out.")
+    channels: ChannelNames
+    details: bool = Field(False, description="true: all fields of the programmes.")
+
+    def place(self, now_s: int) -> Place:
+        """The instant, twice, and where the page begins."""
+        if self.cursor is not None:
+            return _whole(place_of(self.cursor, 1))
+        at = instant(self.at, "at") if self.at is not None else now_s
+        return Place(at, at)
+
+
+class SearchQuery(PageQuery):
+    q: Query
+    category: str | None = Field(None, max_length=200, description="Case forgiven.")
+    channel: ChannelNames
+    from_: str | None = Field(None, alias="from", max_length=64, description="ISO 8601; now when left out.")
+    to: str | None = Field(None, max_length=64, description="ISO 8601; no end when left out.")
+    new: bool | None = None
+    premiere: bool | None = None
+
+    def place(self, now_s: int) -> Place:
+        """Where the page begins."""
+        if self.cursor is not None:
+            return place_of(self.cursor, 3)
+        start = instant(self.from_, "from") if self.from_ is not None else now_s
+        end = instant(self.to, "to") if self.to is not None else MAX_EPOCH_S
+        if start >= end:
+            raise Invalid("from must lie before to")
+        return Place(start, end)
+
+    def wish(self, place: Place, channel_ids: list[int] | None) -> Wish:
+        """What is searched for; raises `Invalid`."""
+        wanted = Wanted((), self.category, self.new, self.premiere)
+        return Wish(terms_of(self.q), wanted, place.from_s, place.to_s, channel_ids)
 
 
 class RunsQuery(PageQuery):

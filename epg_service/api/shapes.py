@@ -1,17 +1,20 @@
 """How the guide's nouns look as JSON."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Protocol
 from urllib.parse import quote
 
 from flask import Response, request
 
 from epg_service.domain.entities import OPEN, Channel, Listing, Provider, Run
-from epg_service.xmltv.details import details
+from epg_service.xmltv.fields import Fields, fields
 from servicekit.clock import iso
 from servicekit.web import PageQuery, json_answer, origin_of, page_of
 
 MOST_ITEMS = 1_000
+NOTHING = Fields(None, None, None, None, None, None, None, None, (), False, False)
+_iso = lru_cache(4096)(iso)  # channels start their programmes at the same times
 
 
 class GuideFigures(Protocol):
@@ -49,9 +52,9 @@ def stats(figures: GuideFigures, channels: int, providers: Sequence[Provider]) -
     return {
         "channels_with_epg": figures.channels_with_epg,
         "total_programs": figures.total_programs,
-        "oldest_program": _moment(figures.oldest_program),
-        "newest_program": _moment(figures.newest_program),
-        "last_update": _moment(figures.last_update),
+        "oldest_program": moment(figures.oldest_program),
+        "newest_program": moment(figures.newest_program),
+        "last_update": moment(figures.last_update),
         "total_channels": channels,
         "total_providers": len(providers),
         "enabled_providers": sum(one.enabled for one in providers),
@@ -72,7 +75,7 @@ def provider(one: Provider) -> dict[str, object]:
         "default_timezone": one.default_timezone,
         "shift_minutes": one.shift_minutes,
         "retention_days": one.retention_days,
-        "last_good_import": _moment(one.good.at),
+        "last_good_import": moment(one.good.at),
     }
 
 
@@ -84,8 +87,8 @@ def run(one: Run) -> dict[str, object]:
         "provider_id": one.provider_id,
         "status": one.status,
         "queued_at": iso(one.queued_at),
-        "started_at": _moment(one.started_at),
-        "completed_at": _moment(one.completed_at),
+        "started_at": moment(one.started_at),
+        "completed_at": moment(one.completed_at),
         "programs_imported": one.programs_imported,
         "programs_skipped": one.programs_skipped,
         "error_message": one.error_message,
@@ -102,16 +105,16 @@ def channel(one: Channel) -> dict[str, object]:
     return {"id": one.id, "name": one.name, "display_name": one.display_name, "icon_url": one.icon_url}
 
 
+def channel_of(one: Channel) -> dict[str, object]:
+    """What an entry of a grid says of its channel."""
+    return {"channel_id": one.id, "channel_name": one.name, "display_name": one.display_name, "icon_url": one.icon_url}
+
+
 def programme(one: Listing) -> dict[str, object]:
     """A programme with the fields people ask for, read from its element."""
-    told = details(one.raw)
+    told = fields(one.raw) if one.raw else NOTHING
     return {
-        "id": one.id,
-        "channel_id": one.channel_id,
-        "provider_id": one.provider_id,
-        "start_time": iso(one.start_s),
-        "end_time": iso(one.stop_s),
-        "title": one.title,
+        **brief(one),
         "subtitle": told.subtitle,
         "description": told.description,
         "category": told.category,
@@ -120,9 +123,24 @@ def programme(one: Listing) -> dict[str, object]:
         "actors": told.actors,
         "directors": told.directors,
         "icon_url": told.icon_url,
+        "new": told.new,
+        "premiere": told.premiere,
+    }
+
+
+def brief(one: Listing) -> dict[str, object]:
+    """A programme without what stands in its element."""
+    return {
+        "id": one.id,
+        "channel_id": one.channel_id,
+        "provider_id": one.provider_id,
+        "start_time": _iso(one.start_s),
+        "end_time": _iso(one.stop_s),
+        "title": one.title,
         "duration_s": one.stop_s - one.start_s,
     }
 
 
-def _moment(epoch_s: int | None) -> str | None:
+def moment(epoch_s: int | None) -> str | None:
+    """An instant that may be unknown."""
     return None if epoch_s is None else iso(epoch_s)

@@ -3,9 +3,9 @@
 import contextlib
 import json
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any, Protocol, TypeAlias
 
 from epg_service.domain.days import (
     DAY_S,
@@ -19,10 +19,10 @@ from epg_service.domain.days import (
 from epg_service.domain.entities import Channel, Listing
 from epg_service.domain.shown import in_window, needs_elements, now_and_next, one_at_a_time
 from epg_service.domain.terms import holds_all
+from epg_service.domain.wishes import Wanted
 from epg_service.store.channels import Channels
 from epg_service.store.deadline import limited
 from epg_service.store.guide import Guide
-from epg_service.xmltv.fields import fields
 from servicekit.errors import NotFound
 from servicekit.store.sqlite import Connections, busy_as_unavailable
 
@@ -53,35 +53,30 @@ LEFT JOIN programs x ON x.id = (SELECT min(id) FROM programs WHERE id >= e.edge 
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """What programmes must have; None: anything. `words` are folded and stand somewhere in the title."""
-
-    words: tuple[str, ...] = ()
-    category: str | None = None
-    new: bool | None = None
-    premiere: bool | None = None
+class Told(Protocol):
+    """What an element says of a programme, as far as filters look at it."""
 
     @property
-    def needs_elements(self) -> bool:
-        """Whether the titles alone do not decide."""
-        return not (self.category is None and self.new is None and self.premiere is None)
+    def categories(self) -> tuple[str, ...]: ...
+    @property
+    def new(self) -> bool: ...
+    @property
+    def premiere(self) -> bool: ...
 
-    def fits(self, listing: Listing) -> bool:
-        """Whether a programme with its element is wanted; the words are looked at elsewhere."""
-        told = fields(listing.raw)
-        if self.category is not None and self.category not in {one.casefold() for one in told.categories}:
-            return False
-        return self.new in (None, told.new) and self.premiere in (None, told.premiere)
+
+_Pair: TypeAlias = tuple[Listing | None, Listing | None]
 
 
 class Browse:
     """Reads the guide across channels."""
 
-    def __init__(self, connections: Connections, *, channels: Channels, guide: Guide) -> None:
+    def __init__(
+        self, connections: Connections, *, channels: Channels, guide: Guide, read: Callable[[bytes], Told]
+    ) -> None:
         self._connections = connections
         self._channels = channels
         self._guide = guide
+        self._read = read
 
     def mark(self) -> int:
         """Another number after every change of what is shown: answers under the same mark are the same."""
@@ -94,12 +89,16 @@ class Browse:
         with busy_as_unavailable(), self._connections.get():
             yield
 
-    def channels(self, wanted: Sequence[str], *, after: int, limit: int) -> list[Channel]:
-        """Channels by id, from the one after `after` on: all, or those named by id or XMLTV id. Raises `NotFound`."""
-        if not wanted:
+    def channel_ids(self, names: Sequence[str]) -> list[int] | None:
+        """The ids of channels named by id or XMLTV id, ascending; None for no names: all. Raises `NotFound`."""
+        return sorted({self._channel_id(one) for one in names}) if names else None
+
+    def _page(self, names: Sequence[str], after: int, limit: int) -> list[Channel]:
+        """Channels by id, from the one after `after` on."""
+        ids = self.channel_ids(names)
+        if ids is None:
             return self._channels.all(after=after, limit=limit)
-        ids = sorted({self._channel_id(one) for one in wanted})
-        return [self._channels.get(one) for one in ids if one > after][:limit]
+        return [self._channels.get(one) for one in ids if one > after][: limit if limit >= 0 else None]
 
     def _channel_id(self, wanted: str) -> int:
         query = "SELECT id FROM channels WHERE name = ?1 OR id = ?2 ORDER BY id = ?2 DESC LIMIT 1"
@@ -120,18 +119,34 @@ class Browse:
             found = self.with_elements(found)
         return cut(one_at_a_time(found))
 
-    def now_next(self, channels: Sequence[Channel], at_s: int) -> list[tuple[Channel, Listing | None, Listing | None]]:
-        """The present programme and the next one of each channel; None where nothing is known."""
+    def now_next(
+        self, names: Sequence[str], at_s: int, *, after: int, limit: int, with_elements: bool
+    ) -> tuple[list[tuple[Channel, Listing | None, Listing | None]], int | None]:
+        """The present programme and the next one of each channel; None where nothing is known.
+
+        Channels by id, from the one after `after` on; the last one's id when there are more.
+        """
+        with self.one_instant():
+            channels = self._page(names, after, limit + 1)
+            pairs = self._pairs([one.id for one in channels[:limit]], at_s)
+            if with_elements:
+                listings = self.with_elements(one for pair in pairs for one in pair if one is not None)
+                told = {one.id: one for one in listings}
+                pairs = [(now and told[now.id], coming and told[coming.id]) for now, coming in pairs]
+        found = [(channel, *pair) for channel, pair in zip(channels[:limit], pairs, strict=True)]
+        return found, channels[limit - 1].id if len(channels) > limit else None
+
+    def _pairs(self, channel_ids: Sequence[int], at_s: int) -> list[_Pair]:
         connection = self._connections.get()
-        found: dict[int, tuple[Listing | None, Listing | None] | None] = {}
-        with busy_as_unavailable(), connection, limited(connection, STATEMENT_LIMIT_S, "ask for fewer channels"):
-            rows: Any = connection.execute(_NOW, (json.dumps([one.id for one in channels]), at_s))
+        found: dict[int, _Pair | None] = {}
+        with limited(connection, STATEMENT_LIMIT_S, "ask for fewer channels"):
+            rows: Any = connection.execute(_NOW, (json.dumps(channel_ids), at_s))
             for row in rows:
                 several = row[0] in found
                 found[row[0]] = None if several or row[12] else _pair(row, at_s)
-        return [(one, *(found.get(one.id) or self._read_now_next(one.id, at_s))) for one in channels]
+        return [found.get(one) or self._read_now_next(one, at_s) for one in channel_ids]
 
-    def _read_now_next(self, channel_id: int, at_s: int) -> tuple[Listing | None, Listing | None]:
+    def _read_now_next(self, channel_id: int, at_s: int) -> _Pair:
         """The same from the channel's programmes around the instant: for those where more than two rows decide."""
         now: Listing | None = None
         following: Listing | None = None
@@ -140,6 +155,24 @@ class Browse:
             if following is not None:
                 break
         return now, following
+
+    def grid(
+        self, names: Sequence[str], from_s: int, to_s: int, *, after: int, limit: int, with_elements: bool
+    ) -> tuple[list[tuple[Channel, list[Listing]]], int | None]:
+        """What a viewer sees of each channel in a window, one programme at a time.
+
+        Channels by id, from the one after `after` on; the last one's id when there are more. A page may end early.
+        """
+        end = time.monotonic() + PAGE_LIMIT_S
+        found: list[tuple[Channel, list[Listing]]] = []
+        with self.one_instant():
+            channels = self._page(names, after, limit + 1)
+            for channel in channels[:limit]:
+                shown = self.shown(channel.id, from_s, to_s)
+                found.append((channel, self.with_elements(shown) if with_elements else shown))
+                if time.monotonic() > end:
+                    break
+        return found, found[-1][0].id if len(found) < len(channels) else None
 
     def with_elements(self, listings: Iterable[Listing]) -> list[Listing]:
         """The same programmes with the bytes of their elements."""
@@ -158,43 +191,47 @@ class Browse:
 
     def programmes(
         self,
-        channels: Sequence[Channel],
+        names: Sequence[str],
         from_s: int,
         to_s: int,
         wanted: Wanted,
         *,
-        after: tuple[int, int, int],
+        after: tuple[int, ...],
         limit: int,
     ) -> tuple[list[Listing], tuple[int, int, int] | None]:
-        """What is stored of some channels (by id) in a window, by channel and start, and where the next page begins.
+        """What is stored in a window, with elements, by channel id and start, and where the next page begins.
 
         `after` is (channel, start, id) of the last one of the page before. A page may end before its limit.
         """
         end = time.monotonic() + PAGE_LIMIT_S
         found: list[Listing] = []
-        for channel in channels:
-            if channel.id < after[0]:
-                continue
-            rows = self._guide.listings(channel.id, from_s, to_s)
-            rows = [one for one in rows if (channel.id, one.start_s, one.id) > after]
-            found += self._fitting(rows, wanted, limit + 1 - len(found))
-            if len(found) > limit:
-                last = found[limit - 1]
-                return found[:limit], (last.channel_id, last.start_s, last.id)
-            if time.monotonic() > end:
-                return found, (channel.id + 1, 0, 0)
-        return found, None
+        with self.one_instant():
+            for channel in self._page(names, after[0] - 1, -1):
+                rows = self._guide.listings(channel.id, from_s, to_s)
+                rows = [one for one in rows if (channel.id, one.start_s, one.id) > after]
+                fitting = self._fitting(rows, wanted, limit + 1 - len(found))
+                found += (replace(one, channel_id=channel.id) for one in fitting)
+                if len(found) > limit:
+                    last = found[limit - 1]
+                    return self.with_elements(found[:limit]), (last.channel_id, last.start_s, last.id)
+                if time.monotonic() > end:
+                    return self.with_elements(found), (channel.id + 1, 0, 0)
+        return self.with_elements(found), None
 
     def _fitting(self, rows: list[Listing], wanted: Wanted, most: int) -> list[Listing]:
         if wanted.words:
             rows = [one for one in rows if holds_all(one.title, wanted.words)]
         if not wanted.needs_elements:
             return rows[:most]
-        fitting = [one for one in self.with_elements(rows) if one.raw and wanted.fits(one)]
-        return [replace(one, raw=b"") for one in fitting[:most]]
+        fitting = [one for one in self.with_elements(rows) if one.raw and self._fits(wanted, one.raw)]
+        return fitting[:most]
+
+    def _fits(self, wanted: Wanted, raw: bytes) -> bool:
+        told = self._read(raw)
+        return wanted.fits(categories=told.categories, new=told.new, premiere=told.premiere)
 
 
-def _pair(row: Sequence[Any], at_s: int) -> tuple[Listing | None, Listing | None]:
+def _pair(row: Sequence[Any], at_s: int) -> _Pair:
     channel, shift = row[0], row[1]
     following = None
     if row[7] is not None:

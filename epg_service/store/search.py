@@ -13,6 +13,7 @@ import apsw
 
 from epg_service.domain.entities import Listing
 from epg_service.domain.terms import Terms
+from epg_service.domain.wishes import Wanted, Wish
 from epg_service.store.deadline import limited
 from epg_service.store.search_index import usable
 from servicekit.errors import Unavailable
@@ -49,19 +50,6 @@ ORDER BY a.score, start, p.id LIMIT :limit
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
-    """What to search for; None: anything. `category` is compared without case."""
-
-    terms: Terms
-    from_s: int
-    to_s: int
-    channel_ids: Sequence[int] | None = None
-    category: str | None = None
-    new: bool | None = None
-    premiere: bool | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Hit:
     """A programme that was found, and by what kind of text; the lower score is the better one."""
 
@@ -88,11 +76,11 @@ class Search:
         self._damaged = damaged
         self._local = threading.local()
 
-    def find(self, wish: Wish, *, after: tuple[float, int, int] | None, limit: int) -> list[Hit]:
+    def find(self, wish: Wish, *, after: tuple[float, ...] | None, limit: int) -> list[Hit]:
         """The best programmes first; `after` is (score, start, id) of the last one of the page before."""
         score, start, id_ = after or (float("-inf"), 0, 0)
         with self._reading() as connection:
-            tags = self._tags(connection, wish)
+            tags = self._tags(connection, wish.wanted)
             reach: Any = connection.execute(
                 "SELECT coalesce(max(longest_s), 0) + 86400 * 15 FROM guide.channel_mappings"
             ).fetchone()
@@ -116,25 +104,25 @@ class Search:
             row: Any = connection.execute("SELECT (SELECT mark FROM state) IS (SELECT mark FROM guide.guide_mark)")
             return bool(row.fetchone()[0])
 
-    def categories(self, *, after: str, limit: int) -> list[Category]:
-        """Categories by name, from the one after `after` on."""
+    def categories(self) -> list[Category]:
+        """Every category that programmes have, the most frequent first."""
         query = (
-            "SELECT c.name, sum(t.programs) FROM tag_categories c JOIN tags t ON t.id = c.tag "
-            "WHERE c.name > ? GROUP BY c.name HAVING sum(t.programs) > 0 ORDER BY c.name LIMIT ?"
+            "SELECT c.name, sum(t.programs) AS programs FROM tag_categories c JOIN tags t ON t.id = c.tag "
+            "GROUP BY c.name HAVING programs > 0 ORDER BY programs DESC, c.name"
         )
         with self._reading() as connection:
-            return [Category(*row) for row in _typed(connection.execute(query, (after, limit)))]
+            return [Category(*row) for row in _typed(connection.execute(query))]
 
-    def _tags(self, connection: apsw.Connection, wish: Wish) -> str | None:
+    def _tags(self, connection: apsw.Connection, wanted: Wanted) -> str | None:
         """The tags that fit, as a JSON list; None: all."""
-        if wish.category is None and wish.new is None and wish.premiere is None:
+        if not wanted.needs_elements:
             return None
         query = (
             "SELECT t.id FROM tags t WHERE (?1 IS NULL OR t.new = ?1) AND (?2 IS NULL OR t.premiere = ?2) "
             "AND (?3 IS NULL OR t.id IN (SELECT tag FROM tag_categories WHERE folded = ?3))"
         )
-        category = None if wish.category is None else wish.category.casefold()
-        rows = _typed(connection.execute(query, (wish.new, wish.premiere, category)))
+        category = None if wanted.category is None else wanted.category.casefold()
+        rows = _typed(connection.execute(query, (wanted.new, wanted.premiere, category)))
         return json.dumps([row[0] for row in rows])
 
     @contextlib.contextmanager

@@ -15,13 +15,12 @@ from array import array
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import apsw
 import xxhash
 
 from epg_service.domain.days import DAY_BITS, day_id, program_id, raws_of, unpacked_contents
-from epg_service.xmltv.indexed import Pieces, categories, pieces, words
 from servicekit.store.sqlite import (
     Connections,
     DatabaseUnusable,
@@ -63,6 +62,29 @@ PRAGMA user_version = {VERSION};
 """
 
 
+class Said(Protocol):
+    """Pieces of one programme, unread; a cache knows them again by their bytes."""
+
+    @property
+    def titles(self) -> bytes: ...
+    @property
+    def sub_titles(self) -> bytes: ...
+    @property
+    def descriptions(self) -> bytes: ...
+    @property
+    def people(self) -> bytes: ...
+    @property
+    def tags(self) -> tuple[bytes, bool, bool]: ...
+
+
+class Texts(Protocol):
+    """Cuts an element into pieces and reads them."""
+
+    def pieces(self, raw: bytes) -> Said: ...
+    def words(self, piece: bytes) -> str: ...
+    def categories(self, piece: bytes) -> tuple[str, ...]: ...
+
+
 def usable(path: Path) -> bool:
     """Whether the file is an index of this version."""
     if not path.is_file():
@@ -83,9 +105,10 @@ def usable(path: Path) -> bool:
 class SearchIndex:
     """Writes the index; the keeper's thread alone uses it."""
 
-    def __init__(self, path: Path, guide: Connections, *, descriptions: bool) -> None:
+    def __init__(self, path: Path, guide: Connections, *, texts: Texts, descriptions: bool) -> None:
         self._path = path
         self._guide = guide
+        self._texts = texts
         self._descriptions = descriptions
         self._connection: apsw.Connection | None = None
 
@@ -163,7 +186,7 @@ class SearchIndex:
     def _write(self, batch: Sequence[tuple[int, bytes, list[bytes]]], described: bool) -> None:
         connection = self._open()
         with writing(connection):
-            _Step(connection, described=described).take(batch)
+            _Step(connection, self._texts, described=described).take(batch)
 
     def _changed(self, described: bool) -> Iterator[int]:
         """The days that are not indexed as they are now: new, changed and vanished ones."""
@@ -220,14 +243,15 @@ class SearchIndex:
 class _Step:
     """One transaction: some days read anew."""
 
-    def __init__(self, connection: apsw.Connection, *, described: bool) -> None:
+    def __init__(self, connection: apsw.Connection, texts: Texts, *, described: bool) -> None:
         self._connection = connection
+        self._read_texts = texts
         self._described = described
         self._hits: list[tuple[int, int, int]] = []
         self._gone: list[tuple[int, int]] = []
         self._words: list[tuple[int, str]] = []
         self._counts: Counter[int] = Counter()
-        self._texts: tuple[dict[bytes, int], ...] = ({}, {}, {}, {})
+        self._known: tuple[dict[bytes, int], ...] = ({}, {}, {}, {})
         self._tags: dict[tuple[bytes, bool, bool], int] = {}
 
     def take(self, batch: Sequence[tuple[int, bytes, list[bytes]]]) -> None:
@@ -294,7 +318,7 @@ class _Step:
             self._hits += [(text, id_, tag) for text in fresh]
 
     def _read(self, raw: bytes) -> tuple[int, ...]:
-        said = pieces(raw)
+        said = self._read_texts.pieces(raw)
         return (
             self._text(TITLE, said.titles),
             self._text(SUB_TITLE, said.sub_titles),
@@ -306,10 +330,10 @@ class _Step:
     def _text(self, kind: int, piece: bytes) -> int:
         if not piece:
             return 0
-        known = self._texts[kind]
+        known = self._known[kind]
         number = known.get(piece)
         if number is None:
-            number = known[piece] = self._text_number(kind, words(piece))
+            number = known[piece] = self._text_number(kind, self._read_texts.words(piece))
         return number
 
     def _text_number(self, kind: int, text: str) -> int:
@@ -324,10 +348,10 @@ class _Step:
         self._words.append((made, text))
         return made
 
-    def _tag(self, said: Pieces) -> int:
+    def _tag(self, said: Said) -> int:
         number = self._tags.get(said.tags)
         if number is None:
-            number = self._tags[said.tags] = self._tag_number(categories(said.tags[0]), *said.tags[1:])
+            number = self._tags[said.tags] = self._tag_number(self._read_texts.categories(said.tags[0]), *said.tags[1:])
         return number
 
     def _tag_number(self, names: tuple[str, ...], new: bool, premiere: bool) -> int:
