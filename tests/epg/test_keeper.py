@@ -366,7 +366,3 @@ def test_each_provider_is_pruned_by_its_own_window(station: Station) -> None:
     assert station.keeper().prune() == 25
     assert len(station.titles("x")) == 11
     assert len(station.titles("y")) == 48
-
-
-def test_a_provider_that_asks_for_patience_gets_it(house: House) -> None:
-    pass
