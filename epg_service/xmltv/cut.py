@@ -6,9 +6,9 @@ It says the same as `iterparse`, item by item, for a third of the cost. Why the 
 2. A piece up to `</programme>` must begin with a start tag in the form that this file's programmes have.
 3. A piece whose digest is known for its channel equals bytes that were proven one whole element before. So the next
    piece starts between two elements again, and so on.
-4. The other pieces of a stretch are shown to expat in one call. Without comments, CDATA and instructions in them `<`
-   stands at tags only; as many `<programme` as pieces, one at the head of each, and as many end tags, then mean that
-   every piece is one element. Where there is one of those, each piece is proven alone.
+4. The other pieces of a stretch are shown to expat in one call. Where no comment, CDATA section or instruction holds
+   the word, `<programme` and `</programme` stand at tags only; as many of the first as pieces, one at the head of each,
+   and as many of the second then mean that every piece is one element. Else each piece is proven alone.
 5. At the first piece that fails any of this the exact reader takes over from its very byte, mends or counts what is
    broken, and hands back when it is past it.
 """
@@ -263,21 +263,41 @@ def _well_formed(raws: list[bytes]) -> int:
     """How many of the first elements are well formed; one call to expat where nothing asks for more."""
     if not raws:
         return 0
-    guarded: list[int] = []
-    parser = pyexpat.ParserCreate("utf-8")
-    notice = lambda *_: guarded.append(1)  # noqa: E731
-    parser.CommentHandler = parser.StartCdataSectionHandler = parser.ProcessingInstructionHandler = notice
-    joined = b"".join(raws)
-    whole = len(raws)
+    whole, joined = len(raws), b"".join(raws)
+    hiding = _Hiding(joined)
     try:
-        parser.Parse(b"<tv>" + joined + b"</tv>", True)
+        hiding.parser.Parse(b"<tv>" + joined + b"</tv>", True)
     except pyexpat.ExpatError:
-        whole = _ended_before(raws, parser.ErrorByteIndex - 4)
+        whole = _ended_before(raws, hiding.parser.ErrorByteIndex - 4)
         joined = b"".join(raws[:whole])
-        guarded += [1] * (b"<!" in joined or b"<?" in joined)  # one that is not closed was not told of
-    if not guarded and joined.count(b"<programme") == whole:
+        hiding.found |= b"<!" in joined or b"<?" in joined  # one that is not closed was not told of
+    if not hiding.found and joined.count(b"<programme") == whole:
         return whole
     return next((index for index, raw in enumerate(raws) if proven(raw) is None), len(raws))
+
+
+class _Hiding:
+    """A parser that notices comments, CDATA sections and instructions in which the tag of a programme may hide."""
+
+    def __init__(self, joined: bytes) -> None:
+        self.found = False
+        self.parser = parser = pyexpat.ParserCreate("utf-8")
+        self._joined = joined
+        self._section = 0
+        parser.CommentHandler = self._seen
+        parser.ProcessingInstructionHandler = self._seen
+        parser.StartCdataSectionHandler = self._section_begins
+        parser.EndCdataSectionHandler = self._section_ends
+
+    def _seen(self, *texts: str) -> None:
+        self.found = self.found or any("programme" in text for text in texts)
+
+    def _section_begins(self) -> None:
+        self._section = self.parser.CurrentByteIndex - 4
+
+    def _section_ends(self) -> None:
+        end = self.parser.CurrentByteIndex - 4
+        self.found = self.found or self._joined.find(b"programme", self._section, end) >= 0
 
 
 def _ended_before(raws: list[bytes], position: int) -> int:
