@@ -29,8 +29,9 @@ BATCH_BYTES = 1024 * 1024
 # Within this many bytes it may still prove well formed; past them the end tag counts as lost. Each time that happens
 # the patience of this reading halves, or a file of lost end tags would cost the square of its size.
 _DOUBT_BYTES = 64 * 1024
-_LEAST_DOUBT_BYTES = 1024
+_LEAST_DOUBT_BYTES = 128
 _STEP_BYTES = 2 * 1024
+_LEAST_STEP_BYTES = 64
 
 _MARK = re.compile(rb"<(programme|channel)(?=[\s/>])|</(tv)\s*>")
 _EDGE = re.compile(rb"</(programme|channel)\s*>|<(?:programme|channel)(?=[\s/>])|</tv\s*>")
@@ -191,12 +192,15 @@ class ExactReader:
         self._programmes = 0
         self._channels = 0
         self._fallback: str | None = None
+        self._base = 0
+        self._advance = 0  # how far the parser before this one got
         self._fresh(0)
 
     # ---- the parser and its handlers ----------------------------------------------------------------------------
 
     def _fresh(self, position: int, *, inside: bool = False) -> None:
         """A new parser that starts at `position` of the buffer; `inside`: as if `<tv>` had just been read."""
+        self._advance = position + self._base
         self._parser = parser = pyexpat.ParserCreate("utf-8")
         self._fed = position
         self._base = -position
@@ -356,6 +360,7 @@ class ExactReader:
             self._fresh(self._buffer.index(b">", self._last - self._base) + 1)
             return True
         except _Broken:
+            self._doubt_more()
             return self._stopped(self._parser.CurrentByteIndex, "nested too deep")
         except pyexpat.ExpatError as reason:
             return self._stopped(self._parser.ErrorByteIndex, pyexpat.ErrorString(reason.code) or "")
@@ -366,10 +371,13 @@ class ExactReader:
         size = self._fed - begin
         doubtful = size > self._doubt_bytes and self._in_doubt(begin)
         if doubtful:
-            self._doubt_bytes = max(self._doubt_bytes // 2, _LEAST_DOUBT_BYTES)
+            self._doubt_more()
         if doubtful or size > MAX_ELEMENT_BYTES:
             return self._stopped(self._base + self._fed, "its end tag is missing or far away")
         return True
+
+    def _doubt_more(self) -> None:
+        self._doubt_bytes = max(self._doubt_bytes // 2, _LEAST_DOUBT_BYTES)
 
     def _in_doubt(self, begin: int) -> bool:
         """Whether the element being read holds the beginning of another one."""
@@ -412,7 +420,8 @@ class ExactReader:
             self._mend(index, reason)
         else:
             self._begin_again()
-        self._step = _STEP_BYTES
+        # What is shown behind a fault is shown again, so where faults stand close together the pieces are small.
+        self._step = min(max(2 * self._advance, _LEAST_STEP_BYTES), _STEP_BYTES)
         return True
 
     def _warn_of_the_rest(self) -> None:
