@@ -135,7 +135,7 @@ def test_kills_at_random_instants_leave_a_guide_that_is_whole(station: Station) 
         assert child.stdin
         assert child.stdout
         assert child.stdout.readline() == b"up\n"
-        killing = threading.Timer(chance.uniform(0.005, 0.25), child.kill)
+        killing = threading.Timer(chance.uniform(0.002, 0.12), child.kill)
         child.stdin.write(b"go\n")
         child.stdin.flush()
         killing.start()
