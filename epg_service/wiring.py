@@ -287,7 +287,7 @@ def publishing(config: Loaded[EpgSection], it: Stores) -> Publishing:
     return Publishing(
         guide=it.guide,
         lineups=it.lineups,
-        matching=Matching(guide=it.guide, lineups=it.lineups),
+        matching=Matching(channels=it.channels, lineups=it.lineups),
         published=PublishedGuides(paths_of(config).published),
         span=Span(0, FOREVER_S),  # what is stored is what retention keeps
     )

@@ -69,12 +69,17 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """A logical channel. `name` is its XMLTV id."""
+    """A logical channel. `name` is its XMLTV id; the display name and icon are a person's, else the provider's.
+
+    `hidden` ones stand in no list and no published guide; `shift_minutes` are added to times on the way out.
+    """
 
     id: int
     name: str
     display_name: str
     icon_url: str | None
+    hidden: bool = False
+    shift_minutes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +95,21 @@ class Mapped:
     shift_s: int = 0
     """The channel's and the mapping's own shift together: added to every time that is asked for or published."""
     element: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderChannel:
+    """A provider's channel, the logical channel it belongs to, and how that was decided."""
+
+    id: int
+    provider_id: int
+    provider: str
+    provider_channel_id: str
+    display_name: str | None
+    channel_id: int
+    channel: str
+    how: str
+    shift_minutes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +143,25 @@ class LineupChannel:
 
 
 @dataclass(frozen=True, slots=True)
+class NearChannel:
+    """A guide channel that was near a lineup channel; `name` is its XMLTV id."""
+
+    channel_id: int
+    name: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class LineupMatch:
+    """What a lineup channel was matched to, for those who look after it; `guide_name` is the guide channel's name."""
+
+    channel: LineupChannel
+    guide_name: str | None
+    pinned: bool
+    runners_up: Sequence[NearChannel] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Lineup:
     """What stands of a lineup: the digest of what was sent, when it came, when it was matched and published."""
 
@@ -130,4 +169,6 @@ class Lineup:
     digest: str
     received_at: int
     matched_at: int | None
+    basis: str | None = None
+    """Digest of all that its matches were decided from; None: they are to be decided again."""
     channels: Sequence[LineupChannel] = ()

@@ -4,7 +4,7 @@ A wrong join mixes two channels' programmes and is hard to see; a missing join s
 one call. So a channel of another provider joins only on an equal id that says something, and names that agree.
 """
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 
 from tvkit.names import normalised
@@ -39,10 +39,11 @@ def join(xmltv_id: str, display_name: str, provider: str, known: Mapping[str, Kn
         reason = f"the names differ: {display_name!r}, {other.display_name!r}"
     else:
         return Joining(other.id, other.name, "same id and name")
-    return Joining(None, _free_name(f"{xmltv_id}@{provider}", known), f"kept apart from {other.name!r}: {reason}")
+    return Joining(None, free_name(f"{xmltv_id}@{provider}", known), f"kept apart from {other.name!r}: {reason}")
 
 
-def _free_name(name: str, known: Mapping[str, KnownChannel]) -> str:
+def free_name(name: str, known: Container[str]) -> str:
+    """`name`, or `name-2` and so on until its case-folded form is not among the known ones."""
     number, free = 2, name
     while free.casefold() in known:
         free, number = f"{name}-{number}", number + 1

@@ -1,16 +1,20 @@
 """Logical channels and the providers' channels that are mapped to them."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import apsw
 
 from epg_service.domain.entities import Channel, Mapped
 from epg_service.domain.joining import KnownChannel, join
+from epg_service.domain.model import GuideChannel
 from servicekit.errors import NotFound
 from servicekit.store.sqlite import Connections, busy_as_unavailable
 
-_CHANNEL = "c.id, c.name, c.display_name, c.icon_url"
+_CHANNEL = (
+    "c.id, c.name, coalesce(c.own_display_name, c.display_name), coalesce(c.own_icon_url, c.icon_url), "
+    "c.hidden, c.shift_minutes"
+)
 _MAPPED = "m.id, m.provider_id, m.provider_channel_id, m.channel_id, m.how, m.longest_s"
 # A channel is seen while a provider that is not deleted declares or uses it.
 _SEEN = (
@@ -19,25 +23,28 @@ _SEEN = (
 )
 
 
+PAGE = 500
+
+
 class Channels:
     """Reads channels and mappings."""
 
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
 
-    def all(self, *, after: int = 0, limit: int = -1) -> list[Channel]:
-        """Channels by id, from the one after `after` on."""
-        query = f"SELECT {_CHANNEL} FROM channels c WHERE c.id > ? AND {_SEEN} ORDER BY c.id LIMIT ?"
+    def all(self, *, after: int = 0, limit: int = -1, hidden: bool = False) -> list[Channel]:
+        """Channels by id, from the one after `after` on: those that are shown, or the hidden ones."""
+        query = f"SELECT {_CHANNEL} FROM channels c WHERE c.id > ? AND c.hidden = ? AND {_SEEN} ORDER BY c.id LIMIT ?"
         with busy_as_unavailable():
-            return [_channel(row) for row in self._connections.get().execute(query, (after, limit))]
+            return [_channel(row) for row in self._connections.get().execute(query, (after, int(hidden), limit))]
 
     def count(self) -> int:
-        """How many channels there are."""
+        """How many channels are shown."""
         with busy_as_unavailable():
-            return _number(self._connections.get(), f"SELECT count(*) FROM channels c WHERE {_SEEN}")
+            return _number(self._connections.get(), f"SELECT count(*) FROM channels c WHERE c.hidden = 0 AND {_SEEN}")
 
     def get(self, channel_id: int) -> Channel:
-        """One channel; raises `NotFound`."""
+        """One channel, hidden or not; raises `NotFound`."""
         query = f"SELECT {_CHANNEL} FROM channels c WHERE c.id = ? AND {_SEEN}"
         with busy_as_unavailable():
             row = self._connections.get().execute(query, (channel_id,)).fetchone()
@@ -63,6 +70,41 @@ class Channels:
             found = [Mapped(*_values(row)) for row in self._connections.get().execute(query, (provider_id,))]
         return {mapped.provider_channel_id: mapped for mapped in found}
 
+    def for_matching(self) -> list[GuideChannel]:
+        """Every channel that is shown with all ids and names its providers gave it, the best provider's first.
+
+        Channels of better providers come first; the names are only those that stand in rows (see `elements_of_all`).
+        """
+        query = (
+            "SELECT c.id, c.name, coalesce(c.own_display_name, c.display_name), m.provider_channel_id, m.display_name, "
+            "c.display_name FROM channels c JOIN channel_mappings m ON m.channel_id = c.id "
+            "JOIN providers p ON p.id = m.provider_id WHERE p.deleted = 0 AND c.hidden = 0 "
+            "ORDER BY p.priority DESC, p.id, m.id"
+        )
+        found: dict[int, tuple[str, str, list[str], list[str]]] = {}
+        with busy_as_unavailable():
+            rows: Any = self._connections.get().execute(query)
+            for id_, name, shown, xmltv_id, given, first in rows:
+                _, _, ids, names = found.setdefault(id_, (name, shown, [], []))
+                ids.append(xmltv_id)
+                names += [one for one in (given, first) if one]
+        return [
+            GuideChannel(id_, name, shown, tuple(dict.fromkeys(ids)), tuple(dict.fromkeys(names)))
+            for id_, (name, shown, ids, names) in found.items()
+        ]
+
+    def elements_of_all(self) -> Iterator[tuple[int, bytes]]:
+        """(channel, <channel> element) of every provider's channel that has one, by channel."""
+        query = (
+            "SELECT m.id, m.channel_id, m.element FROM channel_mappings m JOIN providers p ON p.id = m.provider_id "
+            "WHERE p.deleted = 0 AND m.element IS NOT NULL AND m.id > ? ORDER BY m.id LIMIT ?"
+        )
+        last = 0
+        with busy_as_unavailable():
+            while page := _rows(self._connections.get().execute(query, (last, PAGE))):
+                last = page[-1][0]
+                yield from ((channel_id, element) for _, channel_id, element in page)
+
 
 class ChannelBook:
     """Finds or makes the mapping of a provider's channel, inside the caller's transactions."""
@@ -85,22 +127,24 @@ class ChannelBook:
         if channel_id is None:
             channel_id = self._make(decision.name, display_name or xmltv_id, icon_url)
         self._connection.execute(
-            "INSERT INTO channel_mappings (provider_id, provider_channel_id, channel_id, created_at, how) "
-            "VALUES (?, ?, ?, ?, ?)",
-            (self._provider_id, xmltv_id, channel_id, self._now_s, decision.how),
+            "INSERT INTO channel_mappings (provider_id, provider_channel_id, channel_id, created_at, how, "
+            "display_name, icon_url) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (self._provider_id, xmltv_id, channel_id, self._now_s, decision.how, display_name, icon_url),
         )
         made = self._connection.last_insert_rowid()
         return Mapped(made, self._provider_id, xmltv_id, channel_id, decision.how, 0)
 
     def describe(self, mapped: Mapped, display_name: str, icon_url: str | None, element: bytes) -> None:
-        """Takes over what the provider says of its channel; the channel itself follows its oldest mapping."""
+        """Takes over what the provider says of its channel; the channel itself follows its first mapping."""
         self._connection.execute(
-            "UPDATE channel_mappings SET element = ? WHERE id = ? AND element IS NOT ?", (element, mapped.id, element)
+            "UPDATE channel_mappings SET element = ?, display_name = ?, icon_url = ? WHERE id = ? "
+            "AND (element, display_name, icon_url) IS NOT (?, ?, ?)",
+            (element, display_name, icon_url, mapped.id, element, display_name, icon_url),
         )
         self._connection.execute(
             "UPDATE channels SET display_name = ?, icon_url = ? WHERE id = ? "
             "AND (display_name, icon_url) IS NOT (?, ?) "
-            "AND (SELECT min(id) FROM channel_mappings WHERE channel_id = channels.id) = ?",
+            "AND (SELECT id FROM channel_mappings WHERE channel_id = channels.id ORDER BY place, id LIMIT 1) = ?",
             (display_name, icon_url, mapped.channel_id, display_name, icon_url, mapped.id),
         )
 
@@ -115,13 +159,24 @@ class ChannelBook:
 
     def _channels(self) -> dict[str, KnownChannel]:
         if self._known is None:
-            rows = self._connection.execute("SELECT id, name, display_name FROM channels ORDER BY id DESC")
-            self._known = {str(row[1]).casefold(): KnownChannel(*_values(row)) for row in rows}
+            # A channel goes by the ids of those that a person joined to it as well; its own name comes last and wins.
+            rows = self._connection.execute(
+                "SELECT c.id, m.provider_channel_id, c.display_name, 0 AS own FROM channel_mappings m "
+                "JOIN channels c ON c.id = m.channel_id WHERE m.place > 0 "
+                "UNION ALL SELECT id, name, display_name, 1 FROM channels ORDER BY own, 1 DESC"
+            )
+            self._known = {str(row[1]).casefold(): KnownChannel(*_values(row)[:3]) for row in rows}
         return self._known
 
 
 def _channel(row: Sequence[Any]) -> Channel:
-    return Channel(*row)
+    id_, name, display_name, icon_url, hidden, shift_minutes = row
+    return Channel(id_, name, display_name, icon_url or None, bool(hidden), shift_minutes)
+
+
+def _rows(cursor: apsw.Cursor) -> list[Any]:
+    """Rows as they are, for the type checker: SQLite's values have no static types."""
+    return list(cursor)
 
 
 def _values(row: Iterable[Any]) -> tuple[Any, ...]:

@@ -1,15 +1,20 @@
 """Lineups as the stream service sent them, and what their channels were matched to."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
-from epg_service.domain.entities import Lineup, LineupChannel
+import apsw
+
+from epg_service.domain.entities import Lineup, LineupChannel, LineupMatch, NearChannel
+from epg_service.domain.matching import Match
 from servicekit.clock import Clock
 from servicekit.errors import NotFound
 from servicekit.store.sqlite import Connections, busy_as_unavailable, writing
 
-_COLUMNS = "id, name, tvg_id, number, logo, channel_group, channel_id, method, score"
+_COLUMNS = "id, name, tvg_id, number, logo, channel_group, channel_id, method, score, shift_minutes"
+_MATCHES = "SELECT id, channel_id, method, score, shift_minutes, runners_up FROM lineup_channels WHERE lineup = ?"
+_LINEUP = "name, digest, received_at, matched_at, match_basis"
 
 
 class Lineups:
@@ -29,7 +34,7 @@ class Lineups:
             connection.execute(
                 "INSERT INTO lineups (name, digest, received_at, extras) VALUES (?, ?, ?, ?) "
                 "ON CONFLICT (name) DO UPDATE SET digest = excluded.digest, received_at = excluded.received_at, "
-                "matched_at = NULL, extras = excluded.extras",
+                "matched_at = NULL, match_basis = NULL, extras = excluded.extras",
                 (name, digest, self._clock.now_s(), json.dumps(dict(extras))),
             )
             connection.execute("DELETE FROM lineup_channels WHERE lineup = ?", (name,))
@@ -41,7 +46,7 @@ class Lineups:
 
     def get(self, name: str) -> Lineup:
         """One lineup without its channels; raises `NotFound`."""
-        query = "SELECT name, digest, received_at, matched_at FROM lineups WHERE name = ?"
+        query = f"SELECT {_LINEUP} FROM lineups WHERE name = ?"
         with busy_as_unavailable():
             row = self._connections.get().execute(query, (name,)).fetchone()
         if row is None:
@@ -50,7 +55,7 @@ class Lineups:
 
     def all(self) -> list[Lineup]:
         """Every lineup, without channels, by name."""
-        query = "SELECT name, digest, received_at, matched_at FROM lineups ORDER BY name"
+        query = f"SELECT {_LINEUP} FROM lineups ORDER BY name"
         with busy_as_unavailable():
             return [_lineup(row) for row in self._connections.get().execute(query)]
 
@@ -66,20 +71,129 @@ class Lineups:
         with busy_as_unavailable():
             return self._connections.get().execute(query, (name,)).fetchone() is not None
 
-    def matched(
-        self, name: str, digest: str, matches: Iterable[tuple[str, int | None, str | None, float | None]]
-    ) -> None:
-        """Notes (channel, guide channel, method, score) of a lineup, unless another one was sent meanwhile."""
+    # ---- matches -----------------------------------------------------------------------------------------------------
+
+    def matched(self, name: str, digest: str, basis: str, matches: Mapping[str, Match]) -> bool:
+        """Notes the matches of a lineup and what they were decided from, unless another one was sent meanwhile.
+
+        True when it was still the same lineup. Rows that say the same stay untouched.
+        """
         connection = self._connections.get()
         with writing(connection):
             connection.execute(
-                "UPDATE lineups SET matched_at = ? WHERE name = ? AND digest = ?", (self._clock.now_s(), name, digest)
+                "UPDATE lineups SET matched_at = ?, match_basis = ? WHERE name = ? AND digest = ?",
+                (self._clock.now_s(), basis, name, digest),
             )
-            if connection.changes():
-                connection.executemany(
-                    "UPDATE lineup_channels SET channel_id = ?, method = ?, score = ? WHERE lineup = ? AND id = ?",
-                    [(channel_id, method, score, name, id_) for id_, channel_id, method, score in matches],
-                )
+            if not connection.changes():
+                return False
+            known = {row[0]: row[1:] for row in _rows(connection.execute(_MATCHES, (name,)))}
+            channels = {row[0] for row in _rows(connection.execute("SELECT id FROM channels"))}
+            wanted = {id_: _match_row(one, channels) for id_, one in matches.items()}
+            connection.executemany(
+                "UPDATE lineup_channels SET channel_id = ?, method = ?, score = ?, shift_minutes = ?, runners_up = ? "
+                "WHERE lineup = ? AND id = ?",
+                [(*row, name, id_) for id_, row in wanted.items() if known.get(id_) != row],
+            )
+        return True
+
+    def pins(self, name: str) -> dict[str, int | None]:
+        """What people decided for channels of a lineup: the guide channel, or None for no guide.
+
+        A pin whose guide channel is gone waits until there is one of that name again.
+        """
+        query = (
+            "SELECT p.id, coalesce(c.id, n.id) FROM lineup_pins p LEFT JOIN channels c ON c.id = p.channel_id "
+            "LEFT JOIN channels n ON n.name = p.channel WHERE p.lineup = ? "
+            "AND (p.channel_id IS NULL OR c.id IS NOT NULL OR n.id IS NOT NULL)"
+        )
+        with busy_as_unavailable():
+            return dict(_rows(self._connections.get().execute(query, (name,))))
+
+    def pin(self, name: str, channel: str, guide_channel_id: int | None) -> None:
+        """Decides a match for ever; raises `NotFound` for a lineup, channel or guide channel that is not there."""
+        self._known_channel(name, channel)
+        connection = self._connections.get()
+        with writing(connection):
+            guide_name = _guide_name(connection, guide_channel_id)
+            if guide_channel_id is not None and guide_name is None:
+                raise NotFound(f"there is no guide channel {guide_channel_id}")
+            connection.execute(
+                "INSERT INTO lineup_pins (lineup, id, channel_id, channel, created_at) VALUES (?, ?, ?, ?, ?) "
+                "ON CONFLICT (lineup, id) DO UPDATE SET channel_id = excluded.channel_id, channel = excluded.channel",
+                (name, channel, guide_channel_id, guide_name, self._clock.now_s()),
+            )
+            _match_again(connection, name)
+
+    def unpin(self, name: str, channel: str) -> None:
+        """Leaves a match to the rules again; raises `NotFound` when it was not pinned."""
+        self.get(name)
+        connection = self._connections.get()
+        with writing(connection):
+            connection.execute("DELETE FROM lineup_pins WHERE lineup = ? AND id = ?", (name, channel))
+            if not connection.changes():
+                raise NotFound(f"channel {channel!r} of lineup {name!r} is not pinned")
+            _match_again(connection, name)
+
+    def matches(
+        self, name: str, *, method: str | None = None, unmatched: bool = False, only: str | None = None
+    ) -> list[LineupChannel]:
+        """The channels of a lineup with their matches, in its order: all, those of a method, those without a guide."""
+        self.get(name)
+        query = (
+            f"SELECT {_COLUMNS} FROM lineup_channels WHERE lineup = ?1 AND (?2 IS NULL OR method = ?2) "
+            "AND (?3 = 0 OR channel_id IS NULL) AND (?4 IS NULL OR id = ?4) ORDER BY position"
+        )
+        with busy_as_unavailable():
+            rows = self._connections.get().execute(query, (name, method, int(unmatched), only))
+            return [_channel(row) for row in rows]
+
+    def explained(self, name: str, channels: Sequence[LineupChannel]) -> list[LineupMatch]:
+        """Some channels of a lineup with the names of their guide channels, pins and runners-up."""
+        pins = self.pins(name)
+        connection = self._connections.get()
+        found = []
+        with busy_as_unavailable():
+            for one in channels:
+                row: Any = connection.execute(
+                    "SELECT runners_up FROM lineup_channels WHERE lineup = ? AND id = ?", (name, one.id)
+                ).fetchone()
+                near = [
+                    NearChannel(channel_id, other, score)
+                    for channel_id, score in (json.loads(row[0]) if row else ())
+                    if (other := _guide_name(connection, channel_id)) is not None
+                ]
+                found.append(LineupMatch(one, _guide_name(connection, one.channel_id), one.id in pins, near))
+        return found
+
+    def _known_channel(self, name: str, channel: str) -> None:
+        self.get(name)
+        query = "SELECT 1 FROM lineup_channels WHERE lineup = ? AND id = ?"
+        with busy_as_unavailable():
+            if self._connections.get().execute(query, (name, channel)).fetchone() is None:
+                raise NotFound(f"lineup {name!r} has no channel {channel!r}")
+
+
+def _match_again(connection: apsw.Connection, name: str) -> None:
+    """The keeper matches and publishes a lineup that says so at its next look."""
+    connection.execute("UPDATE lineups SET matched_at = NULL, match_basis = NULL WHERE name = ?", (name,))
+
+
+def _guide_name(connection: apsw.Connection, channel_id: int | None) -> str | None:
+    row: Any = connection.execute("SELECT name FROM channels WHERE id = ?", (channel_id,)).fetchone()
+    return None if row is None else str(row[0])
+
+
+def _match_row(one: Match, channels: Container[int]) -> tuple[int | None, str | None, float | None, int, str]:
+    """A match as a row; a guide channel that is gone by now counts as none."""
+    near = json.dumps([[other.guide_channel_id, other.score] for other in one.runners_up])
+    if one.method is None or (one.guide_channel_id is not None and one.guide_channel_id not in channels):
+        return (None, None, None, 0, near)
+    return (one.guide_channel_id, one.method, one.score, one.shift_minutes, near)
+
+
+def _rows(cursor: apsw.Cursor) -> list[Any]:
+    """Rows as they are, for the type checker: SQLite's values have no static types."""
+    return list(cursor)
 
 
 def _lineup(row: Sequence[Any]) -> Lineup:

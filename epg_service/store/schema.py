@@ -61,6 +61,9 @@ CREATE TABLE channel_mappings (
     channel_id INTEGER NOT NULL REFERENCES channels (id) ON DELETE CASCADE,
     created_at INTEGER NOT NULL,
     how TEXT NOT NULL,                            -- how it was decided that it belongs to this channel
+    display_name TEXT,                            -- what the provider calls it
+    icon_url TEXT,
+    place INTEGER NOT NULL DEFAULT 0,             -- those that were moved here come after those that were always here
     element BLOB,                                 -- the <channel> element, as the provider last sent it
     shift_minutes INTEGER NOT NULL DEFAULT 0,     -- this provider's channel is off by so much; added like the channel's
     moving INTEGER NOT NULL DEFAULT 0,            -- remapped: programs.channel_id follows in small steps
@@ -135,7 +138,8 @@ CREATE INDEX lineup_channels_channel ON lineup_channels (channel_id);
 CREATE TABLE lineup_pins (                        -- a person's word; it stands however often a lineup comes anew
     lineup TEXT NOT NULL,
     id TEXT NOT NULL,
-    channel_id INTEGER REFERENCES channels (id) ON DELETE CASCADE,  -- NULL: no guide
+    channel_id INTEGER,                           -- NULL: no guide. One that is gone is looked for by its name: a
+    channel TEXT,                                 -- provider that was deleted and added again has other numbers
     created_at INTEGER NOT NULL,
     PRIMARY KEY (lineup, id)
 );
