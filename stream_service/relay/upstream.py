@@ -62,12 +62,17 @@ def open_upstream(address: StreamAddress, *, open_address: OpenAddress) -> Upstr
 
     Raises what `open_address` raises, and `BadAnswer` for a success without a body (204, 304).
     """
-    answer = open_address(address)
+    answer = usable(open_address(address))
+    bare = answer.raw_socket()
+    return QueuedUpstream(answer) if bare is None else SocketUpstream(answer, *bare)
+
+
+def usable(answer: OpenAnswer) -> OpenAnswer:
+    """The answer itself; closed, and `BadAnswer`, when its status carries no body."""
     if not 200 <= answer.status < 300 or answer.status == 204:
         answer.close()
         raise BadAnswer(f"{redact(answer.url)} answered {answer.status}, which carries no stream", status=answer.status)
-    bare = answer.raw_socket()
-    return QueuedUpstream(answer) if bare is None else SocketUpstream(answer, *bare)
+    return answer
 
 
 def drain_socket(sock: native.BareSocket, into: memoryview) -> tuple[int, bool]:

@@ -128,6 +128,13 @@ CREATE TABLE lineup_channels (
 ) WITHOUT ROWID;
 CREATE INDEX lineup_channels_order ON lineup_channels (lineup, major, minor, channel_id) WHERE present = 1;
 
+CREATE TABLE profiles (
+    name TEXT PRIMARY KEY COLLATE NOCASE,
+    options TEXT NOT NULL,                        -- JSON: see domain/profiles.py
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL
+) WITHOUT ROWID;
+
 INSERT INTO lineups (name, created_at) VALUES ('default', unixepoch());
 """
 
