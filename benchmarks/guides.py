@@ -7,6 +7,7 @@ from pathlib import Path
 
 PER_DAY = 25
 DAYS = 8
+END_TAG = b"</programme>"
 _SYLLABLES = "ka lo mi ne ru sa to vi da fe go ha ju pe qui bra sto tre wel zan".split()  # noqa: SIM905
 _CATEGORIES = ("News", "Movie", "Series", "Sports", "Children", "Documentary", "Music", "Comedy")
 
