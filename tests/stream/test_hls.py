@@ -560,7 +560,8 @@ def test_a_real_live_segmenter_that_changes_its_key_for_every_segment(tmp_path: 
     (tmp_path / "info").write_text("key0\nkey0\n")
     command = [*("ffmpeg", "-nostdin", "-loglevel", "error", "-re"), *hlskit.picture_and_sound(9), *hlskit.H264]
     segmenter = subprocess.Popen(
-        [*command, "-f", "hls", "-hls_time", "1", "-hls_key_info_file", "info", "-hls_flags", "periodic_rekey+temp_file",
+        [*command, "-f", "hls", "-hls_time", "1", "-hls_key_info_file", "info", "-hls_flags",
+         "periodic_rekey+temp_file",
          "list.m3u8"], cwd=tmp_path,
     )  # fmt: skip
     try:

@@ -1,0 +1,73 @@
+"""Channels as HLS: the playlist, and the segments that it names."""
+
+from typing import Protocol
+
+from flask import Response, request
+from flask_openapi3 import APIBlueprint
+from pydantic import Field
+
+from servicekit.errors import NotFound
+from servicekit.web import Shape, the_caller
+from stream_service.api.live import Catalogue
+from stream_service.api.profiles import ProfileQuery, Through, as_asked, no_profiles
+from stream_service.domain.model import ChannelTarget
+
+PLAYLIST_TYPE = "application/vnd.apple.mpegurl"
+SEGMENT_TYPE = "video/mp2t"
+_ANY_PAGE = {"Access-Control-Allow-Origin": "*", "X-Content-Type-Options": "nosniff"}  # hls.js of any page
+_AGENT_MAX_CHARS = 200
+
+
+class HlsOutput(Protocol):
+    """What the views ask of the relay's HLS output."""
+
+    def playlist(self, target: ChannelTarget, *, address: str, user_agent: str = "") -> str:
+        """The playlist now; raises `Unavailable`."""
+        ...
+
+    def segment(self, channel_id: str, token: str, number: int) -> bytes:
+        """A segment; raises `NotFound`."""
+        ...
+
+
+class _ChannelPath(Shape):
+    channel_id: str = Field(max_length=200, description="The channel's permanent id.")
+
+
+class _SegmentPath(_ChannelPath):
+    token: str = Field(max_length=64)
+    number: int = Field(ge=0, lt=1 << 53)
+
+
+def blueprint(*, output: HlsOutput, catalogue: Catalogue, through: Through = no_profiles) -> APIBlueprint:
+    """`/stream/ID.m3u8` and its segments."""
+    views = APIBlueprint("hls", __name__)
+
+    @views.get("/stream/<channel_id>.m3u8", summary="A channel as a live HLS playlist")
+    def playlist(path: _ChannelPath, query: ProfileQuery) -> Response:
+        """HEAD opens no upstream. 503 with Retry-After when the channel does not come."""
+        target = catalogue(path.channel_id)
+        if target is None:
+            raise NotFound(f"there is no channel {path.channel_id!r}", id=path.channel_id)
+        target = as_asked(target, query, through)
+        headers = {**_ANY_PAGE, "Content-Type": PLAYLIST_TYPE, "Cache-Control": "no-store"}
+        if request.method == "HEAD":
+            return _without_body(headers)
+        agent = request.headers.get("User-Agent", "")[:_AGENT_MAX_CHARS]
+        return Response(output.playlist(target, address=the_caller().address, user_agent=agent), headers=headers)
+
+    @views.get("/stream/<channel_id>/hls/<token>/<int:number>.ts", summary="A segment that a playlist named")
+    def segment(path: _SegmentPath) -> Response:
+        """404 when it has gone: ask for the playlist again."""
+        data = output.segment(path.channel_id, path.token, path.number)
+        # It never changes, and nobody but who knows the token asks for it.
+        headers = {**_ANY_PAGE, "Content-Type": SEGMENT_TYPE, "Cache-Control": "private, max-age=60"}
+        return Response(data, headers=headers)
+
+    return views
+
+
+def _without_body(headers: dict[str, str]) -> Response:
+    answer = Response(headers=headers)
+    answer.automatically_set_content_length = False
+    return answer
