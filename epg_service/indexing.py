@@ -1,5 +1,7 @@
 """The keeper's job behind publishing: brings the search index up to date, in steps that leave room for other work."""
 
+import contextlib
+import gc
 import logging
 import time
 from collections.abc import Callable, Iterator
@@ -54,10 +56,11 @@ class Indexing:
             if self._index.up_to_date():
                 return False
             self._running, self._done = self._index.update(), 0
-        for programmes in self._running:
-            self._done += programmes
-            if self._monotonic() >= end:
-                return True
+        with _no_collector():
+            for programmes in self._running:
+                self._done += programmes
+                if self._monotonic() >= end:
+                    return True
         self._running = None
         _log.info("the search index is up to date: %d programmes read", self._done)
         return not self._index.up_to_date()
@@ -85,3 +88,13 @@ class Indexing:
         _log.error("the search index is left as it is for %.0f s: %s", REST_S, why)
         self._running = None
         self._rest_until = self._monotonic() + REST_S
+
+
+@contextlib.contextmanager
+def _no_collector() -> Iterator[None]:
+    """A step makes a hundred thousand tuples and no cycle: looking through them again and again is a tenth of its cost."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()

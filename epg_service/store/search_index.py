@@ -13,14 +13,14 @@ the next one: readers of a write-ahead log wait for no writer.
 import json
 from array import array
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import apsw
 import xxhash
 
-from epg_service.domain.days import DAY_BITS, day_id, program_id, raws_of, unpacked_contents
+from epg_service.domain.days import DAY_BITS, Contents, day_id, program_id, raws_of, unpacked_contents
 from servicekit.store.sqlite import (
     Connections,
     DatabaseUnusable,
@@ -39,6 +39,7 @@ _CACHED = 50_000
 _ROW = 5
 """Numbers a programme in `days.refs`: title, sub-title, people, description (ids of texts, 0: none) and tag."""
 _DAYS = (1 << DAY_BITS) - 1
+_SIGN = 1 << 63
 
 _SCHEMA = f"""
 CREATE TABLE state (mark INTEGER, descriptions INTEGER NOT NULL);
@@ -62,19 +63,8 @@ PRAGMA user_version = {VERSION};
 """
 
 
-class Said(Protocol):
-    """Pieces of one programme, unread; a cache knows them again by their bytes."""
-
-    @property
-    def titles(self) -> bytes: ...
-    @property
-    def sub_titles(self) -> bytes: ...
-    @property
-    def descriptions(self) -> bytes: ...
-    @property
-    def people(self) -> bytes: ...
-    @property
-    def tags(self) -> tuple[bytes, bool, bool]: ...
+Said: TypeAlias = tuple[bytes, bytes, bytes, bytes | None, bytes, bytes | None, bytes | None]
+"""Unread pieces of one programme: titles, sub-titles, descriptions, people, categories, premiere, new."""
 
 
 class Texts(Protocol):
@@ -145,8 +135,9 @@ class SearchIndex:
         Titles, sub-titles, people and tags of all days come first, descriptions of all days behind them.
         """
         mark = self._mark()
+        vocabulary = _Vocabulary(self._open(), self._texts)
         for described in (False, True) if self._descriptions else (False,):
-            yield from self._steps(described)
+            yield from self._steps(vocabulary, described)
         yield from self._sweep()
         connection = self._open()
         with writing(connection):
@@ -167,7 +158,7 @@ class SearchIndex:
             row: Any = self._guide.get().execute("SELECT mark FROM guide_mark").fetchone()
         return int(row[0])
 
-    def _steps(self, described: bool) -> Iterator[int]:
+    def _steps(self, vocabulary: "_Vocabulary", described: bool) -> Iterator[int]:
         batch: list[tuple[int, bytes, list[bytes]]] = []
         count = 0
         for day in self._changed(described):
@@ -176,17 +167,19 @@ class SearchIndex:
             batch.append((day, contents, raws))
             count += max(1, len(raws))
             if count >= STEP_PROGRAMMES:
-                self._write(batch, described)
+                self._write(batch, vocabulary, described)
                 yield count
                 batch, count = [], 0
         if batch:
-            self._write(batch, described)
+            self._write(batch, vocabulary, described)
             yield count
 
-    def _write(self, batch: Sequence[tuple[int, bytes, list[bytes]]], described: bool) -> None:
+    def _write(
+        self, batch: Sequence[tuple[int, bytes, list[bytes]]], vocabulary: "_Vocabulary", described: bool
+    ) -> None:
         connection = self._open()
         with writing(connection):
-            _Step(connection, self._texts, described=described).take(batch)
+            _Step(connection, self._texts, vocabulary, described=described).take(batch)
 
     def _changed(self, described: bool) -> Iterator[int]:
         """The days that are not indexed as they are now: new, changed and vanished ones."""
@@ -240,118 +233,51 @@ class SearchIndex:
             yield len(found)
 
 
-class _Step:
-    """One transaction: some days read anew."""
+class _Vocabulary:
+    """The numbers of texts and tags, kept from step to step as far as they are found again soon."""
 
-    def __init__(self, connection: apsw.Connection, texts: Texts, *, described: bool) -> None:
+    def __init__(self, connection: apsw.Connection, texts: Texts) -> None:
         self._connection = connection
-        self._read_texts = texts
-        self._described = described
-        self._hits: list[tuple[int, int, int]] = []
-        self._gone: list[tuple[int, int]] = []
-        self._words: list[tuple[int, str]] = []
-        self._counts: Counter[int] = Counter()
-        self._known: tuple[dict[bytes, int], ...] = ({}, {}, {}, {})
+        self._texts = texts
+        self._numbers: dict[int, int] = {}
         self._tags: dict[tuple[bytes, bool, bool], int] = {}
 
-    def take(self, batch: Sequence[tuple[int, bytes, list[bytes]]]) -> None:
-        """Replaces what is known of the days. A day without contents is forgotten."""
-        days = [self._day(*one) for one in batch]
-        write = self._connection.executemany
-        write("DELETE FROM hits WHERE text = ? AND id = ?", self._gone)
-        write("INSERT OR IGNORE INTO orphans VALUES (?)", {(text,) for text, _ in self._gone})
-        write("INSERT OR REPLACE INTO hits VALUES (?, ?, ?)", sorted(self._hits))
-        write("INSERT INTO words (rowid, text) VALUES (?, ?)", self._words)
-        write(
-            "UPDATE tags SET programs = programs + ? WHERE id = ?", [(n, tag) for tag, n in self._counts.items() if n]
+    def numbers(self, kind: int, said: Iterable[bytes | None]) -> dict[bytes | None, int]:
+        """The number of each piece of a kind; new texts are written. 0: it says nothing."""
+        seed = kind + 1
+        digests = {piece: xxhash.xxh3_64_intdigest(piece, seed) - _SIGN for piece in said if piece}
+        known = self._numbers
+        if unknown := [digest for digest in digests.values() if digest not in known]:
+            query = "SELECT digest, id FROM texts WHERE digest IN (SELECT value FROM json_each(?))"
+            known.update(_typed(self._connection.execute(query, (json.dumps(unknown),))))
+            self._add(kind, [(piece, digest) for piece, digest in digests.items() if digest not in known])
+        found: dict[bytes | None, int] = {piece: known[digest] for piece, digest in digests.items()}
+        found[b""] = found[None] = 0
+        if len(known) > _CACHED:
+            known.clear()
+        return found
+
+    def _add(self, kind: int, new: Sequence[tuple[bytes, int]]) -> None:
+        row: Any = self._connection.execute("SELECT coalesce(max(id), 0) FROM texts").fetchone()
+        numbered = list(enumerate(new, row[0] + 1))
+        self._connection.executemany(
+            "INSERT INTO texts (id, digest, kind) VALUES (?, ?, ?)",
+            [(at, digest, kind) for at, (_, digest) in numbered],
         )
-        write("DELETE FROM days WHERE id = ?", [(day,) for day, contents, _ in days if not contents])
-        write(
-            "INSERT OR REPLACE INTO days (id, contents, refs, described) VALUES (?, ?, ?, ?)",
-            [(day, contents, refs, int(self._described)) for day, contents, refs in days if contents],
+        self._connection.executemany(
+            "INSERT INTO words (rowid, text) VALUES (?, ?)",
+            [(at, self._texts.words(piece)) for at, (piece, _) in numbered],
         )
+        self._numbers.update((digest, at) for at, (_, digest) in numbered)
 
-    def _day(self, day: int, contents: bytes, raws: list[bytes]) -> tuple[int, bytes, bytes]:
-        mapping = day >> DAY_BITS
-        before = self._before(day)
-        refs = array("I")
-        known = unpacked_contents(contents)
-        for key, digest, raw in zip(known.keys, known.digests, raws, strict=True):
-            old = before.pop(key, None)
-            if old is not None and old[0] == digest:
-                refs.extend(old[1])
-                continue
-            new = self._read(raw)
-            refs.extend(new)
-            self._change(program_id(mapping, key), old[1] if old else None, new)
-        for key, (_, row) in before.items():
-            self._change(program_id(mapping, key), row, None)
-        return day, contents, refs.tobytes()
-
-    def _before(self, day: int) -> dict[int, tuple[int | None, tuple[int, ...]]]:
-        """Digest and numbers of each programme of the day by its key; no digest where it is to be read anew."""
-        row: Any = self._connection.execute(
-            "SELECT contents, refs, described FROM days WHERE id = ?", (day,)
-        ).fetchone()
-        if row is None:
-            return {}
-        known, numbers = unpacked_contents(row[0]), array("I", row[1])
-        rows = [tuple(numbers[at : at + _ROW]) for at in range(0, len(numbers), _ROW)]
-        same = row[2] >= self._described
-        return {
-            key: (digest if same else None, refs)
-            for key, digest, refs in zip(known.keys, known.digests, rows, strict=True)
-        }
-
-    def _change(self, id_: int, old: tuple[int, ...] | None, new: tuple[int, ...] | None) -> None:
-        if old == new:
-            return
-        before = set(old[: DESCRIPTION + 1]) - {0} if old else set()
-        after = set(new[: DESCRIPTION + 1]) - {0} if new else set()
-        self._gone += [(text, id_) for text in before - after]
-        if old:
-            self._counts[old[-1]] -= 1
-        if new:
-            tag = new[-1]
-            self._counts[tag] += 1
-            fresh = after if old is None or old[-1] != tag else after - before
-            self._hits += [(text, id_, tag) for text in fresh]
-
-    def _read(self, raw: bytes) -> tuple[int, ...]:
-        said = self._read_texts.pieces(raw)
-        return (
-            self._text(TITLE, said.titles),
-            self._text(SUB_TITLE, said.sub_titles),
-            self._text(PEOPLE, said.people),
-            self._text(DESCRIPTION, said.descriptions) if self._described else 0,
-            self._tag(said),
-        )
-
-    def _text(self, kind: int, piece: bytes) -> int:
-        if not piece:
-            return 0
-        known = self._known[kind]
-        number = known.get(piece)
+    def tag(self, categories: bytes, premiere: bytes | None, new: bytes | None) -> int:
+        """The number of a set of categories with its flags."""
+        key = (categories, premiere is not None, new is not None)
+        number = self._tags.get(key)
         if number is None:
-            number = known[piece] = self._text_number(kind, self._read_texts.words(piece))
-        return number
-
-    def _text_number(self, kind: int, text: str) -> int:
-        if not text:
-            return 0
-        digest = xxhash.xxh3_64_intdigest(text.encode("utf-8", "replace"), seed=kind) - (1 << 63)
-        row: Any = self._connection.execute("SELECT id FROM texts WHERE digest = ?", (digest,)).fetchone()
-        if row is not None:
-            return int(row[0])
-        self._connection.execute("INSERT INTO texts (digest, kind) VALUES (?, ?)", (digest, kind))
-        made = self._connection.last_insert_rowid()
-        self._words.append((made, text))
-        return made
-
-    def _tag(self, said: Said) -> int:
-        number = self._tags.get(said.tags)
-        if number is None:
-            number = self._tags[said.tags] = self._tag_number(self._read_texts.categories(said.tags[0]), *said.tags[1:])
+            if len(self._tags) > _CACHED:
+                self._tags.clear()
+            number = self._tags[key] = self._tag_number(self._texts.categories(categories), key[2], key[1])
         return number
 
     def _tag_number(self, names: tuple[str, ...], new: bool, premiere: bool) -> int:
@@ -368,6 +294,137 @@ class _Step:
             [(made, name, name.casefold()) for name in names],
         )
         return made
+
+
+_Refs: TypeAlias = tuple[int, ...]
+_Old: TypeAlias = tuple[int | None, _Refs]
+
+
+class _Step:
+    """One transaction: some days read anew."""
+
+    def __init__(self, connection: apsw.Connection, texts: Texts, vocabulary: _Vocabulary, *, described: bool) -> None:
+        self._connection = connection
+        self._texts = texts
+        self._vocabulary = vocabulary
+        self._described = described
+        self._hits: list[tuple[int, int, int]] = []
+        self._gone: list[tuple[int, int]] = []
+        self._counts: Counter[int] = Counter()
+
+    def take(self, batch: Sequence[tuple[int, bytes, list[bytes]]]) -> None:
+        """Replaces what is known of the days. A day without contents is forgotten."""
+        olds = {day: self._before(day) for day, _, _ in batch}
+        known = {day: unpacked_contents(contents) for day, contents, _ in batch}
+        said = {day: self._read(known[day], raws, olds[day]) for day, _, raws in batch}
+        numbers = self._numbers(said.values())
+        days = [
+            (day, contents, self._refs(day, known[day].keys, said[day], olds[day], numbers))
+            for day, contents, _ in batch
+        ]
+        self._write(days)
+
+    def _read(self, known: Contents, raws: Sequence[bytes], old: dict[int, _Old]) -> list[Said | None]:
+        """The pieces of each programme of a day; None for those that are as they were."""
+        pieces = self._texts.pieces
+        if not old:
+            return list(map(pieces, raws))
+        fresh = (None, ())
+        return [
+            None if old.get(key, fresh)[0] == digest else pieces(raw)
+            for key, digest, raw in zip(known.keys, known.digests, raws, strict=True)
+        ]
+
+    def _numbers(self, days: Iterable[list[Said | None]]) -> list[dict[bytes | None, int]]:
+        """The numbers of all pieces by kind."""
+        read = [one for day in days for one in day if one is not None]
+        number = self._vocabulary.numbers
+        return [
+            number(TITLE, {one[0] for one in read}),
+            number(SUB_TITLE, {one[1] for one in read}),
+            number(PEOPLE, {one[3] for one in read}),
+            number(DESCRIPTION, {one[2] for one in read} if self._described else ()),
+        ]
+
+    def _refs(
+        self,
+        day: int,
+        keys: Sequence[int],
+        said: list[Said | None],
+        old: dict[int, _Old],
+        numbers: list[dict[bytes | None, int]],
+    ) -> bytes:
+        """The packed numbers of a day; notes what changes for each programme."""
+        titles, sub_titles, people, descriptions = numbers
+        described, counts, hits = self._described, self._counts, self._hits
+        refs, tag_of, first = array("I"), self._vocabulary.tag, program_id(day >> DAY_BITS, 0)
+        for key, one in zip(keys, said, strict=True):
+            before = old.pop(key, None)
+            if one is None:
+                refs.extend(before[1] if before else ())
+                continue
+            new = (
+                titles[one[0]],
+                sub_titles[one[1]],
+                people[one[3]],
+                descriptions[one[2]] if described else 0,
+                tag_of(one[4], one[5], one[6]),
+            )
+            refs.extend(new)
+            if before is not None:
+                self._change(first + key, before[1], new)
+                continue
+            id_, tag = first + key, new[-1]
+            counts[tag] += 1
+            for text in new[:-1]:
+                if text:
+                    hits.append((text, id_, tag))
+        for key, (_, row) in old.items():
+            self._change(first + key, row, ())
+        return refs.tobytes()
+
+    def _before(self, day: int) -> dict[int, _Old]:
+        """Digest and numbers of each programme of the day by its key; no digest where it is to be read anew."""
+        rows = self._connection.execute("SELECT contents, refs, described FROM days WHERE id = ?", (day,))
+        row: Any = rows.fetchone()
+        if row is None:
+            return {}
+        known, numbers = unpacked_contents(row[0]), array("I", row[1])
+        refs = [tuple(numbers[at : at + _ROW]) for at in range(0, len(numbers), _ROW)]
+        same = row[2] >= self._described
+        return {
+            key: (digest if same else None, one)
+            for key, digest, one in zip(known.keys, known.digests, refs, strict=True)
+        }
+
+    def _change(self, id_: int, old: _Refs, new: _Refs) -> None:
+        """Notes the texts that a programme says no more, and those it says now; `()`: there is no such programme."""
+        if old == new:
+            return
+        tag = new[-1] if new else 0
+        after = new[:-1]
+        if old:
+            self._counts[old[-1]] -= 1
+            self._gone += [(text, id_) for text in old[:-1] if text and text not in after]
+            if old[-1] == tag:
+                after = tuple(text for text in after if text not in old[:-1])
+        if new:
+            self._counts[tag] += 1
+            self._hits += [(text, id_, tag) for text in after if text]
+
+    def _write(self, days: Sequence[tuple[int, bytes, bytes]]) -> None:
+        write = self._connection.executemany
+        write("DELETE FROM hits WHERE text = ? AND id = ?", self._gone)
+        write("INSERT OR IGNORE INTO orphans VALUES (?)", {(text,) for text, _ in self._gone})
+        self._hits.sort()
+        write("INSERT OR REPLACE INTO hits VALUES (?, ?, ?)", self._hits)
+        counts = [(change, tag) for tag, change in self._counts.items() if change]
+        write("UPDATE tags SET programs = programs + ? WHERE id = ?", counts)
+        write("DELETE FROM days WHERE id = ?", [(day,) for day, contents, _ in days if not contents])
+        write(
+            "INSERT OR REPLACE INTO days (id, contents, refs, described) VALUES (?, ?, ?, ?)",
+            [(day, contents, refs, int(self._described)) for day, contents, refs in days if contents],
+        )
 
 
 def _remove(path: Path) -> None:

@@ -53,8 +53,8 @@ def fields(raw: bytes) -> Fields:
 
 def plain_text(data: bytes) -> str:
     """Bytes between two tags as text: references replaced, blanks folded. Raises ValueError for other references."""
-    text = data.decode()
-    return folded(_REFERENCE.sub(_referred, text) if "&" in text else text)
+    text = b" ".join(data.split()).decode()
+    return folded(_REFERENCE.sub(_referred, text)) if "&" in text else text
 
 
 def _referred(match: re.Match[str]) -> str:

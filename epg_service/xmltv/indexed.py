@@ -7,22 +7,16 @@ CDATA are read whole.
 
 import re
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import TypeAlias, cast
 from xml.sax.saxutils import escape
 
 from epg_service.xmltv.details import CREDIT_KINDS, details
+from epg_service.xmltv.elements import folded
 from epg_service.xmltv.fields import ATTRIBUTES, plain_text
 
-
-class Pieces(NamedTuple):
-    """Bytes of one programme; `words` and `categories` read them. Empty where it says nothing of the kind."""
-
-    titles: bytes
-    sub_titles: bytes
-    descriptions: bytes
-    people: bytes
-    tags: tuple[bytes, bool, bool]
-    """Its categories, whether it is new, whether it is a premiere."""
+Pieces: TypeAlias = tuple[bytes, bytes, bytes, bytes | None, bytes, bytes | None, bytes | None]
+"""Bytes of one programme that `words` reads: titles, sub-titles, descriptions, people, categories; empty or None where
+it says nothing of the kind. Then anything where it is a premiere, anything where it is new."""
 
 
 _PEOPLE = "|".join(CREDIT_KINDS).encode()
@@ -45,32 +39,31 @@ _ANY_ORDER = re.compile(
     rb"<(title|sub-title|desc|category|new|premiere|" + _PEOPLE + rb")(?=[\s/>])" + ATTRIBUTES + rb"(?:/>|>([^<]*+)<)"
 )
 _TEXT = re.compile(rb">([^<]*+)</")
+_REFERENCE = re.compile(r"&[#A-Za-z0-9]++;")
 
 
 def pieces(raw: bytes) -> Pieces:
     """The pieces of one `<programme>`; raises ValueError when the bytes are not one well-formed element."""
-    if found := _IN_ORDER.fullmatch(raw):
-        title, sub, desc, people, categories, premiere, new = found.groups()
-        return Pieces(title, sub, desc, people or b"", (categories, new is not None, premiere is not None))
-    return _cut(raw)
+    found = _IN_ORDER.fullmatch(raw)
+    return cast(Pieces, found.groups()) if found else _cut(raw)
 
 
 def words(piece: bytes) -> str:
-    """The texts of a piece, a line each; raises nothing: a reference that cannot be read stands as it is."""
-    texts = (_readable(text) for text in _TEXT.findall(piece))
-    return "\n".join(dict.fromkeys(filter(None, texts)))
+    """The texts of a piece, a line each, blanks as they stand; a reference that cannot be read stays as it is."""
+    text = b"\n".join(_TEXT.findall(piece)).decode("utf-8", "replace")
+    return _REFERENCE.sub(_readable, text) if "&" in text else text
 
 
 def categories(piece: bytes) -> tuple[str, ...]:
-    """The categories of a piece, each once."""
-    return tuple(words(piece).split("\n")) if piece else ()
+    """The categories of a piece, each once, blanks folded."""
+    return tuple(dict.fromkeys(name for line in _TEXT.findall(piece) if (name := folded(words(b">%b</" % line)))))
 
 
-def _readable(text: bytes) -> str:
+def _readable(reference: re.Match[str]) -> str:
     try:
-        return plain_text(text)
+        return plain_text(reference[0].encode()) or " "
     except (ValueError, OverflowError):
-        return text.decode("utf-8", "replace")
+        return reference[0]
 
 
 def _cut(raw: bytes) -> Pieces:
@@ -81,12 +74,14 @@ def _cut(raw: bytes) -> Pieces:
         kind = name if name in _OWN_KINDS else b"people"
         found.setdefault(kind, []).append(b">" + text + b"</")
     joined = {kind: b"".join(texts) for kind, texts in found.items()}
-    return Pieces(
+    return (
         joined.get(b"title", b""),
         joined.get(b"sub-title", b""),
         joined.get(b"desc", b""),
-        joined.get(b"people", b""),
-        (joined.get(b"category", b""), b"new" in found, b"premiere" in found),
+        joined.get(b"people"),
+        joined.get(b"category", b""),
+        joined.get(b"premiere"),
+        joined.get(b"new"),
     )
 
 
@@ -95,12 +90,14 @@ _OWN_KINDS = frozenset((b"title", b"sub-title", b"desc", b"category", b"new", b"
 
 def _read(raw: bytes) -> Pieces:
     told = details(raw)
-    return Pieces(
+    return (
         _again(one.value for one in told.titles),
         _again(one.value for one in told.sub_titles),
         _again(one.value for one in told.descs),
         _again(one.name for one in told.credits),
-        (_again(one.value for one in told.categories), told.new, told.premiere is not None),
+        _again(one.value for one in told.categories),
+        None if told.premiere is None else b"premiere",
+        b"new" if told.new else None,
     )
 
 
