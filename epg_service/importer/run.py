@@ -14,7 +14,7 @@ import shutil
 import zoneinfo
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Container, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, tzinfo
@@ -38,7 +38,7 @@ from epg_service.xmltv.elements import joined
 from epg_service.xmltv.records import Batch, ChannelElement, End
 from epg_service.xmltv.times import Stamps
 from servicekit.clock import Clock
-from servicekit.errors import AerialError, Unavailable
+from servicekit.errors import AerialError, BadAnswer, Unavailable
 from servicekit.notify import Notifier
 from servicekit.redact import redact
 
@@ -226,7 +226,9 @@ class Importer:
             return "interrupted"
         except (AerialError, OSError) as error:
             redo.remove()
-            return self._failed(run, provider, "failed", redact(str(error)) or type(error).__name__, None)
+            later_s = error.retry_after_s if isinstance(error, BadAnswer) else None
+            report = None if later_s is None else {"retry_after_s": later_s}
+            return self._failed(run, provider, "failed", redact(str(error)) or type(error).__name__, report)
         return decided if isinstance(decided, str) else self._apply(redo, decided)
 
     def resume(self, run: Run, provider: Provider | None) -> RunStatus:
@@ -325,11 +327,11 @@ class Importer:
     ) -> _Tally:
         tally = _Tally()
         before = _Before(self._mappings.of_provider(provider.id), self._stored)
-        digests = before.digests if known else nothing_known
+        flags = before.flags if known else nothing_known
         size = path.stat().st_size
         with path.open("rb") as packed_stream, redo.writer() as writer:
             stream = self._unpacked(packed_stream, max_bytes=self._limits.max_unpacked_bytes, losses=tally.losses)
-            items = cut(stream, stamps=Stamps(_zone(provider)), losses=tally.losses, known=digests)
+            items = cut(stream, stamps=Stamps(_zone(provider)), losses=tally.losses, known=flags)
             for gathered in grouped(_batches(items, tally)):
                 progress.count(tally, packed_stream.tell(), size)
                 tally.channels.setdefault(gathered.channel, ChannelNote(gathered.channel, None, None, None))
@@ -422,8 +424,8 @@ class _Before:
             self._kept[name] = StoredChannel(name, mapped.id if mapped else 0, contents)
         return self._kept[name]
 
-    def digests(self, name: str) -> Container[int]:
-        """The digests of a channel's stored elements."""
+    def flags(self, name: str) -> dict[int, int]:
+        """The digests of a channel's elements that were proven, and their flags."""
         return self.channel(name).flags
 
 
