@@ -2,7 +2,19 @@
 
 from flask_openapi3 import OpenAPI
 
-from epg_service.api import Collaborators, browse, channels, guides, imports, internal, pages, providers, search
+from epg_service.api import (
+    Collaborators,
+    browse,
+    channels,
+    guides,
+    imports,
+    internal,
+    lineups,
+    mappings,
+    pages,
+    providers,
+    search,
+)
 from servicekit.health import Checks
 from servicekit.levels import LevelFollower
 from servicekit.metrics import Metrics
@@ -22,6 +34,6 @@ def create_app(
     """The guide service's web application."""
     app = make_app(__name__, title="Aerial guide", door=door, metrics=metrics, settings=settings, checks=checks)
     app.before_request(levels.look)
-    for room in (pages, providers, channels, browse, search, imports, guides, internal):
+    for room in (pages, providers, channels, mappings, lineups, browse, search, imports, guides, internal):
         app.register_api(room.blueprint(collaborators))
     return app

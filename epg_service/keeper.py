@@ -89,6 +89,14 @@ class LineupBook(Protocol):
     def all(self) -> Sequence[Any]: ...
 
 
+class Decisions(Protocol):
+    """What people decided of channels, and what follows from it."""
+
+    def waiting(self) -> int | None: ...
+    def follow(self) -> Iterable[int]: ...
+    def done(self, asked: int) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What the configuration says of the keeper's work."""
@@ -142,6 +150,7 @@ class Keeper:
         mappings: Mappings,
         publications: Publications,
         lineups: LineupBook,
+        decisions: Decisions,
         clock: Clock,
         plan: Plan,
         ready: Callable[[], None],
@@ -157,6 +166,7 @@ class Keeper:
         self._mappings = mappings
         self._publications = publications
         self._lineups = lineups
+        self._decisions = decisions
         self._clock = clock
         self._plan = plan
         self._ready = ready
@@ -205,6 +215,7 @@ class Keeper:
         Deleted providers go before each run: a channel of one must not keep its name from one that comes after it.
         """
         self._publish_received()
+        self._publish_decided()
         self._purge_deleted()
         for run in self._runs.due():
             if self._stopping.is_set():
@@ -212,6 +223,7 @@ class Keeper:
             self._purge_deleted()
             self._import(run)
             self._publish_received()
+            self._publish_decided()
         chores = {self._chores.get() for _ in range(self._chores.qsize())}
         if "prune" in chores:
             self.prune()
@@ -301,6 +313,17 @@ class Keeper:
         for lineup in self._lineups.all():
             if lineup.matched_at is None:
                 self._publications.lineup(lineup.name)
+
+    def _publish_decided(self) -> None:
+        """Channel work of people: the programmes follow their channels, then every guide is published anew."""
+        asked = self._decisions.waiting()
+        if asked is None:
+            return
+        for _ in self._decisions.follow():
+            if self._stopping.is_set():
+                return
+        self._publications.everything()
+        self._decisions.done(asked)
 
     def prune(self) -> int:
         """Deletes programmes that ended before each provider's window, and old runs; returns the programmes."""

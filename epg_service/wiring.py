@@ -30,6 +30,7 @@ from epg_service.store.connection import open_database
 from epg_service.store.guide import Guide
 from epg_service.store.imports import ImportLog
 from epg_service.store.lineups import Lineups
+from epg_service.store.mappings import Mappings
 from epg_service.store.programs import Programs
 from epg_service.store.providers import Providers
 from epg_service.store.search import Search
@@ -132,6 +133,7 @@ class Stores:
     programs: Programs
     guide: Guide
     lineups: Lineups
+    mappings: Mappings
     browse: Browse
 
 
@@ -149,6 +151,7 @@ def stores(config: Loaded[EpgSection], *, clock: Clock = CLOCK) -> Stores:
         programs=programs,
         guide=guide,
         lineups=Lineups(connections, clock=clock),
+        mappings=Mappings(connections, channels=channels, clock=clock),
         browse=Browse(connections, channels=channels, guide=guide, read=fields),
     )
 
@@ -266,6 +269,7 @@ def keeper(config: Loaded[EpgSection], stopping: threading.Event, *, clock: Cloc
         mappings=it.channels,
         publications=publishing(config, it),
         lineups=it.lineups,
+        decisions=it.mappings,
         clock=clock,
         plan=plan,
         ready=lambda: say_ready("keeper"),

@@ -19,6 +19,7 @@ app = create_app(
         programs=_parts.stores.programs,
         guide=_parts.stores.guide,
         lineups=_parts.stores.lineups,
+        mappings=_parts.stores.mappings,
         browse=_parts.stores.browse,
         search=_parts.search,
         published=_parts.published,

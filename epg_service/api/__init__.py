@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from epg_service.store.guide import Guide
     from epg_service.store.imports import ImportLog
     from epg_service.store.lineups import Lineups
+    from epg_service.store.mappings import Mappings
     from epg_service.store.programs import Programs
     from epg_service.store.providers import Providers
     from epg_service.store.search import Search
@@ -31,6 +32,7 @@ class Collaborators:
     programs: "Programs"
     guide: "Guide"
     lineups: "Lineups"
+    mappings: "Mappings"
     browse: "Browse"
     search: "Search | None"
     """None: switched off."""

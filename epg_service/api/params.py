@@ -3,7 +3,7 @@
 import re
 import zoneinfo
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cronsim import CronSim, CronSimError
 from dateutil.parser import isoparse
@@ -69,6 +69,7 @@ Address = Annotated[str, Field(min_length=1, max_length=4000), AfterValidator(_t
 ZoneName = Annotated[str | None, AfterValidator(_zone)]
 Schedule = Annotated[str | None, Field(max_length=100), AfterValidator(_schedule)]
 Number = Annotated[int, Field(ge=1, lt=1 << 53)]
+Minutes = Annotated[int, Field(ge=-MAX_MINUTES, le=MAX_MINUTES)]
 
 
 class ChannelPath(Shape):
@@ -188,6 +189,52 @@ class SearchQuery(PageQuery):
         """What is searched for; raises `Invalid`."""
         wanted = Wanted((), self.category, self.new, self.premiere)
         return Wish(terms_of(self.q), wanted, place.from_s, place.to_s, channel_ids)
+
+
+class MatchPath(LineupPath):
+    channel: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,200}$")]
+
+
+class MatchesQuery(PageQuery):
+    method: Literal["pin", "id", "name", "core", "station", "latin", "fuzzy"] | None = None
+    unmatched: bool = Field(False, description="Only channels without a guide.")
+
+
+class Pin(Shape):
+    channel_id: Number | None = Field(description="The guide channel to show; null: no guide.")
+
+
+class ChannelsQuery(PageQuery):
+    hidden: bool = Field(False, description="The hidden ones instead of those that are shown.")
+
+
+class ChangedChannel(Shape):
+    display_name: Name | None = Field(None, description="null: as the provider calls it.")
+    icon_url: Annotated[str, Field(max_length=4000)] | None = Field(
+        None, description="null: the provider's; empty: none."
+    )
+    hidden: bool | None = Field(None, description="Hidden channels stand in no list and no published guide.")
+    shift_minutes: Minutes | None = Field(None, description="Added to its times when they are asked for or published.")
+
+
+class Merge(Shape):
+    channel_ids: Annotated[list[Number], Field(min_length=1, max_length=1000)]
+
+
+class Split(Shape):
+    mapping_ids: Annotated[list[Number], Field(min_length=1, max_length=1000)]
+
+
+class MappingsQuery(PageQuery):
+    provider_id: Number | None = None
+    channel_id: Number | None = None
+
+
+class NewMapping(Shape):
+    provider_id: Number
+    provider_channel_id: Annotated[str, Field(min_length=1, max_length=1000)]
+    channel_id: Number
+    shift_minutes: Minutes | None = Field(None, description="Added to the times of this provider's channel alone.")
 
 
 class RunsQuery(PageQuery):

@@ -1,13 +1,13 @@
 """How the guide's nouns look as JSON."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Protocol
 from urllib.parse import quote
 
 from flask import Response, request
 
-from epg_service.domain.entities import OPEN, Channel, Listing, Provider, Run
+from epg_service.domain.entities import OPEN, Channel, Lineup, LineupMatch, Listing, Provider, ProviderChannel, Run
 from epg_service.xmltv.fields import Fields, fields
 from servicekit.clock import iso
 from servicekit.web import PageQuery, json_answer, origin_of, page_of
@@ -102,7 +102,61 @@ def run(one: Run) -> dict[str, object]:
 
 def channel(one: Channel) -> dict[str, object]:
     """A logical channel."""
-    return {"id": one.id, "name": one.name, "display_name": one.display_name, "icon_url": one.icon_url}
+    return {
+        "id": one.id,
+        "name": one.name,
+        "display_name": one.display_name,
+        "icon_url": one.icon_url,
+        "hidden": one.hidden,
+        "shift_minutes": one.shift_minutes,
+    }
+
+
+def mapping(one: ProviderChannel) -> dict[str, object]:
+    """A provider's channel, the logical channel it belongs to, and how that was decided."""
+    return {
+        "id": one.id,
+        "provider_id": one.provider_id,
+        "provider": one.provider,
+        "provider_channel_id": one.provider_channel_id,
+        "display_name": one.display_name,
+        "channel_id": one.channel_id,
+        "channel_name": one.channel,
+        "how": one.how,
+        "shift_minutes": one.shift_minutes,
+    }
+
+
+def lineup(one: Lineup, counts: Mapping[str | None, int]) -> dict[str, object]:
+    """A lineup; `counts` are its channels by the method they were matched with."""
+    return {
+        "name": one.name,
+        "digest": one.digest,
+        "received_at": iso(one.received_at),
+        "matched_at": moment(one.matched_at),
+        "channels": sum(counts.values()),
+        "methods": {method or "none": count for method, count in counts.items()},
+    }
+
+
+def match(one: LineupMatch) -> dict[str, object]:
+    """A lineup channel, its guide channel, and those that came near."""
+    channel = one.channel
+    return {
+        "id": channel.id,
+        "name": channel.name,
+        "tvg_id": channel.tvg_id,
+        "group": channel.group,
+        "channel_id": channel.channel_id,
+        "guide_name": one.guide_name,
+        "method": channel.method,
+        "score": channel.score,
+        "shift_minutes": channel.shift_minutes,
+        "pinned": one.pinned,
+        "runners_up": [
+            {"channel_id": near.channel_id, "name": near.name, "score": near.score} for near in one.runners_up
+        ],
+    }
 
 
 def channel_of(one: Channel) -> dict[str, object]:

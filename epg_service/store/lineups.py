@@ -65,6 +65,19 @@ class Lineups:
         with busy_as_unavailable():
             return [_channel(row) for row in self._connections.get().execute(query, (name,))]
 
+    def channel(self, name: str, channel: str) -> LineupChannel:
+        """One channel of a lineup; raises `NotFound`."""
+        found = self.matches(name, only=channel)
+        if not found:
+            raise NotFound(f"lineup {name!r} has no channel {channel!r}")
+        return found[0]
+
+    def counts(self, name: str) -> dict[str | None, int]:
+        """How many channels of a lineup were matched by each method; None: those without a match."""
+        query = "SELECT method, count(*) FROM lineup_channels WHERE lineup = ? GROUP BY method ORDER BY method"
+        with busy_as_unavailable():
+            return dict(_rows(self._connections.get().execute(query, (name,))))
+
     def has_channels(self, name: str) -> bool:
         """Whether the lineup is there with at least one channel."""
         query = "SELECT 1 FROM lineup_channels WHERE lineup = ? LIMIT 1"
@@ -111,7 +124,7 @@ class Lineups:
 
     def pin(self, name: str, channel: str, guide_channel_id: int | None) -> None:
         """Decides a match for ever; raises `NotFound` for a lineup, channel or guide channel that is not there."""
-        self._known_channel(name, channel)
+        self.channel(name, channel)
         connection = self._connections.get()
         with writing(connection):
             guide_name = _guide_name(connection, guide_channel_id)
@@ -164,13 +177,6 @@ class Lineups:
                 ]
                 found.append(LineupMatch(one, _guide_name(connection, one.channel_id), one.id in pins, near))
         return found
-
-    def _known_channel(self, name: str, channel: str) -> None:
-        self.get(name)
-        query = "SELECT 1 FROM lineup_channels WHERE lineup = ? AND id = ?"
-        with busy_as_unavailable():
-            if self._connections.get().execute(query, (name, channel)).fetchone() is None:
-                raise NotFound(f"lineup {name!r} has no channel {channel!r}")
 
 
 def _match_again(connection: apsw.Connection, name: str) -> None:
