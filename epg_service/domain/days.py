@@ -9,6 +9,7 @@ bodies one after the other are deflated text again: what is published as it stan
 """
 
 import struct
+import sys
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
@@ -28,6 +29,8 @@ ROW_BYTES = 25
 """Bytes of `contents` a programme."""
 IN_FORM = 1
 """Flag: the stored element stands as it is published, times in UTC, children in the DTD's own form."""
+NUMBERED = 2
+"""Flag: it says its episode number in both systems that clients read, or says none."""
 LAST_BLOCK = b"\x03\x00"
 """Ends deflated text."""
 RAW_DEFLATE = -15
@@ -86,8 +89,11 @@ class StoredDay:
 
     def text(self) -> bytes | None:
         """The day's elements as they are published, a line each; None when one of them is not in that form."""
-        ready = self.contents.flags.count(IN_FORM) == len(self.contents.flags)
-        return inflated(self.body) if ready else None
+        return inflated(self.body) if self.all_have(IN_FORM) else None
+
+    def all_have(self, flags: int) -> bool:
+        """Whether every element has these flags."""
+        return all(one & flags == flags for one in set(self.contents.flags))
 
     def raws(self) -> list[bytes]:
         """The elements, in the order of the keys."""
@@ -115,6 +121,11 @@ def unpacked_contents(contents: bytes) -> Contents:
     n = len(contents) // ROW_BYTES
     values = _layout(n).unpack(contents)
     return Contents(values[:n], values[n : 2 * n], values[2 * n : 3 * n], values[3 * n : 4 * n], values[-1])
+
+
+def first_key(contents: bytes) -> int:
+    """The first of the keys, without unpacking the others."""
+    return int.from_bytes(contents[:8], sys.byteorder)
 
 
 @lru_cache(1024)

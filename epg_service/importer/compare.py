@@ -24,12 +24,13 @@ from epg_service.domain.days import (
     by_day,
     contents_of,
     digests_of,
+    first_key,
     identity_of,
     packed,
     unpacked_contents,
 )
 from epg_service.domain.model import Rows
-from epg_service.xmltv.write import in_form, start_tags
+from epg_service.xmltv.write import flags_of, start_tags
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ def changed_days(rows: Rows, stored: StoredChannel, day_columns: Callable[[int],
         if before and _same(before, keys[part], digests[part], rows.stops[part]):
             continue
         columns = _columns(keys[part], digests[part], rows, part, stored)
-        if before and day == first_day:
+        if day == first_day and before and first_key(before) < rows.starts[0] << ORDINAL_BITS:
             columns = _with_history(day_columns(day), columns)
         contents = contents_of(columns)
         if before != contents:
@@ -89,7 +90,7 @@ def _columns(keys: list[int], digests: list[int], rows: Rows, part: slice, store
     """A day as it is to be stored."""
     raws, flags = rows.raws[part], stored.flags
     marks = [
-        flags[digest] if digest in flags else IN_FORM * in_form(raw) for digest, raw in zip(digests, raws, strict=True)
+        flags[digest] if digest in flags else flags_of(raw) for digest, raw in zip(digests, raws, strict=True)
     ]
     tags = start_tags(rows.starts[part], rows.stops[part], stored.name)
     texts = [
