@@ -1,0 +1,30 @@
+"""What the relay offers beside the plain stream, in one bundle: profiles, HLS, probes."""
+
+from collections.abc import Iterator
+from typing import Protocol
+
+from flask_openapi3 import APIBlueprint
+
+from stream_service.api import Call, hls, probe, profiles
+from stream_service.api.live import Catalogue
+from stream_service.api.profiles import Profiles, Through
+
+
+class Media(Protocol):
+    """The collaborators; `wiring` builds it. `through` makes a channel into what a profile makes of it."""
+
+    @property
+    def profiles(self) -> Profiles: ...
+    @property
+    def through(self) -> Through: ...
+    @property
+    def hls(self) -> hls.HlsOutput: ...
+    @property
+    def prober(self) -> probe.Prober: ...
+
+
+def blueprints(it: Media, *, catalogue: Catalogue, call: Call) -> Iterator[APIBlueprint]:
+    """Their routes."""
+    yield hls.blueprint(output=it.hls, catalogue=catalogue, through=it.through)
+    yield probe.blueprint(prober=it.prober, catalogue=catalogue)
+    yield profiles.blueprint(profiles=it.profiles, call=call)
