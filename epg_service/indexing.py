@@ -92,7 +92,7 @@ class Indexing:
 
 @contextlib.contextmanager
 def _no_collector() -> Iterator[None]:
-    """A step makes a hundred thousand tuples and no cycle: looking through them again and again is a tenth of its cost."""
+    """A step makes a hundred thousand tuples and no cycle: looking through them again and again costs a tenth."""
     gc.disable()
     try:
         yield

@@ -96,12 +96,12 @@ _TEXTS = frozenset((b"sub-title", b"desc", b"category", b"image"))
 
 
 def _plain(raw: bytes) -> Fields:
-    opening = _OPENING.match(raw)
-    if opening is None:
+    opening, end = _OPENING.match(raw), raw.rfind(b"</programme")
+    if opening is None or end < 0:
         raise _NotPlain
     found = _Found()
     try:
-        for name, attributes, content in _children(raw, opening.end(), raw.rfind(b"</programme")):
+        for name, attributes, content in _children(raw, opening.end(), end):
             _take(found, name, attributes, content or b"")
     except ValueError:
         raise _NotPlain from None

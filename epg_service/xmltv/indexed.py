@@ -38,7 +38,7 @@ _IN_ORDER = re.compile(
 _ANY_ORDER = re.compile(
     rb"<(title|sub-title|desc|category|new|premiere|" + _PEOPLE + rb")(?=[\s/>])" + ATTRIBUTES + rb"(?:/>|>([^<]*+)<)"
 )
-_TEXT = re.compile(rb">([^<]*+)</")
+_TEXT = re.compile(rb"<[A-Za-z_][\w.-]*+" + ATTRIBUTES + rb">([^<]*+)</")
 _REFERENCE = re.compile(r"&[#A-Za-z0-9]++;")
 
 
@@ -56,7 +56,7 @@ def words(piece: bytes) -> str:
 
 def categories(piece: bytes) -> tuple[str, ...]:
     """The categories of a piece, each once, blanks folded."""
-    return tuple(dict.fromkeys(name for line in _TEXT.findall(piece) if (name := folded(words(b">%b</" % line)))))
+    return tuple(dict.fromkeys(name for line in _TEXT.findall(piece) if (name := folded(words(b"<t>%b</t>" % line)))))
 
 
 def _readable(reference: re.Match[str]) -> str:
@@ -72,7 +72,7 @@ def _cut(raw: bytes) -> Pieces:
     found: dict[bytes, list[bytes]] = {}
     for name, text in _ANY_ORDER.findall(raw):
         kind = name if name in _OWN_KINDS else b"people"
-        found.setdefault(kind, []).append(b">" + text + b"</")
+        found.setdefault(kind, []).append(b"<t>" + text + b"</t>")
     joined = {kind: b"".join(texts) for kind, texts in found.items()}
     return (
         joined.get(b"title", b""),
@@ -102,4 +102,4 @@ def _read(raw: bytes) -> Pieces:
 
 
 def _again(texts: Iterator[str]) -> bytes:
-    return "".join(f">{escape(text)}</" for text in texts).encode()
+    return "".join(f"<t>{escape(text)}</t>" for text in texts).encode()

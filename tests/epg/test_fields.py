@@ -1,0 +1,128 @@
+"""The quick readers of elements say what the tree says: fields of lists, pieces of the search index."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from epg_service.xmltv import fields as lists
+from epg_service.xmltv import indexed
+from epg_service.xmltv.details import details
+from epg_service.xmltv.elements import folded
+
+CHILDREN = [
+    "<title>News &amp; more</title>",
+    '<title lang="de">Nachrichten\n   um acht</title>',
+    "<title/>",
+    "<title></title>",
+    "<sub-title>Part 1</sub-title>",
+    '<sub-title lang="a>b">Part &#50;</sub-title>',
+    "<desc>Long &lt;text&gt; with \u00e9 and \u4e2d\u6587</desc>",
+    "<desc>&#x26;amp;</desc>",
+    "<credits><director>D One</director><actor role='x'>A One</actor><actor>A Two</actor></credits>",
+    "<credits>\n <actor>A One</actor>\n <guest>G</guest>\n</credits>",
+    "<credits><actor>A Three<image>https://a.example/3.png</image></actor></credits>",
+    "<credits></credits>",
+    "<date>2019</date>",
+    "<category>Film</category>",
+    '<category lang="en"> Crime  story </category>',
+    "<category>Film</category>",
+    "<category/>",
+    '<icon src="https://a.example/1.png" width="1"/>',
+    '<icon src="https://a.example/?a=1&amp;b=2"></icon>',
+    "<icon/>",
+    '<episode-num system="xmltv_ns">0.4.</episode-num>',
+    "<episode-num>S01E05</episode-num>",
+    '<episode-num system="onscreen"> S01E06 </episode-num>',
+    '<rating system="FSK"><value>12</value><icon src="https://a.example/fsk.png"/></rating>',
+    "<rating>16</rating>",
+    "<rating></rating>",
+    "<star-rating><value>3/5</value></star-rating>",
+    "<video><present>yes</present></video>",
+    "<premiere/>",
+    "<premiere>First time</premiere>",
+    "<new/>",
+    "<new></new>",
+    "<previously-shown start='20200101'/>",
+    "<image>https://a.example/poster.jpg</image>",
+    '<subtitles type="teletext"><language>en</language></subtitles>',
+    "<!-- <title>no title</title> -->",
+    "<desc><![CDATA[Raw <b>text</b>]]></desc>",
+    "<?pi <new/> ?>",
+    "<unknown a='1'>what</unknown>",
+]
+NESTED = [
+    "<unknown><rating><value>9</value></rating></unknown>",
+    "<title>Mixed <b>markup</b></title>",
+    "<credits><actor><i>Slanted</i></actor></credits>",
+    "stray text",
+]
+START = '<programme start="20260310120000 +0000" channel="a.example"'
+BLANKS = st.sampled_from(["", "\n    ", " "])
+
+
+def elements(children: list[str]) -> st.SearchStrategy[bytes]:
+    def joined(parts: list[tuple[str, str]]) -> bytes:
+        return f"{START}>{''.join(blank + child for blank, child in parts)}</programme>".encode()
+
+    return st.lists(st.tuples(BLANKS, st.sampled_from(children)), max_size=14).map(joined)
+
+
+@settings(max_examples=400, deadline=None)
+@given(elements(CHILDREN + NESTED))
+def test_the_fields_of_lists_are_those_of_the_tree(raw: bytes) -> None:
+    told = details(raw)
+    found = lists.fields(raw)
+    assert (found.subtitle, found.description, found.category, found.episode_num) == (
+        told.subtitle,
+        told.description,
+        told.category,
+        told.episode_num,
+    )
+    assert (found.rating, found.actors, found.directors, found.icon_url) == (
+        told.rating,
+        told.actors,
+        told.directors,
+        told.icon_url,
+    )
+    assert (found.new, found.premiere) == (told.new, told.premiere is not None)
+    assert set(found.categories) == {one.value for one in told.categories if one.value}
+
+
+@settings(max_examples=400, deadline=None)
+@given(elements(CHILDREN))
+def test_the_pieces_of_the_index_say_what_the_tree_says(raw: bytes) -> None:
+    told = details(raw)
+    titles, subs, descs, people, categories, premiere, new = indexed.pieces(raw)
+
+    def lines(piece: bytes | None) -> set[str]:
+        return {folded(line) for line in indexed.words(piece or b"").split("\n")} - {""}
+
+    def said(values: list[str]) -> set[str]:
+        return {line for value in values for line in value.split("\n") if line}
+
+    assert " ".join(indexed.words(titles).split()) == " ".join(" ".join(one.value for one in told.titles).split())
+    assert lines(subs) == said([one.value for one in told.sub_titles])
+    assert lines(descs) == said([one.value for one in told.descs])
+    assert lines(people) == said([one.name for one in told.credits])
+    assert set(indexed.categories(categories)) == {one.value for one in told.categories} - {""}
+    assert (premiere is not None, new is not None) == (told.premiere is not None, told.new)
+
+
+@pytest.mark.parametrize(
+    "raw", [b"<programme>", b"<programme><title>a</programme>", b""], ids=["open", "crossed", "empty"]
+)
+def test_what_is_no_element_is_refused_as_the_tree_refuses_it(raw: bytes) -> None:
+    with pytest.raises(ValueError, match=r"\w"):
+        lists.fields(raw)
+
+
+def test_a_usual_element_is_read_without_the_tree(monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(raw: bytes) -> None:
+        raise AssertionError(raw)
+
+    monkeypatch.setattr(lists, "details", never)
+    monkeypatch.setattr(indexed, "details", never)
+    usual = [child for child in CHILDREN if not any(odd in child for odd in ("<!", "<?", "Three"))]
+    raw = f"{START}>{''.join(usual)}</programme>".encode()
+    assert lists.fields(raw).actors == "A One, A Two"
+    assert indexed.words(indexed.pieces(raw)[0]).split() == ["News", "&", "more", "Nachrichten", "um", "acht"]
