@@ -25,6 +25,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.request import urlopen
@@ -104,13 +105,14 @@ def served() -> "WSGIApplication":
     from stream_service.domain.model import ChannelTarget, StreamAddress
     from stream_service.relay.hub import Hub
     from stream_service.relay.signals import drain_on_sigterm
+    from stream_service.relay.upstream import open_upstream
 
     fetcher = Fetcher(policy=AddressPolicy())
 
     def open_address(address: StreamAddress) -> Answer:
         return fetcher.open(address.url)
 
-    hub = Hub(open_address=open_address)
+    hub = Hub(open_stream=partial(open_upstream, open_address=open_address))
     drain_on_sigterm(hub)
     data = Path(os.environ["RELAY_DATA"])
     app = web.make_app(

@@ -14,8 +14,9 @@ from flask import Response, request
 from flask_openapi3 import APIBlueprint
 from pydantic import Field
 
-from servicekit.errors import NotFound
+from servicekit.errors import NotFound, Unavailable
 from servicekit.web import Shape, json_answer, the_caller
+from stream_service.api.profiles import ProfileQuery, Through, as_asked, no_profiles
 from stream_service.domain.model import ChannelTarget
 
 if TYPE_CHECKING:
@@ -31,6 +32,11 @@ HEADERS = {
 HEAD_BYTES = (
     "HTTP/1.1 200 OK\r\n" + "".join(f"{name}: {value}\r\n" for name, value in HEADERS.items()) + "\r\n"
 ).encode()
+REDIRECT = "redirect"
+HDHOMERUN_ERROR = "X-HDHomeRun-Error"
+_ALL_TUNERS_IN_USE = "805 All Tuners In Use"
+_TUNE_FAILED = "806 Tune Failed"
+_NO_SLOT = "no_slot"
 _SOCKET = "aerial.socket"
 _TAKEN = "aerial.taken"
 _AGENT_MAX_CHARS = 200
@@ -40,12 +46,22 @@ class Relay(Protocol):
     """What the views ask of the relay's hub."""
 
     def join(
-        self, target: ChannelTarget, sock_fd: int, *, address: str, user_agent: str = "", head: bytes = b""
+        self,
+        target: ChannelTarget,
+        sock_fd: int,
+        *,
+        address: str,
+        user_agent: str = "",
+        user: str = "",
+        priority: int = 0,
+        head: bytes = b"",
     ) -> None:
         """Carry the viewer behind the descriptor, which is the relay's from now on."""
         ...
 
-    def follow(self, target: ChannelTarget, *, address: str, user_agent: str = "") -> Iterator[bytes]:
+    def follow(
+        self, target: ChannelTarget, *, address: str, user_agent: str = "", user: str = "", priority: int = 0
+    ) -> Iterator[bytes]:
         """The stream as an iterator with `close`."""
         ...
 
@@ -62,17 +78,17 @@ class _ChannelPath(Shape):
     channel_id: str = Field(max_length=200, description="The channel's permanent id.")
 
 
-def blueprint(*, hub: Relay, catalogue: Catalogue) -> APIBlueprint:
+def blueprint(*, hub: Relay, catalogue: Catalogue, through: Through = no_profiles) -> APIBlueprint:
     """The routes `/stream/ID.ts` and `/api/v1/relay/sessions`."""
     views = APIBlueprint("live", __name__)
 
     @views.get("/stream/<channel_id>.ts", summary="A channel as one endless MPEG transport stream")
-    def stream(path: _ChannelPath) -> Response:
+    def stream(path: _ChannelPath, query: ProfileQuery) -> Response:
         """A range asked for is ignored; HEAD opens no upstream. 503 with Retry-After when the channel does not come."""
         target = catalogue(path.channel_id)
         if target is None:
             raise NotFound(f"there is no channel {path.channel_id!r}", id=path.channel_id)
-        return watch(target, hub=hub)
+        return watch(as_asked(target, query, through), hub=hub)
 
     @views.get("/api/v1/relay/sessions", summary="What the relay carries: channels, their upstreams, their viewers")
     def sessions() -> Response:
@@ -82,7 +98,12 @@ def blueprint(*, hub: Relay, catalogue: Catalogue) -> APIBlueprint:
 
 
 def watch(target: ChannelTarget, *, hub: Relay) -> Response:
-    """Answer the present request with the channel; raises `Unavailable` when it does not come in time."""
+    """Answer the present request with the channel; raises `Unavailable` when it does not come in time.
+
+    A channel that is delivered by redirect is answered with 302 to its first stream's own address.
+    """
+    if target.delivery == REDIRECT and target.streams:
+        return Response(status=302, headers={"Location": target.streams[0].url, "Cache-Control": "no-store"})
     if request.method == "HEAD":
         answer = Response(headers=HEADERS)
         answer.automatically_set_content_length = False  # "0 bytes" would be a lie that players believe
@@ -96,6 +117,11 @@ def watch(target: ChannelTarget, *, hub: Relay) -> Response:
     hub.join(target, os.dup(sock.fileno()), address=address, user_agent=user_agent, head=HEAD_BYTES)
     request.environ[_TAKEN] = True
     return Response(headers=HEADERS)
+
+
+def hdhomerun_error(error: Unavailable) -> str:
+    """What a tuner of the kind says in `X-HDHomeRun-Error` when the relay refuses a channel with this error."""
+    return _ALL_TUNERS_IN_USE if error.extra.get("code") == _NO_SLOT else _TUNE_FAILED
 
 
 def handover(app: "WSGIApplication") -> "WSGIApplication":

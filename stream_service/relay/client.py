@@ -3,7 +3,8 @@
 import socket
 import sys
 import threading
-from dataclasses import dataclass
+from collections import deque
+from dataclasses import dataclass, field
 
 from stream_service import native
 from stream_service.relay.channel import Channel
@@ -17,10 +18,15 @@ _GIVE_UP_MS = 30_000
 
 @dataclass(frozen=True, slots=True)
 class Viewer:
-    """Who asks, for people to read."""
+    """Who asks: two are the same who come from one address with one name of a program and of a user.
+
+    `priority`: of two viewers who want one connection, the greater one gets it where that is asked for (`preempt`).
+    """
 
     address: str
     user_agent: str = ""
+    user: str = ""
+    priority: int = field(default=0, compare=False)
 
 
 class Client:
@@ -36,6 +42,8 @@ class Client:
         "cursor",
         "fd",
         "gone",
+        "jumped_at_s",
+        "jumps_seen",
         "room",
         "short_since_s",
         "since",
@@ -56,6 +64,8 @@ class Client:
         """False from a send that fell short until the kernel says that there is room."""
         self.short_since_s = 0.0
         self.gone = False
+        self.jumped_at_s: deque[float] = deque()
+        self.jumps_seen = 0
         self.woken = threading.Event()
 
     def behind(self) -> bool:
@@ -67,6 +77,21 @@ class Client:
             and not self.gone
             and not self.channel.ring.level(self.cursor)
         )
+
+    def has_had_everything(self) -> bool:
+        """True when it is level with its channel."""
+        return self.cursor is not None and self.channel.ring.level(self.cursor)
+
+    def jumped_too_often(self, now_s: float, *, most: int, within_s: float) -> bool:
+        """True when it has fallen out of the ring for the `most`-th time within `within_s`."""
+        jumps = self.cursor.jumps if self.cursor is not None else 0
+        if jumps <= self.jumps_seen:
+            return False
+        self.jumped_at_s.extend([now_s] * (jumps - self.jumps_seen))
+        self.jumps_seen = jumps
+        while self.jumped_at_s and now_s - self.jumped_at_s[0] > within_s:
+            self.jumped_at_s.popleft()
+        return len(self.jumped_at_s) >= most
 
     def send_newest(self, data: bytes, head: int) -> int:
         """Send what the client has not had; `data` is the newest blob, number `head - 1`. Returns bytes sent.

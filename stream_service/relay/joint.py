@@ -2,7 +2,7 @@
 
 Pure. What a joint does with the packets of the source that follows (ISO/IEC 13818-1, 2.4.3.4, 2.4.4):
 
-- Nothing passes before the new source's tables and a place where a decoder can start.
+- It begins with the tables, and with the first place where a decoder can start, if the first packets hold one.
 - Before the first packet of every PID goes one of ours without payload: it carries the discontinuity indicator, which
   allows counter and clock to jump, and the counter that the packet behind it continues.
 - A new source's streams take over the PIDs of the old one's, as far as their types agree, so that a player which chose
@@ -34,8 +34,7 @@ class Joint:
     """One source behind another. `feed` is its only door."""
 
     def __init__(self, before: Program | None) -> None:
-        self.open = False
-        """True once packets pass."""
+        self._open = False
         self._before = before
         self._pids: dict[int, int] = {}
         self._blocked: frozenset[int] = frozenset()
@@ -47,16 +46,13 @@ class Joint:
         self._unmarked: set[int] = set()
         self._passed = 0
 
-    def feed(self, blob: Blob, *, anywhere: bool) -> Blob | None:
-        """What of `blob` goes out, None while nothing may. `anywhere`: do not wait for a place to start any longer."""
-        first = 0
-        if not self.open:
-            if not blob.starts and not anywhere:
-                return None
+    def feed(self, blob: Blob) -> Blob:
+        """What goes out for `blob`: the very same once all is settled."""
+        if not self._open:
+            self._open = True
             first, tables = blob.starts[0] if blob.starts else (0, blob.tables)
             self._learn(tables)
             self._unmarked = {0, *self._pids}
-            self.open = True
             return self._rewritten(blob, first, self._opening())
         if blob.tables != self._tables_of:
             self._learn(blob.tables)

@@ -133,7 +133,9 @@ class Scanner:
         return Blob(data, tuple(starts), self.tables)
 
     def _take_pat(self, data: bytes, at: int) -> None:
-        if data[at + 4 : at + PACKET_BYTES] == self._pat[4:PACKET_BYTES]:
+        if len(self._pat) == PACKET_BYTES and data[at + 4 : at + PACKET_BYTES] == self._pat[4:]:
+            self._pat = data[at : at + PACKET_BYTES]  # the same table, its counter as a joiner has to find it
+            self.tables = self._pat + self._pmt if self._pmt else b""
             return
         found = read_table(data, at, _PAT_TABLE)
         if found is None:
@@ -149,6 +151,8 @@ class Scanner:
 
     def _take_pmt(self, data: bytes, at: int) -> None:
         if len(self._pmt) == PACKET_BYTES and data[at + 4 : at + PACKET_BYTES] == self._pmt[4:]:
+            self._pmt = data[at : at + PACKET_BYTES]
+            self.tables = self._pat + self._pmt
             return
         found = read_table(data, at, _PMT_TABLE)
         if found is None:

@@ -93,6 +93,15 @@ class Ring:
         """The packets of the newest blob."""
         return self._held[-1].blob.data if self._held else b""
 
+    def latest(self, count: int) -> list[bytes]:
+        """The packets of the newest blobs, the oldest of them first."""
+        return [held.blob.data for held in list(self._held)[-count:]]
+
+    @property
+    def tables(self) -> bytes:
+        """The tables in force at the end; empty while none came."""
+        return self._held[-1].blob.tables if self._held else b""
+
     def bitrate_bps(self) -> float:
         """Bits per second over what is held; 0 while that is less than half a second."""
         span_s = self.span_s

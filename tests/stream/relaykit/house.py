@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from servicekit.addresses import AddressPolicy
@@ -12,6 +13,7 @@ from servicekit.fetch import Answer, Fetcher
 from stream_service.domain.model import ChannelTarget, StreamAddress
 from stream_service.relay.hub import Hub
 from stream_service.relay.settings import RelaySettings
+from stream_service.relay.upstream import open_upstream
 from tests.stream.relaykit.upstream import ScriptedUpstream
 from tests.stream.relaykit.viewers import ViewerEnd
 from tests.waiting import until
@@ -21,6 +23,7 @@ QUICK = RelaySettings(
     turn_ms=5,
     first_byte_s=5.0,
     stall_notice_s=0.2,
+    stall_min_s=0.6,
     stall_s=0.6,
     start_point_wait_s=0.5,
     grace_s=0.2,
@@ -28,6 +31,10 @@ QUICK = RelaySettings(
     brief_s=0.1,
     backoff_min_s=0.05,
     backoff_max_s=0.4,
+    slate_after_s=1.0,
+    slate_s=20.0,
+    breaker_open_s=0.5,
+    slot_wait_s=1.0,
 )
 """The relay's figures for tests: seconds become tenths, the order of the limits stays."""
 
@@ -72,7 +79,7 @@ class House:
 
 @contextmanager
 def house(settings: RelaySettings = QUICK, **changes: object) -> Iterator[House]:
-    """Put it up; afterwards drain, and fail when a descriptor or a thread is left."""
+    """Put it up; afterwards drain, and fail when a descriptor, a thread or a slot is left."""
     fetcher = Fetcher(policy=AddressPolicy())
 
     def open_address(address: StreamAddress) -> Answer:
@@ -87,7 +94,11 @@ def house(settings: RelaySettings = QUICK, **changes: object) -> Iterator[House]
 
     with leaves_nothing(), ScriptedUpstream() as provider:
         events = Events()
-        hub = Hub(open_address=open_address, settings=replace(settings, **changes), notifier=events)  # type: ignore[arg-type]
+        hub = Hub(
+            open_stream=partial(open_upstream, open_address=open_address),
+            settings=replace(settings, **changes),  # type: ignore[arg-type]
+            notifier=events,
+        )
         there = House(hub, provider, events)
         try:
             yield there
@@ -95,6 +106,7 @@ def house(settings: RelaySettings = QUICK, **changes: object) -> Iterator[House]
             hub.drain(0.5)
             for viewer in there.viewers:
                 viewer.leave()
+            until(lambda: hub.leases() == [], what=f"the slots to come back: {hub.leases()}")
 
 
 @contextmanager

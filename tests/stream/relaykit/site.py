@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ from stream_service.api.live import blueprint, handover
 from stream_service.domain.model import StreamAddress
 from stream_service.relay.hub import Hub
 from stream_service.relay.signals import drain_on_sigterm
+from stream_service.relay.upstream import open_upstream
 from tests.stream.relaykit.viewers import target
 
 if TYPE_CHECKING:
@@ -72,7 +74,7 @@ def _extras(hub: Hub, data: Path) -> APIBlueprint:
 
 def served() -> "WSGIApplication":
     """The application as gunicorn loads it; the environment names channels and directory."""
-    hub = Hub(open_address=open_address)
+    hub = Hub(open_stream=partial(open_upstream, open_address=open_address))
     drain_on_sigterm(hub)
     app = build(hub, json.loads(os.environ["RELAY_CHANNELS"]), Path(os.environ["RELAY_DATA"]))
     return handover(app.wsgi_app)
