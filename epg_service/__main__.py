@@ -101,8 +101,9 @@ def _serve(config: Config, options: argparse.Namespace) -> int:
     """Supervises gunicorn and the keeper."""
     paths = wiring.paths_of(config)
     wiring.stores(config)  # a database that cannot be used is told here, once, before anything starts
-    shutil.rmtree(paths.metrics, ignore_errors=True)
-    paths.metrics.mkdir(parents=True)
+    with run_lock(paths.keeper_lock):  # held by a keeper that runs: then this is a second start, by mistake
+        shutil.rmtree(paths.metrics, ignore_errors=True)
+        paths.metrics.mkdir(parents=True)
     paths.import_dir.mkdir(parents=True, exist_ok=True)
     environment = {"AERIAL_CONFIG": str(config.file)} if config.file else {}
     web = {

@@ -5,6 +5,7 @@ time happens here, so the number of web workers changes nothing.
 """
 
 import logging
+import random
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ _log = logging.getLogger("keeper")
 class Runs(Protocol):
     """The import log."""
 
+    def get(self, run_id: int) -> Run: ...
     def due(self) -> list[Run]: ...
     def running(self) -> list[Run]: ...
     def start(self, run_id: int) -> bool: ...
@@ -105,6 +107,8 @@ class Plan:
     zone: str
     window: Window
     log_days: int
+    min_interval_s: int
+    jitter_s: int
     heartbeat: Path
 
 
@@ -153,6 +157,7 @@ class Keeper:
         decisions: Decisions,
         clock: Clock,
         plan: Plan,
+        imported: Callable[[], None],
         ready: Callable[[], None],
         look: Callable[[], None],
         stopping: threading.Event,
@@ -169,6 +174,7 @@ class Keeper:
         self._decisions = decisions
         self._clock = clock
         self._plan = plan
+        self._imported = imported
         self._ready = ready
         self._look = look
         self._stopping = stopping
@@ -260,13 +266,16 @@ class Keeper:
         if status == "success":
             self.prune()
             self._publications.everything()
+            self._imported()
         elif status in ("failed", "interrupted"):
             self._retry(run)
 
     def _retry(self, run: Run) -> None:
         """Tries a run that nobody asked for by hand again later, three times."""
         if run.reason in ("schedule", "catch-up", "retry") and run.attempt < len(RETRY_AFTER_S):
-            later = self._clock.now_s() + RETRY_AFTER_S[run.attempt]
+            asked = self._runs.get(run.id).report.get("retry_after_s")
+            pause_s = max(RETRY_AFTER_S[run.attempt], asked if isinstance(asked, int) else 0)
+            later = self._clock.now_s() + pause_s
             self._runs.enqueue(run.provider_id, reason="retry", attempt=run.attempt + 1, not_before=later)
 
     def _schedule(self, scheduler: Any) -> None:
@@ -291,8 +300,15 @@ class Keeper:
         self._scheduled = wanted
 
     def _ask_for_import(self, provider_id: int) -> None:
-        if not self._runs.waiting(provider_id):
-            self._runs.enqueue(provider_id, reason="schedule")
+        """A scheduled run, spread by jitter; none while one waits, nor when the last one was asked for just now."""
+        now = self._clock.now_s()
+        if self._runs.waiting(provider_id):
+            return
+        if self._runs.asked_since(provider_id, now - self._plan.min_interval_s):
+            _log.info("provider %d was imported within the least interval: not again by schedule", provider_id)
+            return
+        later = now + round(random.uniform(0, self._plan.jitter_s))  # noqa: S311 - spreads load, guards nothing
+        self._runs.enqueue(provider_id, reason="schedule", not_before=later)
 
     def _catch_up(self) -> None:
         """Asks for the imports that were due while the machine was off, two minutes from now."""

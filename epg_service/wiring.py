@@ -21,7 +21,8 @@ from epg_service.keeper import Keeper, Plan
 from epg_service.lineups.match import Matching
 from epg_service.lineups.publish import Publishing, Span
 from epg_service.lineups.published import PublishedGuides
-from epg_service.providers.feed import Feed, Feeds, Progress, Validators
+from epg_service.providers.download import Progress, Validators
+from epg_service.providers.feed import Feed, Feeds
 from epg_service.providers.unpack import unpacked
 from epg_service.store.applying import Applying
 from epg_service.store.browse import Browse
@@ -35,6 +36,7 @@ from epg_service.store.programs import Programs
 from epg_service.store.providers import Providers
 from epg_service.store.search import Search
 from epg_service.store.search_index import SearchIndex
+from epg_service.stream_link import StreamLink
 from epg_service.xmltv import indexed
 from epg_service.xmltv.fields import fields
 from servicekit.addresses import AddressPolicy, Network
@@ -259,6 +261,8 @@ def keeper(config: Loaded[EpgSection], stopping: threading.Event, *, clock: Cloc
         zone=own.scheduler.timezone,
         window=window_of(config),
         log_days=own.imports.log_days,
+        min_interval_s=own.imports.min_interval_minutes * 60,
+        jitter_s=own.imports.jitter_s,
         heartbeat=paths.heartbeat,
     )
     return Keeper(
@@ -272,6 +276,7 @@ def keeper(config: Loaded[EpgSection], stopping: threading.Event, *, clock: Cloc
         decisions=it.mappings,
         clock=clock,
         plan=plan,
+        imported=_stream_link(config).guide_imported,
         ready=lambda: say_ready("keeper"),
         look=levels(config).look,
         stopping=stopping,
@@ -284,6 +289,15 @@ def indexing(config: Loaded[EpgSection], it: Stores) -> Indexing:
     paths = paths_of(config)
     index = SearchIndex(paths.search, it.connections, texts=indexed, descriptions=config.own.search.descriptions)
     return Indexing(index=index, damaged=paths.search_damaged)
+
+
+def _stream_link(config: Config) -> StreamLink:
+    port = config.ports.get("stream", USUAL_STREAM_PORT)
+    return StreamLink(
+        asking=_fetcher(config),
+        stream_url=config.own.stream_url or f"http://127.0.0.1:{port}",
+        secret=internal_secret(config.data_dir, os.environ.get("AERIAL_INTERNAL_SECRET")),
+    )
 
 
 def publishing(config: Loaded[EpgSection], it: Stores) -> Publishing:
@@ -319,11 +333,14 @@ def _networks(texts: tuple[str, ...]) -> tuple[Network, ...]:
 
 def _feeds(config: Loaded[EpgSection]) -> Feeds:
     shared, paths = config.shared, paths_of(config)
-    fetcher = Fetcher(
-        policy=AddressPolicy(_networks(shared.fetch.allow), _networks(shared.fetch.deny)),
-        timeout_s=shared.fetch.timeout_s,
+    return Feeds(
+        fetcher=_fetcher(config), import_dir=paths.import_dir, work_dir=paths.work, max_bytes=shared.fetch.max_bytes
     )
-    return Feeds(fetcher=fetcher, import_dir=paths.import_dir, work_dir=paths.work, max_bytes=shared.fetch.max_bytes)
+
+
+def _fetcher(config: Loaded[EpgSection]) -> Fetcher:
+    fetch = config.shared.fetch
+    return Fetcher(policy=AddressPolicy(_networks(fetch.allow), _networks(fetch.deny)), timeout_s=fetch.timeout_s)
 
 
 def _source(feeds: Feeds) -> Callable[[Provider, LastGoodFile, Progress], AbstractContextManager[Feed]]:

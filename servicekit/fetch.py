@@ -200,9 +200,10 @@ class Fetcher:
         read_timeout_s: float | None = None,
         max_bytes: int | None = None,
         total_s: float | None = None,
-        put: bytes | None = None,
+        method: str = "GET",
+        body: bytes | None = None,
     ) -> Answer:
-        """The answer to a GET (with `put`: to a PUT of that body), after at most five redirects, each content's word.
+        """The answer to a request, after at most five redirects, each judged as content's word.
 
         `timeout_s` bounds the connection, `read_timeout_s` each wait for bytes, `total_s` everything.
         Raises `Invalid` (not an address), `Refused` (policy), `Unreachable`, `BadAnswer` (status 400 and more).
@@ -217,7 +218,7 @@ class Fetcher:
         first_private: bool | None = None
         url = checked_url(url)
         for _ in range(MAX_REDIRECTS + 1):
-            response, session, private = self._asked(url, asker, wanted, _hurried(timeouts, deadline), put)
+            response, session, private = self._asked(url, asker, wanted, _hurried(timeouts, deadline), method, body)
             first_private = private if first_private is None else first_private
             if response.status_code not in _REDIRECTS or "Location" not in response.headers:
                 answer = Answer(
@@ -233,20 +234,26 @@ class Fetcher:
         raise BadAnswer(f"{redact(url)}: more than {MAX_REDIRECTS} redirects")
 
     def _asked(
-        self, url: str, asker: Asker, headers: Mapping[str, str], timeouts: tuple[float, float], put: bytes | None
+        self,
+        url: str,
+        asker: Asker,
+        headers: Mapping[str, str],
+        timeouts: tuple[float, float],
+        method: str,
+        body: bytes | None,
     ) -> tuple[requests.Response, requests.Session, bool]:
         """One answer of one address, its session, and whether it came from an address that is not public."""
         session, peer = self._session(asker)
         try:
             with _told_as_ours(url):
                 response = session.request(
-                    "GET" if put is None else "PUT",
+                    method,
                     url,
                     headers=headers,
                     timeout=timeouts,
                     stream=True,
                     allow_redirects=False,
-                    data=put,
+                    data=body,
                 )
         except BaseException:
             session.close()

@@ -5,6 +5,7 @@ sockets, and nothing of the applications. What differs between the services stan
 """
 
 import os
+import signal
 from typing import Any
 
 from servicekit.supervise import die_with_parent, say_ready
@@ -20,7 +21,13 @@ limit_request_field_size = 16380
 
 
 def post_fork(server: Any, worker: Any) -> None:
-    """In a new worker: end with the arbiter."""
+    """In a new worker: end with the arbiter, and at once.
+
+    Until the worker has handlers of its own it wears the arbiter's, which only note a signal for a loop that this
+    process does not run: a SIGTERM of the first moments would be lost.
+    """
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_DFL)
     die_with_parent(worker.ppid)
 
 

@@ -164,6 +164,7 @@ class _Tree:
         for one in self._running:
             if one.process is not None and (code := one.process.poll()) is not None:
                 if not one.child.restart:
+                    _say(f"{one.child.name} ended with {code}: everything ends")
                     one.process = None
                     self._end_all()
                     return code if code >= 0 else 128 - code

@@ -133,6 +133,8 @@ def _keeper(config: wiring.Config, options: argparse.Namespace) -> int:
     paths = wiring.paths_of(config)
     with run_lock(paths.keeper_lock):
         try:
+            wiring.tidy(config)
+            wiring.make_cards(config)
             wiring.keeper(config).run(stopping, ready=lambda: say_ready("keeper"))
         finally:
             paths.heartbeat.unlink(missing_ok=True)
@@ -168,6 +170,7 @@ def _import(config: wiring.Config, options: argparse.Namespace) -> int:
     run = it.runs.enqueue(source.id, reason="command", force=options.force)
     try:
         with run_lock(paths.keeper_lock):
+            wiring.tidy(config)
             wiring.keeper(config).work_off()
     except Conflict:
         _follow(lambda: it.runs.get(run.id).ended)

@@ -1,5 +1,7 @@
 """The app factory: assembles the door, the error table and the views; knows no configuration."""
 
+from typing import Protocol
+
 from flask_openapi3 import OpenAPI
 
 from servicekit.health import Checks
@@ -8,20 +10,27 @@ from servicekit.metrics import Metrics
 from servicekit.settings import Settings
 from servicekit.web import Door, make_app
 from stream_service import native
-from stream_service.api import Collaborators, channels, live, pages, playlists, sources
+from stream_service.api import Collaborators, breakers, channels, internal, live, pages, playlists, sources
+from stream_service.api.media import Media, blueprints
+from stream_service.api.profiles import no_profiles
+
+
+class Relay(live.Relay, breakers.Breakers, Protocol):
+    """What all views together ask of the relay."""
 
 
 def create_app(
     *,
     door: Door,
     collaborators: Collaborators,
-    relay: live.Relay,
+    relay: Relay,
     checks: Checks,
     metrics: Metrics,
     settings: Settings,
     levels: LevelFollower,
+    media: Media | None = None,
 ) -> OpenAPI:
-    """The stream service's web application."""
+    """The stream service's web application. Without `media` it has no profiles, HLS and probes."""
     app = make_app(
         __name__,
         title="Aerial channels",
@@ -32,7 +41,11 @@ def create_app(
         waiting=native.call,
     )
     app.before_request(levels.look)
-    for room in (pages, sources, channels, playlists):
+    for room in (pages, sources, channels, playlists, internal):
         app.register_api(room.blueprint(collaborators))
-    app.register_api(live.blueprint(hub=relay, catalogue=collaborators.target))
+    through = media.through if media is not None else no_profiles
+    app.register_api(live.blueprint(hub=relay, catalogue=collaborators.target, through=through))
+    for one in blueprints(media, catalogue=collaborators.target, call=collaborators.call) if media is not None else ():
+        app.register_api(one)
+    app.register_api(breakers.blueprint(relay))
     return app

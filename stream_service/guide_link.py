@@ -35,7 +35,8 @@ class Asking(Protocol):
         headers: Mapping[str, str] | None = None,
         read_timeout_s: float | None = None,
         max_bytes: int | None = None,
-        put: bytes | None = None,
+        method: str = "GET",
+        body: bytes | None = None,
     ) -> Answer: ...
 
 
@@ -73,14 +74,14 @@ class GuideLink:
     def reconcile(self) -> bool:
         """Send what the guide service does not have, get what it has newer.
 
-        True when both are in step; False when something was just sent, or the guide service cannot be asked.
+        True when both are in step; False when something was just sent or fetched, or the guide service cannot be asked.
         """
         in_step = True
         try:
             for lineup in self._lineups():
                 if lineup.digest:
                     in_step = not self._send(lineup) and in_step
-                    self._get_guide(lineup.name)
+                    in_step = not self._get_guide(lineup.name) and in_step
         except (AerialError, OSError, ValueError) as error:
             said = error.detail if isinstance(error, AerialError) else str(error)
             _log.log(logging.DEBUG if self._away else logging.WARNING, "the guide service cannot be asked: %s", said)
@@ -99,7 +100,7 @@ class GuideLink:
         body = self._files.channels(lineup.name).read_bytes()
         headers = {**self._headers, "Content-Type": "application/json", "Content-Encoding": "gzip"}
         with self._asking.open(
-            url, headers=headers, read_timeout_s=PUT_TIMEOUT_S, max_bytes=ANSWER_MAX_BYTES, put=body
+            url, headers=headers, read_timeout_s=PUT_TIMEOUT_S, max_bytes=ANSWER_MAX_BYTES, method="PUT", body=body
         ):
             _log.info("lineup %s sent to the guide service (%d bytes)", lineup.name, len(body))
         return True
@@ -117,8 +118,8 @@ class GuideLink:
             raise
         return str(said.get("digest", "")) if isinstance(said, dict) else ""
 
-    def _get_guide(self, lineup: str) -> None:
-        """Copy the lineup's guide if it is another than ours: packed as it came, and unpacked beside it."""
+    def _get_guide(self, lineup: str) -> bool:
+        """Copy the lineup's guide if it is another than ours: packed as it came, and unpacked beside it; True then."""
         packed = self._files.guide(lineup, packed=True)
         tag_file = packed.with_name("epg.etag")
         headers = {**self._headers, "Accept-Encoding": "identity"}
@@ -132,13 +133,15 @@ class GuideLink:
                 max_bytes=GUIDE_MAX_BYTES,
             ) as answer:
                 if answer.status != 200:
-                    return
+                    return False
                 tag_file.unlink(missing_ok=True)  # a copy that is cut off here is asked for whole the next time
                 self._copy(answer, lineup)
                 atomic_write(tag_file, answer.headers.get("ETag", "").encode())
         except BadAnswer as error:
             if error.status != 404:
                 raise
+            return False
+        return True
 
     def _copy(self, answer: Answer, lineup: str) -> None:
         """Both forms of the guide, put in their places only when the whole of it came and unpacks."""

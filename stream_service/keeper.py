@@ -93,6 +93,7 @@ class Keeper:
         refresh: Callable[[Run, Source], RunStatus],
         build: Callable[[], object],
         reconcile: Callable[[], bool],
+        guide_imported: Callable[[], bool],
         beat: Callable[[], None],
         clock: Clock,
         notifier: Notifier,
@@ -109,6 +110,7 @@ class Keeper:
         self._refresh = refresh
         self._build = build
         self._reconcile = reconcile
+        self._guide_imported = guide_imported
         self._beat = beat
         self._clock = clock
         self._notifier = notifier
@@ -176,6 +178,8 @@ class Keeper:
                     self._lists.purge_source(source_id)
         self._start_due()
         self._build_stale()
+        if self._guide_imported():
+            self._next["reconcile"] = 0.0
         if self._due("reconcile", RECONCILE_S):
             self._link_work.start(self._bring_in_step)
 

@@ -4,6 +4,7 @@ import ipaddress
 import logging
 import os
 import shutil
+import threading
 import time
 import zoneinfo
 from collections.abc import Callable, Mapping
@@ -21,6 +22,7 @@ from servicekit.fetch import Answer, Fetcher
 from servicekit.health import Checks, State, alive, beat
 from servicekit.keys import admin_token, internal_secret
 from servicekit.levels import LevelFollower
+from servicekit.marker import Marker
 from servicekit.metrics import Metrics, Sample
 from servicekit.notify import LoggedEvents
 from servicekit.settings import Settings
@@ -28,6 +30,7 @@ from servicekit.store.sqlite import Connections
 from servicekit.web import Door
 from stream_service import native
 from stream_service.config import StreamSection, load_config
+from stream_service.domain.failover import first_byte_s
 from stream_service.domain.model import ChannelTarget, StreamAddress
 from stream_service.domain.schedule import cron_of
 from stream_service.guide_link import GuideLink
@@ -36,15 +39,24 @@ from stream_service.lineups.build import Builder
 from stream_service.lineups.catalogue import Catalogue
 from stream_service.lineups.publish import PublishedFiles
 from stream_service.lineups.rendered import RenderedPlaylists
+from stream_service.relay.ffmpeg import Feed, Programs
+from stream_service.relay.hls import HlsSettings
+from stream_service.relay.hls_out import HlsOutput, HlsOutSettings
 from stream_service.relay.hub import Hub
+from stream_service.relay.opening import Opener
+from stream_service.relay.probe import Prober
 from stream_service.relay.settings import RelaySettings
 from stream_service.relay.signals import drain_on_sigterm
+from stream_service.relay.slate import Slates, make_slates
+from stream_service.relay.transcode import Transcoding
+from stream_service.relay.upstream import Upstream
 from stream_service.sources.access import Access
 from stream_service.sources.load import Refresher
 from stream_service.store.channels import Channels
 from stream_service.store.connection import open_database
 from stream_service.store.lineups import Lineups
 from stream_service.store.lists import Lists
+from stream_service.store.profiles import Profiles
 from stream_service.store.runs import Runs
 from stream_service.store.sources import Sources
 
@@ -77,6 +89,14 @@ class Paths:
     @property
     def work(self) -> Path:
         return self.run / "stream-work"
+
+    @property
+    def guide_imported(self) -> Path:
+        return self.run / "stream.guide-imported"
+
+    @property
+    def slates(self) -> Path:
+        return self.published / "slates"
 
     @property
     def reload(self) -> Path:
@@ -173,7 +193,18 @@ class Collaborators:
     call: Call
     check_address: Callable[[str], None]
     target: Callable[[str], ChannelTarget | None]
+    guide_imported: Callable[[], None]
     status: Callable[[], str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Media:
+    """What the relay offers beside the plain stream; `api.media` says what the views ask of it."""
+
+    profiles: Profiles
+    through: Callable[[ChannelTarget, str], ChannelTarget]
+    hls: HlsOutput
+    prober: Prober
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +219,7 @@ class Web:
     settings: Settings
     levels: LevelFollower
     start: Callable[[], None]
+    media: Media
 
 
 def web(config: Config) -> Web:
@@ -197,7 +229,7 @@ def web(config: Config) -> Web:
     catalogue = Catalogue(files.catalogue, call=native.call)
     playlists = RenderedPlaylists(files.rendered, call=native.call)
     playlists.clear()
-    hub = _hub(config)
+    hub, media = _relay(config, it, catalogue)
     checks = _checks(it, paths, catalogue)
     collaborators = Collaborators(
         sources=it.sources,
@@ -209,6 +241,7 @@ def web(config: Config) -> Web:
         call=native.call,
         check_address=_access(config).check_address,
         target=catalogue.find,
+        guide_imported=Marker(paths.guide_imported).touch,
         status=lambda: str(checks.state().as_dict()["status"]),
     )
     door = Door(
@@ -227,13 +260,23 @@ def web(config: Config) -> Web:
         drain_on_sigterm(hub)
 
     metrics = Metrics("aerial_stream", figures=_figures(it, hub, catalogue))
-    return Web(door, collaborators, hub, checks, metrics, settings(config), levels(config), start)
+    return Web(door, collaborators, hub, checks, metrics, settings(config), levels(config), start, media)
+
+
+def tidy(config: Config) -> None:
+    """Removes the downloads of a keeper that was killed; the caller holds the keeper's lock."""
+    shutil.rmtree(paths_of(config).work, ignore_errors=True)
+
+
+def make_cards(config: Config) -> None:
+    """Makes the slates that are missing, beside whatever else the keeper does."""
+    directory = paths_of(config).slates
+    threading.Thread(target=make_slates, args=(directory,), name="slates", daemon=True).start()
 
 
 def keeper(config: Config) -> Keeper:
     """The keeper with all it does."""
     paths, it, files, own = paths_of(config), stores(config), published_files(config), config.own
-    shutil.rmtree(paths.work, ignore_errors=True)  # downloads of a keeper that was killed
     notifier = LoggedEvents(logging.getLogger("events"))
     refresher = Refresher(
         access=_access(config),
@@ -257,6 +300,7 @@ def keeper(config: Config) -> Keeper:
         refresh=refresher.refresh,
         build=Builder(channels=it.channels, lineups=it.lineups, files=files).build,
         reconcile=link.reconcile,
+        guide_imported=Marker(paths.guide_imported).touched,
         beat=partial(beat, paths.heartbeat),
         clock=SystemClock(),
         notifier=notifier,
@@ -291,8 +335,40 @@ def _access(config: Config) -> Access:
     )
 
 
-def _hub(config: Config) -> Hub:
-    """The relay. Its streams have no size, so its way out has no limit of one."""
+def _relay(config: Config, it: Stores, catalogue: Catalogue) -> tuple[Hub, Media]:
+    """The relay and what it offers. A profile's upstream is a channel of the same hub, so the two know each other."""
+    own, clock = config.own, SystemClock()
+    programs = Programs(ffmpeg=own.ffmpeg.ffmpeg, ffprobe=own.ffmpeg.ffprobe)
+    profiles = Profiles(it.connections, clock=clock)
+    profiles.load()
+
+    def follow(target: ChannelTarget, *, address: str, user_agent: str = "") -> Feed:
+        return hub.follow(target, address=address, user_agent=user_agent)
+
+    transcoding = Transcoding(programs=programs, profile=profiles.find, target=catalogue.find, follow=follow)
+    hub = _hub(config, programs, transcoding.open)
+    media = Media(
+        profiles=profiles,
+        through=transcoding.target,
+        hls=HlsOutput(
+            follow=follow,
+            clock=clock,
+            settings=HlsOutSettings(
+                segment_s=own.hls.segment_s,
+                listed=own.hls.listed,
+                kept=own.hls.listed + 4,
+                max_bytes=own.hls.max_bytes,
+                idle_s=own.hls.idle_s,
+                wait_s=own.relay.first_byte_s,
+            ),
+        ),
+        prober=Prober(programs=programs, follow=follow, clock=clock),
+    )
+    return hub, media
+
+
+def _hub(config: Config, programs: Programs, own: Callable[[StreamAddress], Upstream]) -> Hub:
+    """The relay. Its streams have no size, so its way out has no limit of one. `own`: opens profiles."""
     relay = config.own.relay
     fetcher = _fetcher(config)
 
@@ -302,13 +378,23 @@ def _hub(config: Config) -> Hub:
             headers={"Accept-Encoding": "identity", **address.headers},  # a coded stream could not be read bare
             typed=False,
             private_ok=address.private_ok,
-            timeout_s=relay.connect_s,
-            read_timeout_s=relay.first_byte_s,
+            timeout_s=address.timeouts.get("connect_s", relay.connect_s),
+            read_timeout_s=first_byte_s(address, relay.first_byte_s),
         )
 
-    return Hub(
+    opener = Opener(
         open_address=open_address,
+        programs=programs,
+        clock=SystemClock(),
+        hls=HlsSettings(most_bandwidth_bps=round(config.own.hls.most_bandwidth_mbps * 1_000_000)),
+        import_dir=paths_of(config).import_dir,
+        multicast_interface=config.own.multicast_interface,
+        own=own,
+    )
+    return Hub(
+        open_stream=opener.open,
         settings=RelaySettings(**relay.model_dump()),
+        slates=Slates(paths_of(config).slates),
         notifier=LoggedEvents(logging.getLogger("events")),
         clock=SystemClock(),
     )

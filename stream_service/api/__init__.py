@@ -55,6 +55,11 @@ class Collaborators(Protocol):
         ...
 
     @property
+    def guide_imported(self) -> Callable[[], None]:
+        """Notes for the keeper that the guide service has a new guide."""
+        ...
+
+    @property
     def status(self) -> Callable[[], str]:
         """The service's state in a word, for the start page."""
         ...

@@ -20,7 +20,7 @@ from servicekit.files import run_lock
 from servicekit.health import alive
 from servicekit.store.sqlite import integrity
 from tests.epg.guidekit import DAY, HOUR, MIDNIGHT, NOON, REPOSITORY, Station, guide_of, hourly
-from tests.providerkit import ScriptedProvider
+from tests.providerkit import Reply, ScriptedProvider
 from tests.waiting import until
 
 
@@ -366,3 +366,53 @@ def test_each_provider_is_pruned_by_its_own_window(station: Station) -> None:
     assert station.keeper().prune() == 25
     assert len(station.titles("x")) == 11
     assert len(station.titles("y")) == 48
+
+
+def test_a_provider_that_asks_for_patience_gets_it(station: Station) -> None:
+    patience_s = 2 * RETRY_AFTER_S[0]
+    with ScriptedProvider() as server:
+        server.script("/g", lambda asked: Reply(status=429, headers={"Retry-After": str(patience_s)}))
+        provider = station.provider(address=server.url("/g"))
+        station.it.imports.enqueue(provider.id, reason="schedule")
+        station.keeper().work_off()
+    waiting, failed = runs(station)
+    assert (failed.status, failed.report["retry_after_s"]) == ("failed", patience_s)
+    station.clock.at += patience_s - 1
+    assert station.it.imports.due() == []
+    station.clock.at += 1
+    assert [run.id for run in station.it.imports.due()] == [waiting.id]
+
+
+def test_a_schedule_asks_a_provider_once_within_the_least_interval(tmp_path: Path) -> None:
+    station = Station(tmp_path, settings={"imports": {"min_interval_minutes": 30, "jitter_s": 0}})
+    try:
+        station.lay(guide_of(hourly("x", MIDNIGHT, 24)))
+        provider = station.provider()
+        keeper = station.keeper()
+        keeper._ask_for_import(provider.id)
+        keeper.work_off()
+        station.clock.at += 29 * 60
+        keeper._ask_for_import(provider.id)
+        assert [run.status for run in runs(station)] == ["success"]
+        station.clock.at += 2 * 60
+        keeper._ask_for_import(provider.id)
+        assert len(runs(station)) == 2
+    finally:
+        station.close()
+
+
+def test_scheduled_imports_are_spread_by_chance(tmp_path: Path) -> None:
+    station = Station(tmp_path, settings={"imports": {"min_interval_minutes": 0, "jitter_s": 600}})
+    try:
+        keeper = station.keeper()
+        moments = set()
+        for number in range(20):
+            one = station.provider(f"p{number}")
+            keeper._ask_for_import(one.id)
+        while station.it.imports.due() != runs(station)[::-1] and station.clock.at <= NOON + 600:
+            moments.add(len(station.it.imports.due()))
+            station.clock.at += 30
+        assert len(moments) > 3, "they come one by one, not all at once"
+        assert len(station.it.imports.due()) == 20
+    finally:
+        station.close()
