@@ -36,8 +36,29 @@ class Relay(Section):
     connect_s: Seconds = 5.0
     first_byte_s: Seconds = 30.0
     stall_s: Seconds = 12.0
+    stall_min_s: Seconds = 4.0
     grace_s: Seconds = 10.0
+    slate_s: Annotated[float, Field(ge=0, le=86_400)] = 60.0
+    slate_before_first_byte: bool = False
+    breaker_failures: Annotated[int, Field(ge=1, le=1000)] = 5
+    breaker_open_s: Seconds = 30.0
+    preempt: bool = False
+    most_jumps: Annotated[int, Field(ge=1, le=1000)] = 5
+    jumps_within_s: Seconds = 60.0
     stuck_s: Seconds = 30.0
+
+
+class Ffmpeg(Section):
+    ffmpeg: Annotated[str, Field(min_length=1, pattern=r"^[^-]")] = "ffmpeg"
+    ffprobe: Annotated[str, Field(min_length=1, pattern=r"^[^-]")] = "ffprobe"
+
+
+class Hls(Section):
+    most_bandwidth_mbps: Annotated[float, Field(ge=0, le=1000)] = 0.0
+    segment_s: Annotated[float, Field(ge=1, le=10)] = 4.0
+    listed: Annotated[int, Field(ge=3, le=20)] = 5
+    max_bytes: Annotated[int, Field(ge=1 << 20, le=1 << 30)] = 64 << 20
+    idle_s: Seconds = 30.0
 
 
 class StreamSection(Section):
@@ -46,6 +67,9 @@ class StreamSection(Section):
     scheduler: Scheduler = Scheduler()
     refreshes: Refreshes = Refreshes()
     relay: Relay = Relay()
+    ffmpeg: Ffmpeg = Ffmpeg()
+    hls: Hls = Hls()
+    multicast_interface: str = ""
     epg_url: Origin = ""
     import_dir: Annotated[str, Field(min_length=1)] = "import"
 

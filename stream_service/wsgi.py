@@ -19,6 +19,7 @@ app = handover(
         metrics=_parts.metrics,
         settings=_parts.settings,
         levels=_parts.levels,
+        media=_parts.media,
     )
 )
 _parts.start()
