@@ -12,7 +12,7 @@ from typing import Any
 import apsw
 
 from epg_service.domain.entities import Listing
-from epg_service.domain.terms import Terms
+from epg_service.domain.terms import Terms, folded
 from epg_service.domain.wishes import Wanted, Wish
 from epg_service.store.deadline import limited
 from epg_service.store.search_index import usable
@@ -165,7 +165,7 @@ class Search:
 
 
 def _match(terms: Terms) -> str:
-    """The terms in FTS5's language: each a quoted string, so that no sign in them means anything."""
+    """The terms in FTS5's language, folded as the texts: each a quoted string, so that no sign in them means anything."""
     quoted = [_quoted(term) for term in terms.exact]
     if terms.beginning is not None:
         quoted.append(f"{_quoted(terms.beginning)} *")
@@ -173,7 +173,7 @@ def _match(terms: Terms) -> str:
 
 
 def _quoted(term: str) -> str:
-    return '"' + term.replace('"', '""') + '"'
+    return '"' + folded(term).replace('"', '""') + '"'
 
 
 def _hit(row: Sequence[Any]) -> Hit:

@@ -21,6 +21,7 @@ import apsw
 import xxhash
 
 from epg_service.domain.days import DAY_BITS, Contents, day_id, program_id, raws_of, unpacked_contents
+from epg_service.domain.terms import folded
 from servicekit.store.sqlite import (
     Connections,
     DatabaseUnusable,
@@ -47,7 +48,7 @@ INSERT INTO state VALUES (NULL, 0);
 CREATE TABLE texts (id INTEGER PRIMARY KEY, digest INTEGER NOT NULL, kind INTEGER NOT NULL);
 CREATE UNIQUE INDEX texts_digest ON texts (digest);
 CREATE VIRTUAL TABLE words USING fts5 (text, content = '', contentless_delete = 1,
-    tokenize = 'unicode61 remove_diacritics 2');
+    tokenize = 'unicode61 remove_diacritics 0');
 INSERT INTO words (words, rank) VALUES ('automerge', 8);
 CREATE TABLE hits (text INTEGER NOT NULL, id INTEGER NOT NULL, tag INTEGER NOT NULL, PRIMARY KEY (text, id))
     WITHOUT ROWID;
@@ -266,7 +267,7 @@ class _Vocabulary:
         )
         self._connection.executemany(
             "INSERT INTO words (rowid, text) VALUES (?, ?)",
-            [(at, self._texts.words(piece)) for at, (piece, _) in numbered],
+            [(at, folded(self._texts.words(piece))) for at, (piece, _) in numbered],
         )
         self._numbers.update((digest, at) for at, (_, digest) in numbered)
 

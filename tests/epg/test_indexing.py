@@ -1,0 +1,213 @@
+"""The search index follows the guide: whatever happened on the way, it says what one made from nothing would say."""
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import apsw
+import pytest
+
+from epg_service import wiring
+from epg_service.indexing import REST_S, Indexing
+from epg_service.store import search_index
+from epg_service.store.search_index import SearchIndex
+from epg_service.xmltv import indexed
+from servicekit.errors import Unavailable
+from servicekit.store.sqlite import DatabaseUnusable
+from tests.epg.guidekit import DAY, HOUR, NOON, Show, guide_of, hourly
+from tests.epg.querykit import Asked, shows, station  # noqa: F401 (a fixture)
+
+
+def told(path: Path) -> tuple[set[Any], set[Any], set[Any]]:
+    """All that an index says, free of the numbers it gave: who says which text, tags with their counts, days."""
+    connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+    try:
+        hits = connection.execute(
+            "SELECT h.id, t.kind, t.digest, g.key FROM hits h JOIN texts t ON t.id = h.text JOIN tags g ON g.id = h.tag"
+        ).fetchall()
+        tags = connection.execute("SELECT key, programs FROM tags WHERE programs <> 0").fetchall()
+        days = connection.execute("SELECT id, contents FROM days").fetchall()
+        texts = connection.execute("SELECT count(*) FROM texts").fetchall()
+        said = connection.execute("SELECT count(DISTINCT text) FROM hits").fetchall()
+        assert texts == said, "texts that nobody says were not swept"
+        return set(hits), set(tags), set(days)
+    finally:
+        connection.close()
+
+
+def from_nothing(station: Asked) -> tuple[set[Any], set[Any], set[Any]]:  # noqa: F811
+    path = station.folder / "again.db"
+    index = SearchIndex(path, station.it.connections, texts=indexed, descriptions=False)
+    index.discard()
+    for _ in index.update():
+        pass
+    index.close()
+    return told(path)
+
+
+def random_guide(source: random.Random) -> list[Show]:
+    found = []
+    for channel in ("a", "b", "c"):
+        for at in range(NOON, NOON + 3 * DAY, HOUR):
+            if source.random() < 0.8:
+                more = f"<category>C{source.randrange(3)}</category>" + ("<new/>" if source.random() < 0.3 else "")
+                people = f"<credits><actor>Actor {source.randrange(9)}</actor></credits>"
+                found.append(Show(channel, at, at + HOUR, f"Title {source.randrange(30)}", people + more))
+    return found
+
+
+def test_after_any_history_the_index_is_as_one_made_from_nothing(station: Asked) -> None:  # noqa: F811
+    source = random.Random(7)
+    for _ in range(6):
+        station.take(guide_of(random_guide(source)), force=True)
+        station.index()
+        assert told(station.paths.search) == from_nothing(station)
+    other = station.provider("other")
+    station.take(guide_of(hourly("z", NOON, 30)), other)
+    station.index()
+    station.it.providers.delete(1)
+    station.keeper().work_off()
+    station.index()
+    assert told(station.paths.search) == from_nothing(station)
+    assert station.found("title") == []
+
+
+def test_a_killed_run_goes_on_where_it_was(station: Asked, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+    monkeypatch.setattr(search_index, "STEP_PROGRAMMES", 20)
+    station.take(guide_of(random_guide(random.Random(1))))
+    for _ in range(4):
+        index = SearchIndex(station.paths.search, station.it.connections, texts=indexed, descriptions=False)
+        if not station.paths.search.exists():
+            index.discard()
+        run = index.update()
+        next(run)
+        run.close()  # as when the process ends between two transactions
+        index.close()
+        assert not index.up_to_date()
+    station.index()
+    assert told(station.paths.search) == from_nothing(station)
+
+
+def test_an_unchanged_guide_is_not_read_again(station: Asked) -> None:  # noqa: F811
+    station.take(guide_of(shows()))
+    station.index()
+    index = SearchIndex(station.paths.search, station.it.connections, texts=indexed, descriptions=False)
+    assert index.up_to_date()
+    assert list(index.update()) == []
+    index.close()
+
+
+def test_only_changed_days_are_read_again(station: Asked) -> None:  # noqa: F811
+    listed = hourly("a", NOON, 24 * 5)
+    station.take(guide_of(listed))
+    station.index()
+    listed[-1] = Show("a", listed[-1].start, listed[-1].stop, "Another end")
+    station.take(guide_of(listed))
+    index = SearchIndex(station.paths.search, station.it.connections, texts=indexed, descriptions=False)
+    assert sum(index.update()) <= 24 + 1
+    index.close()
+    assert station.found("another end") == ["Another end"]
+
+
+@pytest.mark.parametrize("damage", [b"no database at all" * 999, b"", None], ids=["garbage", "empty", "gone"])
+def test_a_damaged_or_missing_index_is_made_anew(station: Asked, damage: bytes | None) -> None:  # noqa: F811
+    station.take(guide_of(shows()))
+    station.index()
+    search = station.search()
+    for suffix in ("-wal", "-shm"):
+        station.paths.search.with_name(station.paths.search.name + suffix).unlink(missing_ok=True)
+    station.paths.search.unlink()
+    if damage is not None:
+        station.paths.search.write_bytes(damage)
+    with pytest.raises(Unavailable, match="index") as refused:
+        search.complete()
+    assert refused.value.retry_after_s > 0
+    station.index()
+    assert search.complete()
+    assert station.found("quiz") == ["Quiz"]
+
+
+def test_a_reader_takes_the_new_file_when_the_index_was_made_anew(station: Asked) -> None:  # noqa: F811
+    station.take(guide_of(shows()))
+    station.index()
+    search = station.search()
+    assert search.complete()
+    station.paths.search_damaged.touch()
+    station.take(guide_of([*shows(), Show("nine", NOON, NOON + HOUR, "Zebra")]))
+    station.index()
+    assert not station.paths.search_damaged.exists()
+    assert search.complete()
+
+
+def test_the_answer_says_when_the_index_lags_behind(station: Asked) -> None:  # noqa: F811
+    station.take(guide_of(shows()))
+    station.index()
+    assert station.search().complete()
+    station.take(guide_of([one for one in shows() if one.title != "Quiz"]))
+    assert not station.search().complete()
+    assert station.found("quiz") == []  # gone from the guide: not told, though the index still knows it
+    station.index()
+    assert station.search().complete()
+
+
+def test_indexing_waits_for_no_reader_and_readers_wait_for_no_indexing(station: Asked) -> None:  # noqa: F811
+    station.take(guide_of(shows()))
+    station.index()
+    reader = apsw.Connection(str(station.paths.search))
+    reader.execute("BEGIN")
+    before = reader.execute("SELECT count(*) FROM hits").fetchall()
+    station.take(guide_of([*shows(), *hourly("nine", NOON, 40)]))
+    station.index()
+    assert reader.execute("SELECT count(*) FROM hits").fetchall() == before
+    reader.execute("ROLLBACK")
+    assert len(station.found("show")) == 40
+    reader.close()
+
+
+def test_the_keeper_indexes_what_it_imported(station: Asked) -> None:  # noqa: F811
+    provider = station.provider()
+    station.lay(guide_of(shows()), provider.xmltv_url)
+    station.it.imports.enqueue(provider.id, reason="manual")
+    station.keeper().work_off()
+    assert station.found("quiz") == ["Quiz"]
+
+
+def test_without_search_no_index_is_made(tmp_path: Path) -> None:
+    station = Asked(tmp_path, settings={"search": {"enabled": False}})  # noqa: F811
+    station.keeper().work_off()
+    assert not station.paths.search.exists()
+    assert wiring.web(station.config).search is None
+    station.close()
+
+
+class FailingIndex:
+    """An index that cannot be made."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+        self.discarded = 0
+
+    def up_to_date(self) -> bool:
+        return False
+
+    def update(self) -> Iterator[int]:
+        raise self.error
+        yield 0
+
+    def discard(self) -> None:
+        self.discarded += 1
+
+
+def test_a_fault_that_stays_lets_the_keeper_go_on(tmp_path: Path) -> None:
+    now = [0.0]
+    index = FailingIndex(DatabaseUnusable("the disk is full"))
+    indexing = Indexing(index=index, damaged=tmp_path / "damaged", monotonic=lambda: now[0])
+    assert indexing.work(1)  # made anew once
+    assert not indexing.work(1)
+    assert not indexing.work(1)
+    assert index.discarded == 1
+    now[0] += REST_S + 1
+    index.error = Unavailable("locked")
+    assert not indexing.work(1)
+    assert index.discarded == 1

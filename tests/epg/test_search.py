@@ -1,0 +1,141 @@
+"""Full-text search over the store: what is found, in what order, and what hostile queries do."""
+
+import pytest
+
+from epg_service.store import search as asking
+from servicekit.errors import Unavailable
+from tests.epg.guidekit import DAY, HOUR, NOON, Show, guide_of, hourly
+from tests.epg.querykit import Asked, shows, station, wish  # noqa: F401 (a fixture)
+
+HOSTILE = [
+    '"', '""', "*", "news*", "NEAR(news evening)", "news NOT evening", "title:news", "{title}: news", "^news",
+    "news OR 1", "news AND", "(news", "news)", "-news", "+news", "news^2", "'; DROP TABLE programs; --",
+    "news' OR '1'='1", "%", "_",
+    "\\", "news\x00", "\U0001f600", "a" * 200, "NEAR", "AND OR NOT",
+    "words", "rank", "rank:1", "x" + '"' * 50, "ニュース",
+]  # fmt: skip
+
+
+@pytest.fixture
+def guide(station: Asked) -> Asked:  # noqa: F811
+    station.take(guide_of(shows()))
+    station.index()
+    return station
+
+
+def test_titles_come_before_sub_titles_and_these_before_people(guide: Asked) -> None:
+    assert guide.found("news") == ["News", "News", "The Evening News", "Café Noir"]
+    assert [hit.matched for hit in guide.find("news")] == ["title", "title", "title", "sub-title"]
+    assert [(hit.listing.title, hit.matched) for hit in guide.find("stone")] == [
+        ("Stone Age", "title"), ("Quiz", "people"), ("Café Noir", "people"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("query", "titles"),
+    [
+        ("evening news", ["The Evening News"]),
+        ("news evening", ["The Evening News"]),
+        ('"news evening"', []),
+        ('"evening news"', ["The Evening News"]),
+        ("even", ["The Evening News"]),
+        ("even news", []),
+        ("CAFE", ["Café Noir"]),
+        ("zoe lang", ["Café Noir"]),
+        ("ροδος", ["日本語 ニュース"]),
+        ("ΡΟΔΟΣ strasse", ["日本語 ニュース"]),
+        ("ニュース", ["日本語 ニュース"]),
+        ("flint", []),
+        ("nothing", []),
+    ],
+)
+def test_words_are_found_as_people_type_them(guide: Asked, query: str, titles: list[str]) -> None:
+    assert guide.found(query) == titles
+
+
+def test_filters_narrow_the_search(guide: Asked) -> None:
+    one, two = guide.channel_id("one"), guide.channel_id("two")
+    assert guide.found("news", channels=[two]) == ["News", "News"]
+    assert guide.found("news", channels=[one, two], end=NOON + HOUR) == ["News", "The Evening News"]
+    assert guide.found("news", category="NEWS") == ["News", "News", "The Evening News"]
+    assert guide.found("news", new=True) == ["The Evening News"]
+    assert guide.found("news", new=False, category="news") == ["News", "News"]
+    assert guide.found("noir", premiere=True) == ["Café Noir"]
+    assert guide.found("noir", premiere=False) == []
+    assert guide.found("news", channels=[]) == []
+
+
+def test_what_runs_at_the_start_of_the_time_is_found_and_what_ended_is_not(guide: Asked) -> None:
+    assert guide.found("news", start=NOON + HOUR + 60) == ["News", "News", "Café Noir"]
+    assert guide.found("news", start=NOON + 2 * HOUR) == ["News"]
+    assert guide.found("news", start=NOON + DAY + HOUR) == []
+
+
+@pytest.mark.parametrize("query", HOSTILE)
+def test_the_language_of_the_index_is_data_in_a_query(guide: Asked, query: str) -> None:
+    try:
+        found = guide.found(query)
+    except Exception as error:  # noqa: BLE001 (only a refusal with a sentence is right)
+        assert type(error).__name__ == "Invalid", error
+    else:
+        assert isinstance(found, list)
+    assert len(guide.found("news")) == 4
+
+
+def test_pages_walk_over_everything_exactly_once(station: Asked) -> None:  # noqa: F811
+    station.take(guide_of([*shows(), *hourly("four", NOON, 60, "News"), *hourly("five", NOON, 60, "Other News")]))
+    station.index()
+    whole = [hit.listing.id for hit in station.find("news")]
+    assert len(whole) == len(set(whole)) == 124
+    for limit in (1, 2, 50):
+        walked, after = [], None
+        while page := station.search().find(wish("news"), after=after, limit=limit):
+            walked += [hit.listing.id for hit in page]
+            last = page[-1]
+            after = (last.score, last.listing.start_s, last.listing.id)
+        assert walked == whole
+
+
+def test_shifts_hidden_channels_and_deleted_providers_show_at_once(guide: Asked) -> None:
+    write = guide.it.connections.get().execute
+    write("UPDATE channels SET shift_minutes = 30 WHERE name = 'two'")
+    assert [hit.listing.start_s for hit in guide.find("quiz")] == [NOON + 2 * HOUR + 1800]
+    assert guide.found("quiz", start=NOON + 3 * HOUR) == ["Quiz"]
+    write("UPDATE channels SET hidden = 1 WHERE name = 'two'")
+    assert guide.found("quiz") == []
+    write("UPDATE channels SET hidden = 0")
+    assert guide.found("quiz") == ["Quiz"]
+    guide.it.providers.delete(1)
+    assert guide.found("news") == []
+
+
+def test_categories_are_counted_as_the_elements_say(guide: Asked) -> None:
+    counted = {one.name: one.programs for one in guide.search().categories()}
+    assert counted == {"News": 2, "Film": 1, "Documentary": 1, "news": 1}
+
+
+def test_descriptions_are_searched_only_when_wanted(station: Asked) -> None:  # noqa: F811
+    station.take(guide_of(shows()))
+    station.index()
+    assert station.found("flint") == []
+    with_descriptions = Asked(station.folder, settings={"search": {"descriptions": True}, "retention": {"days": 30}})
+    with_descriptions.index()
+    assert with_descriptions.found("flint") == ["Stone Age"]
+    assert [hit.matched for hit in with_descriptions.find("flint")] == ["description"]
+    with_descriptions.take(
+        guide_of([*shows()[:2], Show("one", NOON + 2 * HOUR, NOON + 3 * HOUR, "Stone Age")]), force=True
+    )
+    with_descriptions.index()
+    assert with_descriptions.found("flint") == []
+    assert with_descriptions.found("tools") == []
+    without = Asked(station.folder, settings={"retention": {"days": 30}})
+    without.index()
+    assert without.found("stone")[0] == "Stone Age"
+
+
+def test_a_search_that_takes_too_long_ends_with_advice(guide: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asking, "SEARCH_LIMIT_S", 0.05)
+    endless = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT count(*) FROM n"
+    monkeypatch.setattr(asking, "_FIND", endless + " WHERE :match <> '' AND :limit > 0")
+    with pytest.raises(Unavailable, match="too many programmes match"):
+        guide.found("news")
