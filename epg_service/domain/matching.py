@@ -20,9 +20,9 @@ FUZZY_LEAST = 92.0
 """A likeness (0 to 100) under this is never taken."""
 FUZZY_MARGIN = 4.0
 """How much better than the next channel the best one must be."""
-LONG = 8
-"""Letters and digits from which on a name tells enough by itself; a shorter one needs an equal country in the weaker
-steps."""
+LONG, FUZZY_LONG = 10, 14
+"""Letters and digits from which on a name tells enough by itself in the weaker steps, in the last one; a shorter one
+needs an equal country."""
 WORD_LEAST, WORD_SHORTEST = 80.0, 5
 """The likeness, and the length, that two words of such names need each."""
 NEAR_LEAST = 60.0
@@ -286,8 +286,19 @@ def _told_apart(places: Sequence[int], regions: frozenset[str], guide: _GuideInd
         fitting = [at for at in fitting if home in guide.regions[at]]
     if not fitting:
         return None
-    names = set.intersection(*(set(guide.keys_of[at]) for at in fitting))
-    return fitting[0] if len(fitting) == 1 or names else None
+    return fitting[0] if _one_channel([guide.channels[at] for at in fitting], fitting, guide) else None
+
+
+def _one_channel(channels: Sequence[GuideChannel], places: Sequence[int], guide: _GuideIndex) -> bool:
+    """Whether guide channels that fit alike are one: they share a name, and no provider has two called just the same.
+
+    Two providers have each their own "BBC One", and one has "BBC One" and "BBC One HD"; but two "History" of one
+    provider are two channels.
+    """
+    if not frozenset.intersection(*(guide.keys_of[at] for at in places)):
+        return len(places) == 1
+    called = [(provider, one.display_name.casefold()) for one in channels for provider in set(one.providers)]
+    return len(called) == len(set(called))
 
 
 def _home(asked: Iterable[_Wanted]) -> str | None:
@@ -321,7 +332,7 @@ def _fuzzy(wanted: _Wanted, name: ReadName, guide: _GuideIndex) -> Match:
     near = _nearest(text, wanted.regions, guide)
     if near:
         best, score, theirs = near[0]
-        telling = len(text) >= LONG or bool(wanted.regions & guide.regions[best])
+        telling = len(text.replace(" ", "")) >= FUZZY_LONG or bool(wanted.regions & guide.regions[best])
         second = near[1][1] if len(near) > 1 else 0.0
         if telling and score >= FUZZY_LEAST and score - second >= FUZZY_MARGIN and _only_spelling(text, theirs):
             return _match(guide, "fuzzy", score, best, [(at, near_score) for at, near_score, _ in near[1:]])

@@ -43,7 +43,7 @@ class Rows:
 class GuideChannel:
     """A channel of the guide. `name` is its XMLTV id, which is unique in the guide.
 
-    `ids` and `names` are those that all its providers gave it.
+    `ids` and `names` are those that all its `providers` gave it.
     """
 
     id: int
@@ -51,3 +51,4 @@ class GuideChannel:
     display_name: str
     ids: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
+    providers: tuple[int, ...] = (0,)

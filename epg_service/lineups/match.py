@@ -71,5 +71,5 @@ def _display_names(element: bytes) -> Iterable[str]:
 
 
 def _basis(digest: str, guide: Sequence[GuideChannel], pins: Mapping[str, int | None]) -> str:
-    channels = [(one.id, one.name, one.display_name, one.ids, one.names) for one in guide]
+    channels = [(one.id, one.name, one.display_name, one.ids, one.names, one.providers) for one in guide]
     return xxhash.xxh3_128_hexdigest(json.dumps([RULES, digest, sorted(pins.items()), channels]).encode())

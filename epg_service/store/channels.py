@@ -77,20 +77,21 @@ class Channels:
         """
         query = (
             "SELECT c.id, c.name, coalesce(c.own_display_name, c.display_name), m.provider_channel_id, m.display_name, "
-            "c.display_name FROM channels c JOIN channel_mappings m ON m.channel_id = c.id "
+            "c.display_name, m.provider_id FROM channels c JOIN channel_mappings m ON m.channel_id = c.id "
             "JOIN providers p ON p.id = m.provider_id WHERE p.deleted = 0 AND c.hidden = 0 "
             "ORDER BY p.priority DESC, p.id, m.id"
         )
-        found: dict[int, tuple[str, str, list[str], list[str]]] = {}
+        found: dict[int, tuple[str, str, list[str], list[str], list[int]]] = {}
         with busy_as_unavailable():
             rows: Any = self._connections.get().execute(query)
-            for id_, name, shown, xmltv_id, given, first in rows:
-                _, _, ids, names = found.setdefault(id_, (name, shown, [], []))
+            for id_, name, shown, xmltv_id, given, first, provider_id in rows:
+                _, _, ids, names, providers = found.setdefault(id_, (name, shown, [], [], []))
                 ids.append(xmltv_id)
+                providers.append(provider_id)
                 names += [one for one in (given, first) if one]
         return [
-            GuideChannel(id_, name, shown, tuple(dict.fromkeys(ids)), tuple(dict.fromkeys(names)))
-            for id_, (name, shown, ids, names) in found.items()
+            GuideChannel(id_, name, shown, tuple(dict.fromkeys(ids)), tuple(dict.fromkeys(names)), tuple(providers))
+            for id_, (name, shown, ids, names, providers) in found.items()
         ]
 
     def elements_of_all(self) -> Iterator[tuple[int, bytes]]:
