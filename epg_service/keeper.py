@@ -158,6 +158,7 @@ class Keeper:
         clock: Clock,
         plan: Plan,
         imported: Callable[[], None],
+        watch_times: Callable[[Run, Provider], object],
         ready: Callable[[], None],
         look: Callable[[], None],
         stopping: threading.Event,
@@ -175,6 +176,7 @@ class Keeper:
         self._clock = clock
         self._plan = plan
         self._imported = imported
+        self._watch_times = watch_times
         self._ready = ready
         self._look = look
         self._stopping = stopping
@@ -267,6 +269,7 @@ class Keeper:
             self.prune()
             self._publications.everything()
             self._imported()
+            self._watch_times(run, provider)
         elif status in ("failed", "interrupted"):
             self._retry(run)
 

@@ -16,6 +16,7 @@ from epg_service.domain.entities import LastGoodFile, Provider
 from epg_service.domain.losses import Losses
 from epg_service.domain.retention import Window
 from epg_service.importer.run import Importer, Limits
+from epg_service.importer.times import TimesWatch
 from epg_service.indexing import Indexing
 from epg_service.keeper import Keeper, Plan
 from epg_service.lineups.match import Matching
@@ -277,6 +278,9 @@ def keeper(config: Loaded[EpgSection], stopping: threading.Event, *, clock: Cloc
         clock=clock,
         plan=plan,
         imported=_stream_link(config).guide_imported,
+        watch_times=TimesWatch(
+            mappings=it.channels, programs=it.programs, log=it.imports, clock=clock, notifier=_notifier()
+        ).look,
         ready=lambda: say_ready("keeper"),
         look=levels(config).look,
         stopping=stopping,

@@ -120,6 +120,14 @@ class ImportLog:
                 (status, self._clock.now_s(), imported, skipped, error, json.dumps(report or {}), run_id),
             )
 
+    def annotate(self, run_id: int, more: Mapping[str, object]) -> None:
+        """Adds to the report of a run that has ended; what stands there stays."""
+        connection = self._connections.get()
+        with writing(connection):
+            connection.execute(
+                "UPDATE import_log SET report = json_patch(report, ?) WHERE id = ?", (json.dumps(more), run_id)
+            )
+
     def cancel(self, run_id: int) -> Run:
         """Asks a run to stop: a queued one is cancelled now, a running one soon. Raises `NotFound`, `Conflict`."""
         found = self.get(run_id)

@@ -19,7 +19,7 @@ from servicekit.errors import Conflict
 from servicekit.files import run_lock
 from servicekit.health import alive
 from servicekit.store.sqlite import integrity
-from tests.epg.guidekit import DAY, HOUR, MIDNIGHT, NOON, REPOSITORY, Station, guide_of, hourly
+from tests.epg.guidekit import DAY, HOUR, MIDNIGHT, NOON, REPOSITORY, Show, Station, guide_of, hourly
 from tests.providerkit import Reply, ScriptedProvider
 from tests.waiting import until
 
@@ -416,3 +416,18 @@ def test_scheduled_imports_are_spread_by_chance(tmp_path: Path) -> None:
         assert len(station.it.imports.due()) == 20
     finally:
         station.close()
+
+
+def test_a_feed_that_is_an_hour_off_the_other_one_is_told_and_not_mended(station: Station) -> None:
+    keeper = station.keeper()
+    for name, shift_s in (("right", 0), ("wrong", HOUR)):
+        shows = hourly("same.example", MIDNIGHT, 40)
+        moved = [Show(one.channel, one.start + shift_s, one.stop + shift_s, one.title) for one in shows]
+        station.lay(guide_of(moved, {"same.example": "The Same"}), f"{name}.xml")
+        provider = station.provider(name)
+        station.it.imports.enqueue(provider.id, reason="manual")
+        keeper.work_off()
+    wrong, right = runs(station)
+    assert wrong.report["times_shifted"] == {"minutes": 60, "pairs": 40, "share": 1.0}
+    assert "times_shifted" not in right.report
+    assert len(wrong.report["losses"]) == 0, "what stood in the report stays"
