@@ -40,7 +40,9 @@ _SLASH = ord("/")
 _PREAMBLE_BYTES = 4096
 _PREAMBLE_TAGS = frozenset(("b", "br", "p", "pre", "font", "div", "span", "i"))  # how PHP words its warnings
 _TAG = re.compile(rb"""<[^"'>]*+(?:"[^"]*+"[^"'>]*+|'[^']*+'[^"'>]*+)*+>""")
-_TITLE = re.compile(rb"<programme[^>]*+>\s*+<title(?:\s[^>]*+)?>([^<&\r]*+)</title\s*+>")
+_TITLE = re.compile(
+    rb"<programme[^>]*+>\s*+<title(?:\s[^>\"']*+(?:\"[^\">]*+\"|'[^'>]*+')?+)?+>([^<&\r]*+)</title\s*+>"
+)
 _ROOT = re.compile(rb"<\?xml\s|<tv[\s>]")
 _PAGE = re.compile(rb"<!doctype\s+html|<html[\s>]", re.IGNORECASE)
 _PAGE_TITLE = re.compile(rb"<title[^>]*>\s*([^<]{1,200})", re.IGNORECASE)

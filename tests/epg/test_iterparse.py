@@ -219,6 +219,11 @@ def test_undated_and_channelless_programmes_are_counted_with_a_sample() -> None:
     assert "2016043015600" in str(told.losses.as_dict()["unreadable_start"]["samples"])
 
 
+@pytest.mark.parametrize("attributes", ["", " lang='a>b'", ' lang="?>en" x="y>"', " lang = 'en' ", "\n\tlang='en'"])
+def test_a_title_begins_behind_its_whole_tag(attributes: str) -> None:
+    assert read(guide(programme(1, f"<title{attributes}>T</title>"))).titles == ["T"]
+
+
 def test_an_unknown_zone_is_warned_of() -> None:
     assert read("<tv><programme start='20261121120000 XYZ' channel='c'/></tv>").losses.warnings == ["unknown_zone"]
 
