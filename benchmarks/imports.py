@@ -68,7 +68,7 @@ class Onlooker(threading.Thread):
             try:
                 self.read_ms = max(self.read_ms, _timed(lambda: self._read(connection)))
                 self.lock_ms = max(self.lock_ms, _timed(lambda: self._lock(connection)))
-            except apsw.SQLError:  # the tables are not there yet
+            except (apsw.SQLError, apsw.BusyError):  # the tables are being made
                 continue
             if self._log.exists():
                 self.log_mb = max(self.log_mb, self._log.stat().st_size / 1e6)
@@ -124,9 +124,10 @@ def measured(command: list[str], environ: dict[str, str], database: Path | None 
 
 @dataclass(frozen=True, slots=True)
 class House:
-    """A data directory of its own."""
+    """A data directory of its own, with or without the search index."""
 
     folder: Path
+    search: bool = False
 
     @property
     def database(self) -> Path:
@@ -136,7 +137,7 @@ class House:
         """The cost of importing a file."""
         self.folder.mkdir(exist_ok=True)
         config = self.folder / "config.yaml"
-        config.write_text("data_dir: data\n")
+        config.write_text(f"data_dir: data\nepg:\n  search:\n    enabled: {str(self.search).lower()}\n")
         environ = {
             **os.environ,
             "AERIAL_DATA_DIR": str(self.folder / "data"),
@@ -200,12 +201,15 @@ def run(folder: Path, programmes: int, guide: Path | None, edited: Path | None) 
     base = [floor(first)]
     house = House(folder / "house")
     rows = [("first import", house.taken(first))]
-    bytes_first = house.bytes_in_all()
     rows.append(("re-import, 5 % changed", house.taken(second)))
     rows.append(("nothing changed, another file", house.taken(again)))
     rows.append(("the same file (digest)", house.taken(again)))
-    bytes_after = house.bytes_in_all()
     rows.append(("first import, not well formed", House(folder / "other").taken(faulty)))
+    full = House(folder / "full", search=True)
+    rows.append(("first import and search index", full.taken(first)))
+    bytes_first = full.bytes_in_all()
+    rows.append(("re-import and search index", full.taken(second)))
+    bytes_after = full.bytes_in_all()
     base.append(floor(first))
     mean_s = sum(base) / len(base)
     size_mb = first.stat().st_size / 1e6
@@ -217,7 +221,9 @@ def run(folder: Path, programmes: int, guide: Path | None, edited: Path | None) 
             f"| {name} | {cost.cpu_s:.2f} | {cost.cpu_s / mean_s:.2f} | {cost.wall_s:.1f} | {cost.peak_mb:.0f} "
             f"| {cost.lock_ms:.0f} | {cost.read_ms:.0f} | {cost.log_mb:.0f} |"
         )
-    print(f"\n{bytes_first / programmes:.0f} bytes a programme, {bytes_after / programmes:.0f} after the re-imports")
+    print(
+        f"\nbytes a programme with the index: {bytes_first / programmes:.0f}, {bytes_after / programmes:.0f} afterwards"
+    )
     for size in SIZES:
         if size < programmes:
             part = folder / f"{size}.xml"
