@@ -10,17 +10,19 @@ restore     FILE: puts a copy in the place of the database (the service must be 
 """
 
 import argparse
+import contextlib
 import os
 import shutil
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from epg_service import wiring
+from epg_service.following import follow
 from epg_service.store.schema import APPLICATION_ID, MIGRATIONS
 from epg_service.wiring import Config
 from servicekit import checkup, logs
@@ -170,17 +172,31 @@ def _import(config: Config, options: argparse.Namespace) -> int:
     values = {"name": name, "xmltv_url": address}
     provider = it.providers.update(known.id, {"xmltv_url": address}) if known else it.providers.create(values)
     run = it.imports.enqueue(provider.id, reason="command", force=options.force)
-    stopping = threading.Event()
-    try:
-        with run_lock(paths.keeper_lock):
-            wiring.keeper(config, stopping).work_off()
-    except Conflict:
-        _follow(lambda: it.imports.get(run.id).completed_at is not None)
-    done = it.imports.get(run.id)
+    with _keeper_meanwhile(config):
+        done = follow(lambda: it.imports.get(run.id), limit_s=FOLLOW_LIMIT_S)
     print(f"{name}: {done.status}, {done.programs_imported} programmes in the guide, {done.programs_skipped} not")
     if done.error_message:
         print(done.error_message)
     return 0 if done.status in ("success", "unchanged") else 1
+
+
+@contextlib.contextmanager
+def _keeper_meanwhile(config: Config) -> Iterator[None]:
+    """Sees to it that a keeper works: the one that runs, else one on a thread of this process, under its lock."""
+    stopping = threading.Event()
+    try:
+        with run_lock(wiring.paths_of(config).keeper_lock):
+            work = threading.Thread(target=wiring.keeper(config, stopping).work_off, name="keeper")
+            work.start()
+            try:
+                yield
+            except BaseException:
+                stopping.set()  # Ctrl-C: the run ends as interrupted, the guide as it was
+                raise
+            finally:
+                work.join()
+    except Conflict:
+        yield
 
 
 def _importable(guide: str, import_dir: Path) -> str:
@@ -194,12 +210,6 @@ def _importable(guide: str, import_dir: Path) -> str:
     if path.resolve().parent != import_dir.resolve():
         shutil.copyfile(path, import_dir / path.name)
     return path.name
-
-
-def _follow(done: Callable[[], bool]) -> None:
-    end = time.monotonic() + FOLLOW_LIMIT_S
-    while not done() and time.monotonic() < end:
-        time.sleep(0.2)
 
 
 def _export(config: Config, options: argparse.Namespace) -> int:
