@@ -17,7 +17,7 @@ from servicekit.addresses import AddressPolicy, Network
 from servicekit.callers import in_container
 from servicekit.clock import SystemClock
 from servicekit.config import Loaded, find_file
-from servicekit.errors import AerialError
+from servicekit.errors import AerialError, Invalid, NotFound
 from servicekit.fetch import Answer, Fetcher
 from servicekit.health import Checks, State, alive, beat
 from servicekit.keys import admin_token, internal_secret
@@ -31,7 +31,7 @@ from servicekit.web import Door
 from stream_service import native
 from stream_service.config import StreamSection, load_config
 from stream_service.domain.failover import first_byte_s
-from stream_service.domain.model import ChannelTarget, StreamAddress
+from stream_service.domain.model import REDIRECT, RELAY, ChannelTarget, StreamAddress
 from stream_service.domain.schedule import cron_of
 from stream_service.guide_link import GuideLink
 from stream_service.keeper import Keeper
@@ -192,6 +192,7 @@ class Collaborators:
     playlists: RenderedPlaylists
     call: Call
     check_address: Callable[[str], None]
+    check_delivery: Callable[[str], None]
     target: Callable[[str], ChannelTarget | None]
     guide_imported: Callable[[], None]
     status: Callable[[], str]
@@ -240,6 +241,7 @@ def web(config: Config) -> Web:
         playlists=playlists,
         call=native.call,
         check_address=_access(config).check_address,
+        check_delivery=partial(_check_delivery, media.profiles),
         target=catalogue.find,
         guide_imported=Marker(paths.guide_imported).touch,
         status=lambda: str(checks.state().as_dict()["status"]),
@@ -310,6 +312,16 @@ def keeper(config: Config) -> Keeper:
         log_days=own.refreshes.log_days,
         keep_vanished_days=own.refreshes.keep_vanished_days,
     )
+
+
+def _check_delivery(profiles: Profiles, delivery: str) -> None:
+    """Raises `Invalid` unless it is one of the two plain ways or a profile's name."""
+    if delivery in (RELAY, REDIRECT):
+        return
+    try:
+        profiles.get(delivery)
+    except NotFound as error:
+        raise Invalid(f"delivery: {RELAY}, {REDIRECT} or the name of a profile, not {delivery!r}") from error
 
 
 def _networks(texts: tuple[str, ...]) -> tuple[Network, ...]:

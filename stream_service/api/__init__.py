@@ -50,6 +50,11 @@ class Collaborators(Protocol):
         ...
 
     @property
+    def check_delivery(self) -> Callable[[str], None]:
+        """Raises `Invalid` for a way of delivery that does not exist."""
+        ...
+
+    @property
     def target(self) -> Callable[[str], ChannelTarget | None]:
         """A channel as viewers are served, from memory."""
         ...

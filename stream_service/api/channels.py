@@ -35,6 +35,17 @@ def blueprint(it: Collaborators) -> APIBlueprint:
         origin = origin_of()
         return json_answer(shapes.page([shapes.lineup(one, origin) for one in it.call(it.lineups.all)], None))
 
+    @views.get("/lineups/<name>", summary="One lineup")
+    def one_lineup(path: params.LineupPath) -> Response:
+        return json_answer(shapes.lineup(it.call(it.lineups.get, path.name), origin_of()))
+
+    @views.put("/lineups/<name>", summary="Change how a lineup's channels are delivered")
+    def change_lineup(path: params.LineupPath, body: params.ChangedLineup) -> Response:
+        it.call(it.lineups.get, path.name)
+        it.call(it.check_delivery, body.delivery)
+        changed = it.call(it.lineups.update, path.name, delivery=body.delivery)
+        return json_answer(shapes.lineup(changed, origin_of()))
+
     @views.get("/lineups/<name>/channels", summary="The channels of a lineup, by number")
     def lineup_channels(path: params.LineupPath, query: PageQuery) -> Response:
         it.call(it.lineups.get, path.name)

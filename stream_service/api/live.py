@@ -17,7 +17,7 @@ from pydantic import Field
 from servicekit.errors import NotFound, Unavailable
 from servicekit.web import Shape, json_answer, the_caller
 from stream_service.api.profiles import ProfileQuery, Through, as_asked, no_profiles
-from stream_service.domain.model import ChannelTarget
+from stream_service.domain.model import REDIRECT, ChannelTarget
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -32,7 +32,6 @@ HEADERS = {
 HEAD_BYTES = (
     "HTTP/1.1 200 OK\r\n" + "".join(f"{name}: {value}\r\n" for name, value in HEADERS.items()) + "\r\n"
 ).encode()
-REDIRECT = "redirect"
 HDHOMERUN_ERROR = "X-HDHomeRun-Error"
 _ALL_TUNERS_IN_USE = "805 All Tuners In Use"
 _TUNE_FAILED = "806 Tune Failed"
@@ -102,7 +101,7 @@ def watch(target: ChannelTarget, *, hub: Relay) -> Response:
 
     A channel that is delivered by redirect is answered with 302 to its first stream's own address.
     """
-    if target.delivery == REDIRECT and target.streams:
+    if target.delivery == REDIRECT and target.streams and target.streams[0].url.startswith(("http://", "https://")):
         return Response(status=302, headers={"Location": target.streams[0].url, "Cache-Control": "no-store"})
     if request.method == "HEAD":
         answer = Response(headers=HEADERS)

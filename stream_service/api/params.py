@@ -10,6 +10,7 @@ from servicekit.web import PageQuery, Shape
 from stream_service.domain.schedule import cron_of
 
 MAX_HEADERS = 32
+_OURS = frozenset({"host", "content-length", "transfer-encoding", "connection", "te", "upgrade", "expect"})
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}", re.ASCII)
 
 
@@ -30,6 +31,8 @@ def _headers(found: dict[str, str]) -> dict[str, str]:
     if len(found) > MAX_HEADERS:
         raise ValueError(f"at most {MAX_HEADERS} headers")
     for name, value in found.items():
+        if name.lower() in _OURS:
+            raise ValueError(f"{name} is set by the connection itself and cannot be chosen")
         if not _HEADER_NAME.fullmatch(name) or len(value) > 4_000:
             raise ValueError(f"{name[:40]!r} is no header name, or its value is over 4000 characters")
         if any(not 32 <= ord(c) < 256 or ord(c) == 127 for c in value):
@@ -50,6 +53,8 @@ class Timeouts(Shape):
     """Seconds; what is left out is the configuration's."""
 
     connect_s: float | None = Field(None, gt=0, le=600)
+    first_byte_s: float | None = Field(None, gt=0, le=600, description="To a stream's first packet.")
+    stall_s: float | None = Field(None, gt=0, le=600, description="Silence after which a stream is given up.")
     read_s: float | None = Field(None, gt=0, le=3600)
     total_s: float | None = Field(None, gt=0, le=86_400)
 
@@ -64,6 +69,12 @@ class ChannelPath(Shape):
 
 class LineupPath(Shape):
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
+
+
+class ChangedLineup(Shape):
+    delivery: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,40}$")] = Field(
+        description="How viewers get its channels: relay, redirect, or the name of a profile."
+    )
 
 
 class ChannelsQuery(PageQuery):

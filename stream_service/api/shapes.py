@@ -54,6 +54,8 @@ class LineupRow(Protocol):
     def built_at(self) -> int | None: ...
     @property
     def channels(self) -> int: ...
+    @property
+    def delivery(self) -> str: ...
 
 
 def source(one: Source, last: Run | None) -> dict[str, object]:
@@ -133,6 +135,7 @@ def lineup(one: LineupRow, origin: str) -> dict[str, object]:
     return {
         "name": one.name,
         "channels": one.channels,
+        "delivery": one.delivery,
         "created_at": iso(one.created_at),
         "built_at": _moment(one.built_at),
         "playlist_url": f"{origin}/lineups/{one.name}/playlist.m3u",

@@ -3,6 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+RELAY = "relay"
+"""Delivery through us, the usual one."""
+REDIRECT = "redirect"
+"""Delivery by sending viewers to the stream's own address."""
+
 
 @dataclass(frozen=True, slots=True)
 class StreamAddress:
@@ -33,7 +38,7 @@ class ChannelTarget:
     number: str
     name: str
     streams: tuple[StreamAddress, ...]
-    delivery: str = "relay"
+    delivery: str = RELAY
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,4 +107,4 @@ class LineupChannel:
     logo: str = ""
     attributes: Mapping[str, str] = field(default_factory=dict)
     streams: tuple[StreamAddress, ...] = ()
-    delivery: str = "relay"
+    delivery: str = RELAY

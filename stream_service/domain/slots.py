@@ -9,7 +9,10 @@ from dataclasses import dataclass, replace
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """A connection of `account`, held by `owner` until `until_s`. `number` never repeats: the newest holder's is highest."""
+    """A connection of `account`, held by `owner` until `until_s`.
+
+    `number` never repeats: the newest holder's is the highest.
+    """
 
     account: str
     owner: str

@@ -13,7 +13,7 @@ from typing import Protocol
 from stream_service.domain.channel_ids import new_channel_id
 from stream_service.domain.identity import adopt
 from stream_service.domain.lineup import arrange
-from stream_service.domain.model import LineupChannel, LineupStream, StreamKeys
+from stream_service.domain.model import RELAY, LineupChannel, LineupStream, StreamKeys
 from stream_service.domain.numbering import give_numbers
 from stream_service.lineups.publish import PublishedFiles, publish_catalogue, publish_lineup
 
@@ -35,6 +35,8 @@ class Named(Protocol):
 
     @property
     def name(self) -> str: ...
+    @property
+    def delivery(self) -> str: ...
 
 
 class LineupStore(Protocol):
@@ -61,6 +63,8 @@ class Builder:
         built: dict[str, LineupChannel] = {}
         for lineup in self._lineups.all():
             channels = self._numbered(lineup.name, streams)
+            if lineup.delivery != RELAY:
+                channels = [replace(channel, delivery=lineup.delivery) for channel in channels]
             built = {**{channel.id: channel for channel in channels}, **built}
             publish_catalogue(self._files, built.values())
             digests[lineup.name] = publish_lineup(self._files, lineup.name, channels)

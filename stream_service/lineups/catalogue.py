@@ -124,12 +124,5 @@ class _Slices:
 
 
 def _target(line: bytes) -> ChannelTarget:
-    ident, number, name, streams = json.loads(line)
-    return ChannelTarget(
-        ident,
-        number,
-        name,
-        tuple(
-            StreamAddress(stream, source, url, headers, private) for stream, source, url, headers, private in streams
-        ),
-    )
+    ident, number, name, streams, delivery = json.loads(line)
+    return ChannelTarget(ident, number, name, tuple(StreamAddress(*stream) for stream in streams), delivery)

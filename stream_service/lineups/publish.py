@@ -61,7 +61,7 @@ def publish_lineup(files: PublishedFiles, lineup: str, channels: Sequence[Lineup
 
 def publish_catalogue(files: PublishedFiles, channels: Iterable[LineupChannel]) -> None:
     """Write what viewers are served from, one channel a line; a channel that stands twice counts once."""
-    by_id = {c.id: ChannelTarget(c.id, c.number, c.name, c.streams) for c in channels}
+    by_id = {c.id: ChannelTarget(c.id, c.number, c.name, c.streams, c.delivery) for c in channels}
     lines = [_line(target) for target in by_id.values()]
     _put(files.catalogue, "".join(lines).encode(), mode=0o600)
 
@@ -72,8 +72,11 @@ def _logo(address: str) -> str:
 
 
 def _line(target: ChannelTarget) -> str:
-    streams = [[s.id, s.source_id, s.url, dict(s.headers), s.private_ok] for s in target.streams]
-    return json.dumps([target.id, target.number, target.name, streams], ensure_ascii=False) + "\n"
+    streams = [
+        [s.id, s.source_id, s.url, dict(s.headers), s.private_ok, s.connection_limit, dict(s.timeouts)]
+        for s in target.streams
+    ]
+    return json.dumps([target.id, target.number, target.name, streams, target.delivery], ensure_ascii=False) + "\n"
 
 
 def _put(path: Path, data: bytes, *, mode: int = 0o644) -> None:

@@ -301,7 +301,7 @@ class Hub:
             return False
 
     def _end_channel(self, channel: Channel, reason: str) -> bool:
-        """End the channel at once, its viewers on a packet boundary where they have room. True, for its slot is free."""
+        """End the channel at once, its viewers on a packet boundary where they have room. True: its slot is free."""
         for client in (*channel.clients, *channel.waiting):
             if client.cursor is None:
                 client.gone = True

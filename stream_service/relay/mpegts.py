@@ -248,9 +248,9 @@ def moved_section(section: bytes, pids: Mapping[int, int], version: int) -> byte
     new[5] = section[5] & 0xC1 | version << 1
     places = [(8, (section[8] & 0x1F) << 8 | section[9]), *((at + 1, pid) for pid, _, at in streams_of(section))]
     for at, pid in places:
-        pid = pids.get(pid, pid)
-        new[at] = new[at] & 0xE0 | pid >> 8
-        new[at + 1] = pid & 0xFF
+        moved = pids.get(pid, pid)
+        new[at] = new[at] & 0xE0 | moved >> 8
+        new[at + 1] = moved & 0xFF
     new[-4:] = crc32(new[:-4]).to_bytes(4, "big")
     return bytes(new)
 

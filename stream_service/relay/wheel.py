@@ -36,7 +36,7 @@ _LAST_WORDS_S = 5.0
 
 
 class Wheel:
-    """See the module's words. `drop` ends a client (under the lock), `swept` is called every second (under the lock)."""
+    """See the module's words. `drop` ends a client, `swept` is called every second, both under the lock."""
 
     def __init__(
         self,

@@ -51,7 +51,8 @@ class Channels:
         """
         query = (
             "SELECT e.stream_id, e.source_id, e.url, e.headers, s.private, t.channel_id, e.tvg_id, e.name, "
-            "e.channel_group, e.logo, e.number, e.attributes, s.user_agent, s.headers, e.position "
+            "e.channel_group, e.logo, e.number, e.attributes, s.user_agent, s.headers, s.connection_limit, s.timeouts, "
+            "e.position "
             "FROM sources AS s JOIN entries AS e ON e.source_id = s.id AND e.generation = s.generation "
             "JOIN streams AS t ON t.id = e.stream_id "
             "WHERE s.enabled = 1 AND s.deleted = 0 AND s.id = ? AND e.position > ? ORDER BY e.position LIMIT ?"
@@ -161,6 +162,8 @@ def _stream(row: tuple[Any, ...]) -> LineupStream:
             url=url,
             headers=_headers(row[12], row[13], headers),
             private_ok=bool(private),
+            connection_limit=row[14],
+            timeouts=json.loads(row[15]) if row[15] != "{}" else {},
         ),
         channel_id=channel_id,
         tvg_id=tvg_id,

@@ -7,7 +7,7 @@ from typing import Any
 from servicekit.clock import Clock
 from servicekit.errors import NotFound
 from servicekit.store.sqlite import Connections, busy_as_unavailable, writing
-from stream_service.domain.model import LineupChannel
+from stream_service.domain.model import RELAY, LineupChannel
 from stream_service.domain.numbering import number_key
 from stream_service.store.channels import ChannelRow, write_batches
 
@@ -21,6 +21,7 @@ class Lineup:
     built_at: int | None
     digest: str
     channels: int
+    delivery: str = RELAY
 
 
 class Lineups:
@@ -32,7 +33,7 @@ class Lineups:
 
     def all(self) -> list[Lineup]:
         """Every lineup by name."""
-        query = "SELECT name, created_at, built_at, digest, channels FROM lineups ORDER BY name"
+        query = "SELECT name, created_at, built_at, digest, channels, delivery FROM lineups ORDER BY name"
         return [Lineup(*row) for row in self._rows(query)]
 
     def get(self, name: str) -> Lineup:
@@ -41,6 +42,14 @@ class Lineups:
             if lineup.name == name:
                 return lineup
         raise NotFound(f"there is no lineup {name!r}")
+
+    def update(self, name: str, *, delivery: str) -> Lineup:
+        """Change how its channels are delivered; it is built again. Raises `NotFound`."""
+        if self.get(name).delivery != delivery:
+            connection = self._connections.get()
+            with writing(connection):
+                connection.execute("UPDATE lineups SET delivery = ?, stale = 1 WHERE name = ?", (delivery, name))
+        return self.get(name)
 
     def stale(self) -> list[str]:
         """Lineups whose sources changed since they were built."""

@@ -108,6 +108,7 @@ CREATE TABLE lineups (
     name TEXT PRIMARY KEY,
     created_at INTEGER NOT NULL,
     built_at INTEGER,
+    delivery TEXT NOT NULL DEFAULT 'relay',       -- how viewers get its channels: relay, redirect
     digest TEXT NOT NULL DEFAULT '',              -- of what was last published
     channels INTEGER NOT NULL DEFAULT 0,
     stale INTEGER NOT NULL DEFAULT 1              -- something it is made of changed since it was built

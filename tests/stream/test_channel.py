@@ -111,7 +111,6 @@ class Bench:
         assert self.state() is State.RUNNING
         return self
 
-
     def lost(self) -> "Bench":
         """It ran for less than a blink, with a viewer who now waits for what comes next."""
         self.running()

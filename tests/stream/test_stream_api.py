@@ -9,13 +9,14 @@ import apsw
 import pytest
 from flask.testing import FlaskClient
 
+from servicekit.errors import Invalid
 from servicekit.health import Checks, State
 from servicekit.levels import LevelFollower
 from servicekit.metrics import Metrics
 from servicekit.settings import Settings
 from servicekit.web import Door
 from stream_service.app import create_app
-from stream_service.domain.model import ChannelTarget
+from stream_service.domain.model import REDIRECT, RELAY, ChannelTarget
 from stream_service.lineups.catalogue import Catalogue
 from stream_service.lineups.rendered import RenderedPlaylists
 from stream_service.wiring import Collaborators
@@ -37,6 +38,23 @@ class NoRelay:
 
     def sessions(self) -> list[dict[str, object]]:
         return []
+
+    def breakers(self) -> list[dict[str, object]]:
+        return []
+
+    def breaker(self, name: str) -> dict[str, object]:
+        return {"name": name}
+
+    def force_breaker(self, name: str, state: str) -> dict[str, object]:
+        return {"name": name, "state": state}
+
+    def reset_breaker(self, name: str) -> dict[str, object]:
+        return {"name": name, "state": "closed"}
+
+
+def known_delivery(delivery: str) -> None:
+    if delivery not in (RELAY, REDIRECT):
+        raise Invalid(f"delivery: {delivery!r}")
 
 
 def directly(fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -68,7 +86,9 @@ class Site:
                 playlists=RenderedPlaylists(self.house.files.rendered),
                 call=directly,
                 check_address=self.house.access.check_address,
+                check_delivery=known_delivery,
                 target=self.catalogue.get,
+                guide_imported=lambda: None,
                 status=lambda: "ok",
             ),
             relay=NoRelay(),
@@ -97,6 +117,71 @@ def site(tmp_path: Path) -> Iterator[Site]:
     made = Site(tmp_path)
     yield made
     made.house.connections.close()
+
+
+# ---- lineups ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_lineup_is_delivered_by_redirect_when_that_is_asked_for(site: Site) -> None:
+    site.load({"name": "One", "url": "http://h/live/joe/secret/1.ts"})
+    before = site.client.get("/stream/one.ts")
+    assert before.status_code == 200
+    assert "secret" not in str(before.headers)
+    changed = site.client.put("/api/v1/lineups/default", json={"delivery": "redirect"})
+    assert changed.get_json()["delivery"] == "redirect"
+    assert site.house.lineups.stale() == ["default"]
+    site.house.builder.build()
+    site.catalogue.look()
+    answer = site.client.get("/stream/one.ts")
+    assert (answer.status_code, answer.headers["Location"]) == (302, "http://h/live/joe/secret/1.ts")
+    site.client.put("/api/v1/lineups/default", json={"delivery": "relay"})
+    site.house.builder.build()
+    site.catalogue.look()
+    assert site.client.get("/stream/one.ts").status_code == 200
+
+
+@pytest.mark.parametrize("delivery", ["teleport", "", "a b", 7], ids=str)
+def test_a_delivery_that_is_not_there_is_refused(site: Site, delivery: object) -> None:
+    assert site.client.put("/api/v1/lineups/default", json={"delivery": delivery}).status_code == 400
+    assert site.client.get("/api/v1/lineups/default").get_json()["delivery"] == "relay"
+    assert site.client.put("/api/v1/lineups/nope", json={"delivery": "relay"}).status_code == 404
+
+
+def test_what_a_source_says_of_its_connections_reaches_the_relay(site: Site) -> None:
+    site.load({"name": "One", "url": "http://h/1.ts"})
+    said = {
+        "connection_limit": 2,
+        "user_agent": "TV/1",
+        "headers": {"Referer": "http://h/"},
+        "timeouts": {"first_byte_s": 45, "stall_s": 9, "connect_s": 3},
+    }
+    shown = site.client.put("/api/v1/sources/1", json=said).get_json()
+    assert {name: shown[name] for name in said} == said
+    site.house.builder.build()
+    site.catalogue.look()
+    target = site.catalogue.get("one")
+    assert target is not None
+    (stream,) = target.streams
+    assert stream.connection_limit == 2
+    assert dict(stream.timeouts) == said["timeouts"]
+    assert dict(stream.headers) == {"User-Agent": "TV/1", "Referer": "http://h/"}
+
+
+@pytest.mark.parametrize("name", ["Host", "content-length", "Transfer-Encoding", "Connection"])
+def test_headers_of_the_connection_itself_cannot_be_chosen(site: Site, name: str) -> None:
+    body = {"name": "A", "url": "http://h/list.m3u", "headers": {name: "x"}}
+    answer = site.client.post("/api/v1/sources", json=body)
+    assert answer.status_code == 400
+    assert name.lower() in str(answer.get_json()).lower()
+
+
+def test_circuit_breakers_are_shown_forced_and_reset(site: Site) -> None:
+    assert site.client.get("/api/v1/circuit-breakers").get_json() == {"items": [], "next": None}
+    base = "/api/v1/circuit-breakers/services/example.org:8080"
+    assert site.client.get(base).get_json() == {"name": "example.org:8080"}
+    assert site.client.post(f"{base}/force", json={"state": "open"}).get_json()["state"] == "open"
+    assert site.client.post(f"{base}/force", json={"state": "ajar"}).status_code == 400
+    assert site.client.post(f"{base}/reset").get_json()["state"] == "closed"
 
 
 # ---- sources ---------------------------------------------------------------------------------------------------------
