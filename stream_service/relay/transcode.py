@@ -5,6 +5,7 @@ with the last, a ring with start points, reconnects. The channel that feeds it s
 second connection.
 """
 
+import zlib
 from collections.abc import Callable
 from typing import Protocol
 
@@ -27,12 +28,15 @@ class Follow(Protocol):
 
 def through(target: ChannelTarget, profile: str) -> ChannelTarget:
     """The channel as this profile makes it."""
-    address = StreamAddress(id=0, source_id=0, url=f"profile:{profile}/{target.id}", private_ok=True)
-    return ChannelTarget(f"{target.id}{_MARK}{profile}", target.number, f"{target.name} ({profile})", (address,))
+    ident = f"{target.id}{_MARK}{profile}"
+    # Its own id, below all that the store gives, and its own host: what fails here is held against nothing else.
+    number = -1 - zlib.crc32(ident.encode())
+    address = StreamAddress(id=number, source_id=0, url=f"profile://{ident}", private_ok=True)
+    return ChannelTarget(ident, target.number, f"{target.name} ({profile})", (address,))
 
 
 class Transcoding:
-    """Opens `profile:NAME/CHANNEL`, and says which profiles can be had."""
+    """Opens `profile://CHANNEL~NAME`, and says which profiles can be had."""
 
     def __init__(
         self,
@@ -55,7 +59,7 @@ class Transcoding:
 
     def open(self, address: StreamAddress) -> Upstream:
         """ffmpeg, fed by the channel. Waits for the channel; raises what following it raises."""
-        name, _, channel = address.url.partition(":")[2].partition("/")
+        channel, _, name = address.url.partition("://")[2].partition(_MARK)
         profile, program = self._known(name), self._programs.path("ffmpeg")
         target = self._target(channel)
         if target is None:

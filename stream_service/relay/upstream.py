@@ -108,10 +108,10 @@ class SocketUpstream:
         self._sock = native.bare_copy(sock)
 
     def drain(self, into: memoryview) -> int:
-        filled = len(self._early)
+        filled = min(len(self._early), len(into))
         if filled:
-            into[:filled] = self._early
-            self._early = b""
+            into[:filled] = self._early[:filled]
+            self._early = self._early[filled:]
         try:
             got, at_end = drain_socket(self._sock, into[filled:])
         except OSError as error:
