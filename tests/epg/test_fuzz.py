@@ -31,8 +31,8 @@ from epg_service.xmltv.details import details
 from epg_service.xmltv.repair import repaired
 from epg_service.xmltv.times import Stamps, text_utc
 from servicekit.errors import AerialError
+from tests.epg.nasty_inputs import CASES
 from tests.epg.readingkit import CORPUS, FIXTURES, MB, READERS, Reading, counted_work, read
-from tests.epg.test_inputs_catalogue import CASES
 
 CRASHERS = Path(__file__).parent / "crashers"
 LONG_ROUNDS = int(os.environ.get("AERIAL_FUZZ_ROUNDS", "20000"))

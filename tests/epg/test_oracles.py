@@ -16,9 +16,9 @@ from epg_service.xmltv import write
 from epg_service.xmltv.elements import folded
 from epg_service.xmltv.times import Stamps
 from servicekit.errors import AerialError
+from tests.epg.dtdkit import RANK, programmes_said, said
+from tests.epg.nasty_inputs import CASES, guide, show, titled
 from tests.epg.readingkit import CORPUS, FIXTURES, Reading, read
-from tests.epg.test_inputs_catalogue import CASES, guide, show, titled
-from tests.epg.test_round_trip import RANK, programmes_said, said
 from tests.programs import needs
 
 SUPPLEMENT = next((place for place in ("/usr/share/xmltv", "/usr/local/share/xmltv") if Path(place).is_dir()), "")
