@@ -40,7 +40,7 @@ _LONGEST = 200
 """Letters of a name that are looked at; no channel's name is longer, and work stays bounded whatever is sent."""
 
 # Words that a name may have at its end, and at its start, without being another channel; numbers written out.
-_ENDINGS = frozenset(("tv", "channel", "television", "network"))
+_ENDINGS = frozenset(("tv", "тв", "channel", "television", "network"))
 _ARTICLE = "the"
 _SHORTEST_CORE = 5
 _NUMBERS = {
@@ -50,14 +50,15 @@ _NUMBERS = {
 }  # fmt: skip
 _DIGITS = re.compile(r"\d+")
 
-# ISO 3166-1 alpha-2, without those that mean something else behind a dot (.tv, .fm, .am, .me, .io, .co, .to, .cc, .ws).
+# ISO 3166-1 alpha-2, without those that mean something else behind a dot (.tv, .fm, .io, .to, .cc, .ws).
 _CODES = (
-    "ad ae af ag ai al ao ar at au aw az ba bb bd be bf bg bh bi bj bm bn bo br bs bt bw by bz ca cd cf cg ch ci ck cl "
-    "cm cn cr cu cv cw cy cz de dj dk dm do dz ec ee eg er es et fi fj fo fr ga gb gd ge gf gg gh gi gl gm gn gp gq gr "
-    "gt gu gw gy hk hn hr ht hu id ie il im in iq ir is it je jm jo jp ke kg kh ki km kn kp kr kw ky kz la lb lc li lk "
-    "lr ls lt lu lv ly ma mc md mg mk ml mm mn mo mq mr mt mu mv mw mx my mz na nc ne ng ni nl no np nr nz om pa pe pf "
-    "pg ph pk pl pr ps pt pw py qa re ro rs ru rw sa sb sc sd se sg si sk sl sm sn so sr ss st sv sy sz td tg th tj tl "
-    "tm tn tr tt tw tz ua ug us uy uz va vc ve vg vi vn vu xk ye yt za zm zw"
+    "ad ae af ag ai al am ao ar at au aw az ba bb bd be bf bg bh bi bj bm bn bo br bs bt bw by bz ca cd cf cg ch "
+    "ci ck cl cm cn co cr cu cv cw cy cz de dj dk dm do dz ec ee eg er es et fi fj fo fr ga gb gd ge gf gg gh gi "
+    "gl gm gn gp gq gr gt gu gw gy hk hn hr ht hu id ie il im in iq ir is it je jm jo jp ke kg kh ki km kn kp kr "
+    "kw ky kz la lb lc li lk lr ls lt lu lv ly ma mc md me mg mk ml mm mn mo mq mr mt mu mv mw mx my mz na nc ne "
+    "ng ni nl no np nr nz om pa pe pf pg ph pk pl pr ps pt pw py qa re ro rs ru rw sa sb sc sd se sg si sk sl sm "
+    "sn so sr ss st sv sy sz td tg th tj tl tm tn tr tt tw tz ua ug us uy uz va vc ve vg vi vn vu xk ye yt za zm "
+    "zw"
 )
 _REGIONS = frozenset(_CODES.split())
 _REGION_NAMES = {
@@ -148,7 +149,7 @@ def read_name(name: str) -> ReadName:
     if last:
         regions.add(region(last[1]) or "")
     hours = int(shifts[-1][1:]) if shifts and kept else 0
-    return ReadName(kept or tuple(words), notes if kept else (), hours, frozenset(regions - {""}))
+    return ReadName(kept or tuple(words), () if notes == kept else notes, hours, frozenset(regions - {""}))
 
 
 def _notes(name: str, regions: set[str]) -> tuple[str, ...]:

@@ -20,9 +20,8 @@ FUZZY_LEAST = 92.0
 """A likeness (0 to 100) under this is never taken."""
 FUZZY_MARGIN = 4.0
 """How much better than the next channel the best one must be."""
-LONG, FUZZY_LONG = 10, 14
-"""Letters and digits from which on a name tells enough by itself in the weaker steps, in the last one; a shorter one
-needs an equal country."""
+CORE_LONG, LATIN_LONG, FUZZY_LONG = 10, 8, 14
+"""Letters and digits from which on a name tells enough by itself in these steps; a shorter one needs an equal country."""
 WORD_LEAST, WORD_SHORTEST = 80.0, 5
 """The likeness, and the length, that two words of such names need each."""
 NEAR_LEAST = 60.0
@@ -264,11 +263,11 @@ def _by_name(wanted: _Wanted, name: ReadName, guide: _GuideIndex, home: str | No
     steps = (
         ("name", NAME, guide.key.get(name.key), True),
         ("name", JOINED, guide.joined.get(_joined(name)), True),
-        ("core", CORE, guide.core.get(core), len(core) >= LONG),
+        ("core", CORE, guide.core.get(core), len(core) >= CORE_LONG),
         ("name", STEM, guide.stem.get(_joined(name)), True),
         ("name", STEM, guide.joined.get(of_id), True),
         ("station", STATION, guide.station.get(station), True),
-        ("latin", LATIN, guide.latin.get(latin(core) + _hours(name)), len(core) >= LONG),
+        ("latin", LATIN, guide.latin.get(latin(core) + _hours(name)), len(core) >= LATIN_LONG),
     )
     for method, score, places, telling in steps:
         best = _told_apart(places, wanted.regions, guide, home) if places else None
