@@ -20,8 +20,9 @@ from epg_service.importer.times import TimesWatch
 from epg_service.indexing import Indexing
 from epg_service.keeper import Keeper, Plan
 from epg_service.lineups.match import Matching
-from epg_service.lineups.publish import Publishing, Span
+from epg_service.lineups.publish import Contents, Publishing
 from epg_service.lineups.published import PublishedGuides
+from epg_service.lineups.variants import Variants
 from epg_service.providers.download import Progress, Validators
 from epg_service.providers.feed import Feed, Feeds
 from epg_service.providers.unpack import unpacked
@@ -58,7 +59,6 @@ from servicekit.web import Door
 
 CLOCK: Clock = SystemClock()
 UNPACKED_FACTOR = 4
-FOREVER_S = 1 << 32
 USUAL_STREAM_PORT = 8081
 
 
@@ -189,6 +189,7 @@ class Web:
     stores: Stores
     search: Search | None
     published: PublishedGuides
+    variants: Variants
     feeds: Feeds
     clock: Clock
     main_guide: str
@@ -205,6 +206,7 @@ def web(config: Loaded[EpgSection], *, clock: Clock = CLOCK) -> Web:
     """The parts of a web worker."""
     paths, it = paths_of(config), stores(config, clock=clock)
     shared, own = config.shared, config.own
+    published = PublishedGuides(paths.published)
     door = Door(
         admin_token=admin_token(config.data_dir),
         internal_secret=internal_secret(config.data_dir, os.environ.get("AERIAL_INTERNAL_SECRET")),
@@ -217,7 +219,8 @@ def web(config: Loaded[EpgSection], *, clock: Clock = CLOCK) -> Web:
     return Web(
         stores=it,
         search=Search(paths.search, paths.database, damaged=paths.search_damaged) if own.search.enabled else None,
-        published=PublishedGuides(paths.published),
+        published=published,
+        variants=Variants(published=published, rendered=Contents(guide=it.guide, lineups=it.lineups)),
         feeds=_feeds(config),
         clock=clock,
         main_guide=own.guide.main,
@@ -272,7 +275,7 @@ def keeper(config: Loaded[EpgSection], stopping: threading.Event, *, clock: Cloc
         imports=importer(config, it, stopping, clock=clock),
         rows=it.programs,
         mappings=it.channels,
-        publications=publishing(config, it),
+        publications=publishing(config, it, clock=clock),
         lineups=it.lineups,
         decisions=it.mappings,
         clock=clock,
@@ -304,14 +307,15 @@ def _stream_link(config: Config) -> StreamLink:
     )
 
 
-def publishing(config: Loaded[EpgSection], it: Stores) -> Publishing:
+def publishing(config: Loaded[EpgSection], it: Stores, *, clock: Clock = CLOCK) -> Publishing:
     """Writes the published files."""
     return Publishing(
-        guide=it.guide,
+        contents=Contents(guide=it.guide, lineups=it.lineups),
         lineups=it.lineups,
         matching=Matching(channels=it.channels, lineups=it.lineups),
         published=PublishedGuides(paths_of(config).published),
-        span=Span(0, FOREVER_S),  # what is stored is what retention keeps
+        clock=clock,
+        mark=it.browse.mark,
     )
 
 

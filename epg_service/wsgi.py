@@ -23,6 +23,7 @@ app = create_app(
         browse=_parts.stores.browse,
         search=_parts.search,
         published=_parts.published,
+        variants=_parts.variants,
         feeds=_parts.feeds,
         clock=_parts.clock,
         main_guide=_parts.main_guide,

@@ -10,6 +10,7 @@ from servicekit.clock import Clock
 
 if TYPE_CHECKING:
     from epg_service.lineups.published import PublishedGuides
+    from epg_service.lineups.variants import Variants
     from epg_service.providers.feed import Feeds
     from epg_service.store.browse import Browse
     from epg_service.store.channels import Channels
@@ -37,6 +38,7 @@ class Collaborators:
     search: "Search | None"
     """None: switched off."""
     published: "PublishedGuides"
+    variants: "Variants"
     feeds: "Feeds"
     clock: Clock
     main_guide: str

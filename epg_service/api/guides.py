@@ -1,10 +1,18 @@
 """Published XMLTV, served as files."""
 
+from typing import TYPE_CHECKING
+
 from flask import Response, request
 from flask_openapi3 import APIBlueprint
+from pydantic import Field
 
 from epg_service.api import Collaborators, params
-from servicekit.web import published, wants_gzip
+from epg_service.domain.profiles import FULL, PROFILES, STANDARD, Options, options
+from servicekit.errors import Unavailable
+from servicekit.web import Shape, published, wants_gzip
+
+if TYPE_CHECKING:
+    from epg_service.lineups.published import Publication
 
 XML = "application/xml"
 GZIP = "application/gzip"
@@ -14,6 +22,34 @@ EMPTY = (
     b'<?xml version="1.0" encoding="UTF-8"?>\n<!DOCTYPE tv SYSTEM "xmltv.dtd">\n'
     b'<tv generator-info-name="Aerial"></tv>\n'
 )
+_NAMES = ", ".join(sorted(PROFILES))
+
+
+class GuideQuery(Shape):
+    """How a published guide can be asked for."""
+
+    profile: str | None = Field(None, max_length=40, description=f"The client it is for: {_NAMES}.")
+    days: int | None = Field(None, description="What begins within so many days from the last publication.")
+    past_days: int | None = Field(None, description="What ended at most so many days ago; 0: what runs now.")
+    channels: list[str] = Field([], max_length=1000, description="Ids of channels in this guide, by commas.")
+    group: list[str] = Field([], max_length=1000, description="Groups of the lineup, by commas.")
+    lang: list[str] = Field([], max_length=20, description="Texts in the first of these languages that there is.")
+    extras: bool = Field(False, description="With what the providers said beside the DTD.")
+    placeholders: bool = Field(False, description="Gaps are filled with blocks under the channel's name.")
+
+    def options(self, usual: str) -> Options:
+        """In canonical form; raises `Invalid`."""
+        return options(
+            usual=usual,
+            profile=self.profile,
+            days=self.days,
+            past_days=self.past_days,
+            channels=self.channels,
+            groups=self.group,
+            languages=self.lang,
+            extras=self.extras,
+            placeholders=self.placeholders,
+        )
 
 
 def lineup_publication(name: str) -> str:
@@ -26,28 +62,28 @@ def blueprint(it: Collaborators) -> APIBlueprint:
     views = APIBlueprint("guides", __name__)
 
     @views.get("/epg.xml", summary="The guide to give to media servers")
-    def main_guide() -> Response:
-        return _file(it, _main(it), packed=False)
+    def main_guide(query: GuideQuery) -> Response:
+        return _file(it, _main(it), query.options(STANDARD), packed=False)
 
     @views.get("/epg.xml.gz", summary="The guide to give to media servers, packed")
-    def main_guide_packed() -> Response:
-        return _file(it, _main(it), packed=True)
+    def main_guide_packed(query: GuideQuery) -> Response:
+        return _file(it, _main(it), query.options(STANDARD), packed=True)
 
     @views.get("/guide.xml", summary="The whole guide under its own ids")
-    def whole_guide() -> Response:
-        return _file(it, WHOLE, packed=False)
+    def whole_guide(query: GuideQuery) -> Response:
+        return _file(it, WHOLE, query.options(FULL), packed=False)
 
     @views.get("/guide.xml.gz", summary="The whole guide under its own ids, packed")
-    def whole_guide_packed() -> Response:
-        return _file(it, WHOLE, packed=True)
+    def whole_guide_packed(query: GuideQuery) -> Response:
+        return _file(it, WHOLE, query.options(FULL), packed=True)
 
     @views.get("/lineups/<name>/epg.xml", summary="The guide of a lineup, under the lineup's ids")
-    def lineup_guide(path: params.LineupPath) -> Response:
-        return _file(it, _lineup(it, path.name), packed=False)
+    def lineup_guide(path: params.LineupPath, query: GuideQuery) -> Response:
+        return _file(it, _lineup(it, path.name), query.options(STANDARD), packed=False)
 
     @views.get("/lineups/<name>/epg.xml.gz", summary="The guide of a lineup, packed")
-    def lineup_guide_packed(path: params.LineupPath) -> Response:
-        return _file(it, _lineup(it, path.name), packed=True)
+    def lineup_guide_packed(path: params.LineupPath, query: GuideQuery) -> Response:
+        return _file(it, _lineup(it, path.name), query.options(STANDARD), packed=True)
 
     return views
 
@@ -69,12 +105,19 @@ def _lineup(it: Collaborators, name: str) -> str:
 
 
 def file_answer(it: Collaborators, name: str, *, packed: bool) -> Response:
-    """A published guide as `_file`, for the internal API as well."""
-    return _file(it, name, packed=packed)
+    """A published guide as it stands, for the internal API."""
+    return _answer(it.published.find(name), packed=packed)
 
 
-def _file(it: Collaborators, name: str, *, packed: bool) -> Response:
-    found = it.published.find(name)
+def _file(it: Collaborators, name: str, asked: Options, *, packed: bool) -> Response:
+    """A guide as it was asked for; once more when its files were replaced between finding and opening them."""
+    try:
+        return _answer(it.variants.find(name, asked), packed=packed)
+    except Unavailable:
+        return _answer(it.variants.find(name, asked), packed=packed)
+
+
+def _answer(found: "Publication | None", *, packed: bool) -> Response:
     if found is None:
         return _nothing_yet(packed)
     if not packed and wants_gzip() and "Range" not in request.headers:

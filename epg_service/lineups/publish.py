@@ -1,38 +1,91 @@
 """From the store to published files: the whole guide under its own ids, and each lineup's guide under the lineup's.
 
-    store > match (lineups) > timeline > xmltv.write > published files > index (atomic)
+    store > match (lineups) > render (timeline, placeholders, xmltv.write, xmltv.shape) > published files > index
 
-A channel is read in one short read transaction at a time, so no reader holds the log of the database for long.
+A channel is read in one short read transaction at a time, so no reader holds the log of the database for long. A guide
+that would be made from the same as last time is not made again.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
 
-from epg_service.domain import model
-from epg_service.domain.entities import LineupChannel, Listing
-from epg_service.domain.timeline import timeline
+import xxhash
+
+from epg_service.domain.entities import LineupChannel
+from epg_service.domain.profiles import FULL, STANDARD, Options, Profile
+from epg_service.domain.profiles import options as options_of
 from epg_service.lineups.match import Matching
 from epg_service.lineups.published import Publication, PublishedGuides
+from epg_service.lineups.render import Entry, Piece, Rendering
 from epg_service.store.guide import Guide
 from epg_service.store.lineups import Lineups
 from epg_service.xmltv import write
+from servicekit.clock import Clock
+from servicekit.errors import Invalid
 
-GENERATOR = "Aerial"
+Thing = TypeVar("Thing")
 WHOLE = "guide"
-NO_TITLE = "No title"
+_LINEUP = "lineup-"
+_FORM = "2"
+"""Another one when the same guide is written in another way, so that files are made again."""
+_MOST_NAMED = 10
 
 
 def lineup_publication(name: str) -> str:
     """The name under which a lineup's guide is published."""
-    return f"lineup-{name}"
+    return f"{_LINEUP}{name}"
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
-    """What is published: from and to, in epoch seconds."""
+class Contents:
+    """What stands in the file of a publication, for any options; used by the keeper and by web workers."""
 
-    from_s: int
-    to_s: int
+    def __init__(self, *, guide: Guide, lineups: Lineups) -> None:
+        self._guide = guide
+        self._lineups = lineups
+
+    def usual(self, name: str) -> Options:
+        """How a guide is published when nothing more is asked."""
+        return options_of(usual=FULL if name == WHOLE else STANDARD)
+
+    def settled(self, name: str) -> bool:
+        """Whether what it is made from is complete: a lineup has to be matched first."""
+        return name == WHOLE or self._lineups.get(name.removeprefix(_LINEUP)).matched_at is not None
+
+    def pieces(self, name: str, options: Options, now_s: int) -> Iterator[Piece]:
+        """The file of a publication; raises `Invalid` for channels and groups that it has not."""
+        if name == WHOLE:
+            return self.whole(options, now_s)
+        return self.lineup(self._lineups.channels(name.removeprefix(_LINEUP)), options, now_s)
+
+    def whole(self, options: Options, now_s: int) -> Iterator[Piece]:
+        """Every channel under its own id."""
+        if options.groups:
+            raise Invalid("group: the whole guide has no groups; ask for the guide of a lineup")
+        channels = list(self._guide.every_channel())
+        kept = _kept(channels, [one.name for one in channels], options.channels)
+        rules, entries = options.rules, []
+        for one in kept:
+            elements = self._guide.elements(one.id)
+            element = write.full_channel(
+                one.name, one.display_name, one.icon_url, elements, urls=rules.urls, extras=options.extras
+            )
+            entries.append(Entry(one.name, one.display_name, element, one.id))
+        return Rendering(guide=self._guide, options=options, now_s=now_s).file(entries)
+
+    def lineup(self, channels: Sequence[LineupChannel], options: Options, now_s: int) -> Iterator[Piece]:
+        """The channels of a lineup under the lineup's ids, with the programmes of their matches."""
+        kept = _in_groups(_kept(channels, [one.id for one in channels], options.channels), channels, options.groups)
+        entries = [
+            Entry(
+                one.id,
+                one.name,
+                write.channel(one.id, [(None, name) for name in _names(one, options.rules)], one.logo),
+                one.channel_id,
+                one.shift_minutes * 60,
+            )
+            for one in kept
+        ]
+        return Rendering(guide=self._guide, options=options, now_s=now_s).file(entries)
 
 
 class Publishing:
@@ -41,25 +94,30 @@ class Publishing:
     def __init__(
         self,
         *,
-        guide: Guide,
+        contents: Contents,
         lineups: Lineups,
         matching: Matching,
         published: PublishedGuides,
-        span: Span,
+        clock: Clock,
+        mark: Callable[[], int],
     ) -> None:
-        self._guide = guide
+        """`mark()` is another number after every change of the guide."""
+        self._contents = contents
         self._lineups = lineups
         self._matching = matching
         self._published = published
-        self._span = span
+        self._clock = clock
+        self._mark = mark
 
     def whole(self) -> Publication:
-        """`/guide.xml`: every channel under its own id, one programme at a time."""
-        return self._published.publish(WHOLE, self._whole(_shown))
+        """`/guide.xml`: every channel under its own id, with everything that the providers said."""
+        options = self._contents.usual(WHOLE)
+        return self._publish(WHOLE, str(self._mark()), lambda: self._contents.whole(options, self._clock.now_s()))
 
     def exported(self) -> Iterator[bytes]:
         """The text of the whole guide with nothing left out, overlaps included, a part at a time."""
-        return self._whole(list)
+        for piece in self._contents.whole(self._contents.usual(WHOLE), self._clock.now_s()):
+            yield piece if isinstance(piece, bytes) else piece.text
 
     def tidy(self) -> None:
         """Removes what an earlier publisher left half written."""
@@ -67,8 +125,13 @@ class Publishing:
 
     def lineup(self, name: str) -> Publication:
         """A lineup's guide: its channels are matched to the guide anew, then written under the lineup's own ids."""
+        mark = self._mark()
         channels = self._matching.matched(self._lineups.get(name))
-        return self._published.publish(lineup_publication(name), self._lineup(channels))
+        publication = lineup_publication(name)
+        options = self._contents.usual(publication)
+        return self._publish(
+            publication, f"{mark} {channels!r}", lambda: self._contents.lineup(channels, options, self._clock.now_s())
+        )
 
     def everything(self) -> None:
         """All publications: after an import, and hourly."""
@@ -76,45 +139,40 @@ class Publishing:
         for lineup in self._lineups.all():
             self.lineup(lineup.name)
 
-    def _whole(self, chosen: Callable[[Sequence[Listing]], list[Listing]]) -> Iterator[bytes]:
-        yield write.head(GENERATOR)
-        channels = list(self._guide.every_channel())
-        for one in channels:
-            yield write.full_channel(one.name, one.display_name, one.icon_url, self._guide.elements(one.id))
-        for one in channels:
-            yield from _programmes(chosen(self._listings(one.id)), one.name)
-        yield write.tail()
-
-    def _lineup(self, channels: Sequence[LineupChannel]) -> Iterator[bytes]:
-        yield write.head(GENERATOR)
-        for one in channels:
-            names = [one.name, *([one.number] if one.number else [])]
-            yield write.channel(one.id, [(None, name) for name in names], one.logo)
-        for one in channels:
-            if one.channel_id is not None:
-                yield from _programmes(_shown(self._listings(one.channel_id, one.shift_minutes * 60)), one.id)
-        yield write.tail()
-
-    def _listings(self, channel_id: int, shift_s: int = 0) -> list[Listing]:
-        return self._guide.listings(channel_id, self._span.from_s, self._span.to_s, with_raw=True, shift_s=shift_s)
+    def _publish(self, name: str, made_from: str, pieces: Callable[[], Iterator[Piece]]) -> Publication:
+        """Publishes a guide, unless it was made from the same before."""
+        basis, now_s = xxhash.xxh3_128_hexdigest(f"{_FORM} {made_from}".encode()), self._clock.now_s()
+        known = self._published.find(name)
+        if known is not None and known.basis == basis and known.there:
+            return self._published.still(known, basis=basis, at=now_s)
+        return self._published.publish(name, pieces(), basis=basis, at=now_s)
 
 
-def _shown(listings: Sequence[Listing]) -> list[Listing]:
-    """One programme at a time, as a viewer needs it."""
-    rows = timeline(
-        model.Rows(
-            [one.start_s for one in listings],
-            [one.stop_s for one in listings],
-            [0] * len(listings),
-            [one.title for one in listings],
-            [one.raw for one in listings],
-        )
-    )
-    return [Listing(0, 0, 0, start, stop, title, raw) for start, stop, _, title, raw in rows]
+def _kept(things: Sequence[Thing], ids: Sequence[str], wanted: Sequence[str]) -> list[Thing]:
+    """The things whose ids are wanted, all where none are named; raises `Invalid` for an id that is not there."""
+    if not wanted:
+        return list(things)
+    if missing := sorted(set(wanted) - set(ids)):
+        raise Invalid(f"channels: the guide has no channel {', '.join(map(repr, missing[:_MOST_NAMED]))}")
+    chosen = frozenset(wanted)
+    return [one for one, id_ in zip(things, ids, strict=True) if id_ in chosen]
 
 
-def _programmes(listings: Iterable[Listing], channel_id: str) -> Iterator[bytes]:
-    for one in listings:
-        yield write.programme(
-            one.raw, start=one.start_s, stop=one.stop_s, channel_id=channel_id, title_fallback=NO_TITLE
-        )
+def _in_groups(
+    kept: Sequence[LineupChannel], every: Sequence[LineupChannel], wanted: Sequence[str]
+) -> list[LineupChannel]:
+    """Those in some groups; raises `Invalid` for a group that the lineup has not."""
+    if not wanted:
+        return list(kept)
+    groups = {one.group.strip().casefold(): one.group.strip() for one in every if one.group}
+    if missing := [one for one in wanted if one not in groups]:
+        there = ", ".join(sorted(groups.values())[:_MOST_NAMED]) or "none"
+        raise Invalid(f"group: the lineup has no group {missing[0]!r}; it has: {there}")
+    return [one for one in kept if one.group and one.group.strip().casefold() in wanted]
+
+
+def _names(one: LineupChannel, rules: Profile) -> list[str]:
+    """What a channel is called, in the order that the client wants."""
+    if not one.number:
+        return [one.name]
+    return [f"{one.number} {one.name}", one.number, one.name] if rules.number_first else [one.name, one.number]

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
+from epg_service.domain.days import StoredDay
 from epg_service.domain.entities import Channel, Listing, Mapped
 from epg_service.domain.merging import merged
 from epg_service.store.channels import Channels
@@ -38,6 +39,10 @@ class Guide:
         if not by_s:
             return found
         return [replace(one, start_s=max(0, one.start_s + by_s), stop_s=max(0, one.stop_s + by_s)) for one in found]
+
+    def days(self, channel_id: int) -> list[tuple[Mapped, list[StoredDay]]]:
+        """All that a channel's providers have, the best provider's first, as it is stored (times not moved)."""
+        return [(mapped, list(self._programs.days(mapped))) for mapped in self._channels.mappings(channel_id)]
 
     def every_channel(self) -> Iterator[Channel]:
         """All channels by id, read a page at a time."""

@@ -9,6 +9,7 @@ MAX_EPOCH_S = 2**32 - 1
 MAX_ENTRIES = 200_000
 _MAX_UNKNOWN_ZONES = 20
 _MAX_OFFSET_MIN = 15 * 60
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 # 8, 10, 12 or 14 digits (a 13-digit time is a mistyped one, never "one digit of minutes"), then what follows.
 _STAMP = re.compile(r"(\d{4})(\d\d)(\d\d)(?:(\d\d)(?:(\d\d)(\d\d)?)?)?(?:\s*([^\d\s].*)|\s+(0))?", re.ASCII)
@@ -114,4 +115,15 @@ def _zone_called(name: str) -> ZoneInfo | None:
 @lru_cache(maxsize=65_536)
 def text_utc(epoch_s: int) -> str:
     """`20261121201500 +0000`: 14 digits, a blank and a numeric offset, which every client reads."""
-    return datetime.fromtimestamp(epoch_s, UTC).strftime("%Y%m%d%H%M%S +0000")
+    day, second = divmod(epoch_s, 86_400)
+    return _day_text(day) + _second_text(second)
+
+
+@lru_cache(4096)
+def _day_text(day: int) -> str:
+    return (_EPOCH + timedelta(days=day)).strftime("%Y%m%d")
+
+
+@lru_cache(4096)
+def _second_text(second: int) -> str:
+    return (_EPOCH + timedelta(seconds=second)).strftime("%H%M%S +0000")

@@ -6,9 +6,10 @@ into them and put in order. Any other is read and written anew.
 """
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from operator import itemgetter
 
+from epg_service.domain.days import IN_FORM, NUMBERED
 from epg_service.xmltv.details import CREDIT_KINDS
 from epg_service.xmltv.elements import Node, folded, tree
 from epg_service.xmltv.repair import without_illegal
@@ -53,9 +54,18 @@ def channel(
     return ("\n    ".join(lines) + "\n  </channel>\n").encode()
 
 
-def full_channel(channel_id: str, display_name: str, icon: str | None, elements: Iterable[bytes]) -> bytes:
+def full_channel(
+    channel_id: str,
+    display_name: str,
+    icon: str | None,
+    elements: Iterable[bytes],
+    *,
+    urls: bool = True,
+    extras: bool = False,
+) -> bytes:
     """A `<channel>` with all that its providers' elements say of it, each thing once; `display_name` and `icon` stand
-    first where no element has them."""
+    first where no element has them. `extras`: what the DTD does not know stands behind it."""
+    elements = list(elements)
     found: dict[str, dict[str, None]] = {"display-name": {}, "icon": {}, "url": {}}
     said: set[str | None] = {None}
     for element in elements:
@@ -68,8 +78,32 @@ def full_channel(channel_id: str, display_name: str, icon: str | None, elements:
         names.insert(0, _element("display-name", "", _text(display_name) or _text(channel_id)))
     if icon not in said and (src := _attributes(src=icon)):
         icons.insert(0, f"<icon{src}/>")
-    lines = [f'  <channel id="{_attribute(channel_id)}">', *names, *icons, *found["url"]]
+    lines = [f'  <channel id="{_attribute(channel_id)}">', *names, *icons, *(found["url"] if urls else ())]
+    if extras:
+        lines += dict.fromkeys(text for element in elements for text in _strangers(tree(element), _CHANNEL_CHILDREN))
     return ("\n    ".join(lines) + "\n  </channel>\n").encode()
+
+
+def with_extras(written: bytes, raw: bytes) -> bytes:
+    """A written programme with what its element holds beside the DTD: attributes in its start tag, elements at its end.
+
+    Prefixes get a namespace of their own: the one that the provider declared stood outside the element.
+    """
+    root = tree(raw)
+    attributes = {name: value for name, value in root.attributes.items() if name not in _OWN_ATTRIBUTES}
+    inside = _strangers(root, dict.fromkeys(name for name, _, _ in _CHILDREN))
+    tag_end = written.index(b">")
+    end = written.rindex(b"\n  </programme>")
+    prefixes = _declared(["", *attributes], attributes)
+    return b"".join(
+        (
+            written[:tag_end],
+            (prefixes + "".join(f' {name}="{_attribute(value)}"' for name, value in attributes.items())).encode(),
+            written[tag_end:end],
+            "".join(f"\n    {text}" for text in inside).encode(),
+            written[end:],
+        )
+    )
 
 
 def programme(raw: bytes, *, start: int, stop: int, channel_id: str, title_fallback: str) -> bytes:
@@ -95,6 +129,14 @@ def in_form(raw: bytes) -> bool:
     return match is not None and raw.index(b">") + 1 == match.start(1) and not (b"\xc2" in raw and _C1.search(raw))
 
 
+def flags_of(raw: bytes) -> int:
+    """What is noted of an element when it is stored (`domain.days`); a flag that is missing costs time, no more."""
+    if not in_form(raw):
+        return 0
+    both = b"<episode-num" not in raw or (b'system="xmltv_ns"' in raw and b'system="onscreen"' in raw)
+    return IN_FORM | NUMBERED if both else IN_FORM
+
+
 def start_tags(starts: Iterable[int], stops: Iterable[int], channel_id: str) -> list[bytes]:
     """The start tags of a channel's programmes, times in UTC."""
     rest = f'" channel="{_attribute(channel_id)}">'
@@ -102,6 +144,21 @@ def start_tags(starts: Iterable[int], stops: Iterable[int], channel_id: str) -> 
         f'<programme start="{text_utc(start)}" stop="{text_utc(stop)}{rest}'.encode()
         for start, stop in zip(starts, stops, strict=True)
     ]
+
+
+def under_id(text: bytes, count: int, was: str, channel_id: str) -> bytes | None:
+    """`count` elements as they are stored (`start_tags`), with another channel id in their start tags; None when
+    another text looks like the end of a start tag, so that each has to be written by itself."""
+    end = f' +0000" channel="{_attribute(was)}">'.encode()
+    if text.count(end) != count:
+        return None
+    return text if was == channel_id else text.replace(end, f' +0000" channel="{_attribute(channel_id)}">'.encode())
+
+
+def placeholder(title: str, *, repeat: bool) -> bytes:
+    """An element for a time of which nothing is known. `repeat`: it says that it is nothing new."""
+    mark = "<previously-shown/>" if repeat else ""
+    return f"<programme><title>{_text(title)}</title>{mark}</programme>".encode()
 
 
 def tail() -> bytes:
@@ -306,6 +363,29 @@ def _rewritten(opening: str, root: Node, title_fallback: str) -> str:
             written = [_element("title", "", _text(title_fallback) or "-")]
         lines += written if repeats else written[:1]
     return "\n    ".join(filter(None, lines)) + "\n  </programme>\n"
+
+
+# ---- what the DTD does not know --------------------------------------------------------------------------------------
+
+_OWN_ATTRIBUTES = frozenset(("start", "stop", "channel", "pdc-start", "vps-start", "showview", "videoplus", "clumpidx"))
+
+
+def _strangers(root: Node, known: Container[str]) -> list[str]:
+    return [_as_it_was(node) for node in root.nodes() if node.name not in known]
+
+
+def _as_it_was(node: Node) -> str:
+    attributes = "".join(f' {name}="{_attribute(value)}"' for name, value in node.attributes.items())
+    attributes = _declared([node.name, *node.attributes], node.attributes) + attributes
+    inside = "".join(_clean(part) if isinstance(part, str) else _as_it_was(part) for part in node.content)
+    return f"<{node.name}{attributes}>{inside}</{node.name}>" if inside.strip() else f"<{node.name}{attributes}/>"
+
+
+def _declared(names: Iterable[str], given: Container[str]) -> str:
+    """A declaration for each prefix of the names that has none among the given attributes."""
+    prefixes = dict.fromkeys(name.partition(":")[0] for name in names if ":" in name)
+    undeclared = (one for one in prefixes if one not in ("xml", "xmlns", "") and f"xmlns:{one}" not in given)
+    return "".join(f' xmlns:{one}="urn:xmltv:{one}"' for one in undeclared)
 
 
 # ---- the forms that are copied ---------------------------------------------------------------------------------------

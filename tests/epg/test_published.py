@@ -116,7 +116,7 @@ def test_a_lineups_guide_wears_the_lineups_ids_names_and_numbers(station: Statio
     assert matches == {"a": (1, "id"), "b": (2, "id"), "c": (1, "id"), "d": (None, None)}
 
 
-def test_a_published_guide_shows_one_programme_at_a_time_and_the_export_all(station: Station) -> None:
+def test_a_lineups_guide_shows_one_programme_at_a_time_the_whole_guide_and_the_export_all(station: Station) -> None:
     shows = [
         Show("x", NOON, NOON + 2 * HOUR, "long"),
         Show("x", NOON + HOUR, NOON + 3 * HOUR, "over it"),
@@ -124,15 +124,18 @@ def test_a_published_guide_shows_one_programme_at_a_time_and_the_export_all(stat
         Show("x", NOON + 3 * HOUR, NOON + 4 * HOUR, "same start"),
     ]
     station.take(guide_of(shows))
+    station.it.lineups.put("default", "1", [LineupChannel("a", "A", "x")], {})
     publishing = wiring.publishing(station.config, station.it)
-    publishing.whole()
-    root = ET.fromstring(text_of(station))
+    publishing.everything()
+    root = ET.fromstring(text_of(station, "lineup-default"))
     assert [(one.findtext("title"), one.get("stop")) for one in root.iter("programme")] == [
         ("long", "20260310130000 +0000"),
         ("over it", "20260310150000 +0000"),
         ("same start", "20260310160000 +0000"),
     ]
-    assert b"".join(publishing.exported()).count(b"<programme") == 4
+    whole = text_of(station)
+    assert b"".join(publishing.exported()) == whole
+    assert whole.count(b"<programme") == 4
 
 
 def test_the_running_programme_is_in_it(station: Station) -> None:
@@ -162,7 +165,7 @@ def test_the_version_before_stays_until_the_next_but_one(station: Station) -> No
     assert second.plain.exists()
 
 
-@pytest.mark.parametrize("step", ["_pack", "waiting_lock", "atomic_write"])
+@pytest.mark.parametrize("step", ["GzipText", "_on_disk", "waiting_lock", "atomic_write"])
 def test_a_publication_that_breaks_off_leaves_the_one_before(
     station: Station, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:

@@ -1,0 +1,172 @@
+"""One XMLTV file, piece by piece: which programmes stand in it, and how each of them is written.
+
+What needs no rewriting is copied, and the more so the less is asked:
+
+    a day whose elements all stand as they are published, under the same id     its text and its deflated bytes
+    such a day under another id                                                 its text, the id replaced in one go
+    an element that stands as it is published                                   a new start tag before its bytes
+    any other element, or a client that wants more                              xmltv.write, xmltv.shape
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol, TypeAlias
+
+from epg_service.domain.days import DAY_S, IN_FORM, NUMBERED, ORDINAL_BITS, StoredDay, inflated
+from epg_service.domain.entities import Mapped
+from epg_service.domain.merging import merged
+from epg_service.domain.placeholders import gaps, least_span
+from epg_service.domain.profiles import Options
+from epg_service.domain.timeline import apart, shown
+from epg_service.xmltv import shape, write
+from epg_service.xmltv.gzipped import Ready
+
+GENERATOR = "Aerial"
+NO_TITLE = "No title"
+FOREVER_S = 1 << 32
+Piece: TypeAlias = bytes | Ready
+
+
+class StoredGuide(Protocol):
+    """Hands out a channel's days as they are stored."""
+
+    def days(self, channel_id: int) -> list[tuple[Mapped, list[StoredDay]]]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A channel of a file: its id and `<channel>` element there, and whose programmes it shows (None: nobody's)."""
+
+    id: str
+    name: str
+    element: bytes
+    channel_id: int | None
+    shift_s: int = 0
+
+
+class _Row(NamedTuple):
+    """One programme on its way into the file."""
+
+    start_s: int
+    stop_s: int
+    raw: bytes
+    flags: int
+
+
+class Rendering:
+    """Writes one file, at one time, for one kind of reader."""
+
+    def __init__(self, *, guide: StoredGuide, options: Options, now_s: int) -> None:
+        self._guide = guide
+        self._options = options
+        self._rules = options.rules
+        self._from_s = 0 if options.past_days is None else max(0, now_s - options.past_days * DAY_S)
+        self._to_s = FOREVER_S if options.days is None else now_s + options.days * DAY_S
+        self._filled = least_span(now_s, self._from_s, self._to_s) if options.placeholders else None
+        self._looked_into = self._rules.shapes or bool(options.languages) or options.extras
+        self._copied = IN_FORM | NUMBERED if self._rules.both_numbers else IN_FORM
+
+    def file(self, entries: Sequence[Entry]) -> Iterator[Piece]:
+        """The whole file."""
+        yield write.head(GENERATOR)
+        for one in entries:
+            yield one.element
+        for one in entries:
+            yield from self.programmes(one)
+        yield write.tail()
+
+    def programmes(self, entry: Entry) -> Iterator[Piece]:
+        """The programmes of one channel, by start."""
+        sources = self._guide.days(entry.channel_id) if entry.channel_id is not None else []
+        if len(sources) == 1 and self._filled is None and not self._looked_into:
+            mapped, days = sources[0]
+            if not mapped.shift_s + entry.shift_s and (self._rules.overlaps or _apart(days)):
+                yield from self._by_day(mapped, days, entry.id)
+                return
+        rows = merged([self._rows(days, mapped.shift_s + entry.shift_s) for mapped, days in sources])
+        yield from self._written(self._one_at_a_time(rows), entry)
+
+    # ---- copying -----------------------------------------------------------------------------------------------------
+
+    def _by_day(self, mapped: Mapped, days: Sequence[StoredDay], channel_id: str) -> Iterator[Piece]:
+        for day in days:
+            if day.all_have(self._copied) and self._holds(day):
+                text = inflated(day.body)
+                renamed = write.under_id(text, len(day.contents.keys), mapped.provider_channel_id, channel_id)
+                if renamed is not None:
+                    yield Ready(text, day.body) if renamed == text else renamed
+                    continue
+            yield self._each(self._rows([day], 0), channel_id, marks_new=False)
+
+    def _holds(self, day: StoredDay) -> bool:
+        """Whether the window holds the day whole."""
+        return day.day * DAY_S >= self._from_s and (day.day + 1) * DAY_S <= self._to_s
+
+    # ---- writing -----------------------------------------------------------------------------------------------------
+
+    def _rows(self, days: Sequence[StoredDay], by_s: int) -> list[_Row]:
+        """The programmes of some days that touch the window."""
+        found: list[_Row] = []
+        for day in days:
+            known = day.contents
+            starts = [max(0, (key >> ORDINAL_BITS) + by_s) for key in known.keys]
+            stops = [max(0, stop + by_s) for stop in known.stops]
+            if not stops or max(stops) <= self._from_s or starts[0] >= self._to_s:
+                continue
+            found += map(_Row, starts, stops, day.raws(), known.flags)
+        if self._from_s or self._to_s < FOREVER_S:
+            found = [one for one in found if one.start_s < self._to_s and self._begins(one)]
+        return found
+
+    def _begins(self, row: _Row) -> bool:
+        return row.stop_s > self._from_s or row.start_s >= self._from_s
+
+    def _one_at_a_time(self, rows: list[_Row]) -> list[_Row]:
+        starts, stops = [one.start_s for one in rows], [one.stop_s for one in rows]
+        if self._rules.overlaps or apart(starts, stops):
+            return rows
+        winners, ends = shown(starts, stops, [len(one.raw) for one in rows])
+        return [rows[at]._replace(stop_s=end) for at, end in zip(winners, ends, strict=True)]
+
+    def _written(self, rows: list[_Row], entry: Entry) -> Iterator[bytes]:
+        marks_new = self._rules.repeats_told and any(b"<new" in one.raw or b"<premiere" in one.raw for one in rows)
+        if self._filled is not None:
+            rows = self._with_placeholders(rows, entry, *self._filled)
+        for at in range(0, len(rows), 64):
+            yield self._each(rows[at : at + 64], entry.id, marks_new=marks_new)
+
+    def _with_placeholders(self, rows: list[_Row], entry: Entry, from_s: int, to_s: int) -> list[_Row]:
+        spans = gaps([one.start_s for one in rows], [one.stop_s for one in rows], from_s, to_s)
+        raw = write.placeholder(entry.name or entry.id, repeat=self._rules.repeats_told)
+        return sorted([*rows, *(_Row(start, stop, raw, 0) for start, stop in spans)])
+
+    def _each(self, rows: Sequence[_Row], channel_id: str, *, marks_new: bool) -> bytes:
+        tags = write.start_tags([one.start_s for one in rows], [one.stop_s for one in rows], channel_id)
+        return b"".join(
+            self._one(row, tag, channel_id, marks_new=marks_new) for row, tag in zip(rows, tags, strict=True)
+        )
+
+    def _one(self, row: _Row, tag: bytes, channel_id: str, *, marks_new: bool) -> bytes:
+        """One element as this reader wants it."""
+        if row.flags & IN_FORM:
+            written = tag + row.raw[row.raw.index(b">") + 1 :] + b"\n"
+        else:
+            written = write.programme(
+                row.raw, start=row.start_s, stop=row.stop_s, channel_id=channel_id, title_fallback=NO_TITLE
+            )
+        if self._rules.both_numbers and not row.flags & NUMBERED:
+            written = shape.with_both_numbers(written)
+        if not self._looked_into:
+            return written
+        if self._rules.shapes:
+            written = shape.shaped(written, self._rules, shape.Airing(row.start_s, marks_new))
+        if self._options.languages:
+            written = shape.in_languages(written, self._options.languages)
+        if self._options.extras and not row.flags & IN_FORM:
+            written = write.with_extras(written, row.raw)
+        return written
+
+
+def _apart(days: Sequence[StoredDay]) -> bool:
+    starts = [key >> ORDINAL_BITS for day in days for key in day.contents.keys]
+    return apart(starts, [stop for day in days for stop in day.contents.stops])
