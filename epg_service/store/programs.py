@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import repeat
-from typing import Any
+from typing import Any, TypeAlias
 
 import apsw
 
@@ -13,6 +13,7 @@ from epg_service.domain.days import (
     ORDINAL_BITS,
     ROW_BYTES,
     START_BITS,
+    Contents,
     DayColumns,
     PackedDay,
     StoredDay,
@@ -30,6 +31,7 @@ _KEY_BITS = START_BITS + ORDINAL_BITS
 PURGE_ROWS = 5_000
 DAYS_PAGE = 32
 MAX_START_S = (1 << START_BITS) - 1
+_Row: TypeAlias = tuple[int, int, int, int, int, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,19 +225,15 @@ def replace_days(connection: apsw.Connection, mapped: Mapped, days: Sequence[Pac
     """
     if not days:
         return Change()
-    base = program_id(mapped.id, 0)
     stored = _contents_between(connection, mapped.id, days[0].day, days[-1].day)
-    change, rows, gone, longest_s = Change(), list[tuple[int, int, int, int, int, str]](), list[int](), 0
+    change, rows, gone, longest_s = Change(), list[_Row](), list[int](), 0
     for new in days:
-        old = unpacked_contents(stored.get(new.day, b""))
-        fresh = unpacked_contents(new.contents)
-        starts = [key >> ORDINAL_BITS for key in fresh.keys]
-        longest_s = max(longest_s, *map(int.__sub__, fresh.stops, starts)) if starts else longest_s
-        same = (repeat(mapped.channel_id), repeat(mapped.provider_id))
-        made = zip(map(base.__add__, fresh.keys), *same, starts, fresh.stops, _titles(new), strict=False)
+        old, fresh = unpacked_contents(stored.get(new.day, b"")), unpacked_contents(new.contents)
+        made = _rows(mapped, new, fresh)
+        longest_s = max(longest_s, *(stop - start for _, _, _, start, stop, _ in made), 0)
         if not old.keys:
             rows += made
-            change.added += len(fresh.keys)
+            change.added += len(made)
             continue
         before = dict(zip(old.keys, zip(old.digests, old.stops, strict=True), strict=True))
         for row, key, digest, stop in zip(made, fresh.keys, fresh.digests, fresh.stops, strict=True):
@@ -244,7 +242,7 @@ def replace_days(connection: apsw.Connection, mapped: Mapped, days: Sequence[Pac
                 change.added, change.changed = change.added + (known is None), change.changed + (known is not None)
                 rows.append(row)
         change.removed += len(before)
-        gone += map(base.__add__, before)
+        gone += (program_id(mapped.id, key) for key in before)
     _write_rows(connection, rows, gone)
     _write_days(connection, mapped.id, days)
     connection.execute(
@@ -253,7 +251,16 @@ def replace_days(connection: apsw.Connection, mapped: Mapped, days: Sequence[Pac
     return change
 
 
-def _write_rows(connection: apsw.Connection, rows: list[tuple[int, int, int, int, int, str]], gone: list[int]) -> None:
+def _rows(mapped: Mapped, day: PackedDay, contents: Contents) -> list[_Row]:
+    """A day's rows of `programs`."""
+    ids = map(program_id(mapped.id, 0).__add__, contents.keys)
+    starts = [key >> ORDINAL_BITS for key in contents.keys]
+    of_all = repeat(mapped.channel_id, len(starts)), repeat(mapped.provider_id, len(starts))
+    titles = day.titles.decode("utf-8").split("\0") if day.contents else []
+    return list(zip(ids, *of_all, starts, contents.stops, titles, strict=True))
+
+
+def _write_rows(connection: apsw.Connection, rows: list[_Row], gone: list[int]) -> None:
     if gone:
         connection.executemany("DELETE FROM programs WHERE id = ?", ((one,) for one in gone))
     connection.executemany(
@@ -280,10 +287,6 @@ def _contents_between(connection: apsw.Connection, mapping_id: int, first: int, 
         (day_id(mapping_id, first), day_id(mapping_id, last)),
     )
     return dict(_typed(rows))
-
-
-def _titles(day: PackedDay) -> list[str]:
-    return day.titles.decode("utf-8").split("\0") if day.contents else []
 
 
 def _drop_from_day(connection: apsw.Connection, mapping_id: int, day: int, gone: set[int]) -> None:
