@@ -421,8 +421,10 @@ class Channel:
             log.info("channel %s: still switching: %s", self.target.id, reason)
         else:
             self._move(State.SWITCHING, reason, now_s)
-        if self.state is State.SWITCHING and pause_s:
+        if self.state is State.SWITCHING and pause_s and self._settings.slate_s:
             self._begin_slate(now_s)
+        elif self.state is State.SWITCHING and pause_s:
+            self._move(State.FAILED, reason, now_s)
 
     def _still_connecting(self, reason: str, *, vain: bool, now_s: float) -> None:
         if not vain:
@@ -450,7 +452,7 @@ class Channel:
     def _bridge(self, now_s: float) -> bool:
         """Keep viewers while the next stream is sought; True when the ring has a new blob."""
         if self._slate is None:
-            if now_s - self._lost_at_s < self._settings.slate_after_s:
+            if now_s - self._lost_at_s < self._settings.slate_after_s or not self._settings.slate_s:
                 return False
             self._begin_slate(now_s)
         if now_s - self._lost_at_s >= self._settings.slate_s:
@@ -462,7 +464,7 @@ class Channel:
         return self._play_slate(now_s)
 
     def _begin_slate(self, now_s: float) -> None:
-        if self._slate is not None or not self._settings.slate_s:
+        if self._slate is not None:
             return
         program = program_of(self.ring.tables)
         newest = b"".join(self.ring.latest(_CLOCK_BLOBS))

@@ -44,6 +44,7 @@ class Client:
         "gone",
         "jumped_at_s",
         "jumps_seen",
+        "number",
         "room",
         "short_since_s",
         "since",
@@ -52,10 +53,14 @@ class Client:
         "woken",
     )
 
-    def __init__(self, channel: Channel, viewer: Viewer, *, since: str, sock: native.BareSocket | None) -> None:
+    def __init__(
+        self, channel: Channel, viewer: Viewer, *, since: str, sock: native.BareSocket | None, number: int = 0
+    ) -> None:
         self.channel = channel
         self.viewer = viewer
         self.since = since
+        self.number = number
+        """Of two clients the later one has the greater number."""
         self.sock = sock
         self.fd = sock.fileno() if sock is not None else -1
         self.cursor: Cursor | None = None

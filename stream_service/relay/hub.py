@@ -66,6 +66,7 @@ class Hub:
         self._down: set[str] = set()
         self._ending = threading.Event()
         self._renewed_s = 0.0
+        self._last_number = 0
         self._totals = dict.fromkeys(report.TOTALS, 0)
         self._wheel = Wheel(
             settings=self._settings,
@@ -129,7 +130,9 @@ class Hub:
             if self._ending.is_set():
                 raise Unavailable("the stream service is stopping")
             channel = self._channels.get(target.id) or self._new_channel(target, now_s)
-            client = Client(channel, viewer, since=iso(self._clock.now_s()), sock=sock)
+            self._last_number += 1
+            since = iso(self._clock.now_s())
+            client = Client(channel, viewer, since=since, sock=sock, number=self._last_number)
             channel.waiting.add(client)
             channel.want(target, now_s)
             self._wheel.enter(client)
@@ -285,12 +288,12 @@ class Hub:
             if attempt != channel.attempt or self._ending.is_set():
                 return False
             holders = [one for one in self._channels.values() if one is not channel and _holds(one, account)]
-            moved_on = {client.viewer for client in (*channel.waiting, *channel.clients)}
+            here = {client.viewer: client.number for client in sorted(_audience(channel), key=_number)}
             for one in holders:
                 if not one.wanted:
                     return self._end_channel(one, "its slot is needed")
             for one in holders:
-                if {client.viewer for client in (*one.clients, *one.waiting)} <= moved_on:
+                if all(here.get(client.viewer, -1) > client.number for client in _audience(one)):
                     return self._end_channel(one, "its viewer has changed the channel")
             if self._dialer.given_up(account):
                 return True
@@ -302,7 +305,7 @@ class Hub:
 
     def _end_channel(self, channel: Channel, reason: str) -> bool:
         """End the channel at once, its viewers on a packet boundary where they have room. True: its slot is free."""
-        for client in (*channel.clients, *channel.waiting):
+        for client in _audience(channel):
             if client.cursor is None:
                 client.gone = True
                 client.woken.set()
@@ -451,5 +454,13 @@ def _holds(channel: Channel, account: str) -> bool:
     return channel.dialing and channel.address is not None and account_of(channel.address) == account
 
 
+def _audience(channel: Channel) -> list[Client]:
+    return [*channel.clients, *channel.waiting]
+
+
+def _number(client: Client) -> int:
+    return client.number
+
+
 def _importance(channel: Channel) -> int:
-    return max((client.viewer.priority for client in (*channel.clients, *channel.waiting)), default=-1)
+    return max((client.viewer.priority for client in _audience(channel)), default=-1)

@@ -61,8 +61,10 @@ class House:
     events: Events
     viewers: list[ViewerEnd] = field(default_factory=list)
 
-    def viewer(self, channel: ChannelTarget, *, reads: bool = True) -> ViewerEnd:
-        viewer = ViewerEnd(self.hub, channel, reads=reads)
+    def viewer(
+        self, channel: ChannelTarget, *, reads: bool = True, address: str = "192.0.2.7", priority: int = 0
+    ) -> ViewerEnd:
+        viewer = ViewerEnd(self.hub, channel, reads=reads, address=address, priority=priority)
         self.viewers.append(viewer)
         return viewer
 

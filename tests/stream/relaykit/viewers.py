@@ -2,6 +2,7 @@
 
 import socket
 import threading
+import zlib
 
 from servicekit.errors import AerialError
 from stream_service.domain.model import ChannelTarget, StreamAddress
@@ -12,9 +13,21 @@ from tests.waiting import until
 HEAD = b"HTTP/1.1 200 OK\r\n\r\n"
 
 
-def target(*urls: str, name: str = "news") -> ChannelTarget:
-    """A channel with these addresses."""
-    streams = tuple(StreamAddress(id=n, source_id=1, url=url, private_ok=True) for n, url in enumerate(urls, start=1))
+def target(
+    *urls: str, name: str = "news", limit: int | None = None, sources: tuple[int, ...] = (), **timeouts: float
+) -> ChannelTarget:
+    """A channel with these addresses; `sources` say whose each is, `limit` how many connections they allow."""
+    streams = tuple(
+        StreamAddress(
+            id=zlib.crc32(url.encode()),
+            source_id=sources[n] if n < len(sources) else 1,
+            url=url,
+            private_ok=True,
+            connection_limit=limit,
+            timeouts=timeouts,
+        )
+        for n, url in enumerate(urls)
+    )
     return ChannelTarget(id=name, number="1", name=name.title(), streams=streams)
 
 
@@ -35,13 +48,17 @@ def tcp_pair() -> tuple[socket.socket, socket.socket]:
 class ViewerEnd:
     """One viewer: joined in a thread of its own as a request would be."""
 
-    def __init__(self, hub: Hub, channel: ChannelTarget, *, reads: bool = True) -> None:
+    def __init__(
+        self, hub: Hub, channel: ChannelTarget, *, reads: bool = True, address: str = "192.0.2.7", priority: int = 0
+    ) -> None:
         self.near, self.far = tcp_pair()
         self.received = bytearray()
         self.ended = False
         self.error: AerialError | None = None
         self._hub = hub
         self._channel = channel
+        self._address = address
+        self._priority = priority
         self._joining = threading.Thread(target=self._join, name="viewer joins", daemon=True)
         self._joining.start()
         self._reading: threading.Thread | None = None
@@ -51,7 +68,9 @@ class ViewerEnd:
     def _join(self) -> None:
         fd = self.near.detach()
         try:
-            self._hub.join(self._channel, fd, address="192.0.2.7", user_agent="test", head=HEAD)
+            self._hub.join(
+                self._channel, fd, address=self._address, user_agent="test", priority=self._priority, head=HEAD
+            )
         except AerialError as error:
             self.error = error
 
