@@ -31,7 +31,7 @@ from epg_service.xmltv.encoding import utf8_chunks
 from epg_service.xmltv.iterparse import CHUNK_BYTES, MAX_ELEMENT_BYTES, ExactReader, title_of
 from epg_service.xmltv.records import Item
 from epg_service.xmltv.times import MAX_ENTRIES, Stamps
-from epg_service.xmltv.write import in_form
+from epg_service.xmltv.write import flags_of
 
 _END = b"</programme>"
 _STEP_BYTES = 2 * 1024
@@ -208,9 +208,9 @@ class _Cutter(ExactReader):
             known = self._known(_name(channel))
             digests = map(digest_of, raws[begin:at])
             fresh += [(index, digest, known) for index, digest in enumerate(digests, begin) if digest not in known]
-        sound, forms = _proof([raws[index] for index, _, _ in fresh])
-        for (_, digest, known), form in zip(fresh[:sound], forms, strict=False):
-            known[digest] = IN_FORM * form
+        sound, flags = _proof([raws[index] for index, _, _ in fresh])
+        for (_, digest, known), flag in zip(fresh[:sound], flags, strict=False):
+            known[digest] = flag
         return len(raws) if sound == len(fresh) else fresh[sound][0]
 
     # ---- the columns -------------------------------------------------------------------------------------------------
@@ -266,14 +266,15 @@ def _unescaped(text: str) -> str:
     return text
 
 
-def _proof(raws: list[bytes]) -> tuple[int, list[bool]]:
-    """How many of the first elements are well formed, and of each element whether it is in the DTD's own form."""
-    forms = list(map(in_form, raws))
+def _proof(raws: list[bytes]) -> tuple[int, list[int]]:
+    """How many of the first elements are well formed, and the flags of each element."""
+    flags = list(map(flags_of, raws))
+    forms = [flag & IN_FORM for flag in flags]
     if not _sound_bytes(b"".join(compress(raws, forms))):
-        return _well_formed(raws), forms
+        return _well_formed(raws), flags
     others = [index for index, form in enumerate(forms) if not form]
     sound = _well_formed([raws[index] for index in others])
-    return (len(raws) if sound == len(others) else others[sound]), forms
+    return (len(raws) if sound == len(others) else others[sound]), flags
 
 
 def _sound_bytes(text: bytes) -> bool:

@@ -216,7 +216,7 @@ def test_elements_whose_digests_are_known_are_not_proven_again(monkeypatch: pyte
     shown: list[int] = []
     prove = fast._proof
 
-    def counted(raws: list[bytes]) -> tuple[int, list[bool]]:
+    def counted(raws: list[bytes]) -> tuple[int, list[int]]:
         shown.append(len(raws))
         return prove(raws)
 
