@@ -9,6 +9,8 @@ from epg_service.domain.timeline import timeline
 
 LOOK_S = 4 * 3600
 """How far around a window is read at first: what lies outside decides who is shown at its ends."""
+SEVERAL_LOOK_S = 12 * 3600
+"""The same where several providers fill one channel: who fills a gap depends on who filled the one before."""
 _ROUNDS = 8
 
 
@@ -50,6 +52,9 @@ def in_window(
         inside = [one for one in found if one.stop_s > from_s and one.start_s < to_s]
         lowest = min((one.start_s for one in inside), default=low)
         highest = max((one.stop_s for one in inside), default=high)
+        if len({one.provider_id for one in found}) > 1:
+            lowest, highest = min(lowest, from_s - SEVERAL_LOOK_S), max(highest, to_s + SEVERAL_LOOK_S)
+            lowest = max(0, lowest)
         if lowest >= low and highest <= high:
             break
         low, high = min(low, lowest), max(high, highest)

@@ -165,7 +165,7 @@ class Search:
 
 
 def _match(terms: Terms) -> str:
-    """The terms in FTS5's language, folded as the texts: each a quoted string, so that no sign in them means anything."""
+    """The terms in FTS5's language, folded as texts are: each a quoted string, so that no sign means anything."""
     quoted = [_quoted(term) for term in terms.exact]
     if terms.beginning is not None:
         quoted.append(f"{_quoted(terms.beginning)} *")
