@@ -126,14 +126,14 @@ def exported(document: bytes) -> bytes:
 # ---- the promises ----------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(guides())
 def test_what_a_programme_says_it_still_says_after_export(root: ET.Element) -> None:
     document = ET.tostring(root, encoding="utf-8", xml_declaration=True)
     assert programmes_said(ET.fromstring(exported(document))) == programmes_said(root)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(guides(), st.randoms(use_true_random=False))
 def test_the_order_of_children_and_what_the_dtd_does_not_know_change_nothing(root: ET.Element, chance: Random) -> None:
     expected = programmes_said(root)
