@@ -21,7 +21,7 @@ FUZZY_LEAST = 92.0
 FUZZY_MARGIN = 4.0
 """How much better than the next channel the best one must be."""
 CORE_LONG, LATIN_LONG, FUZZY_LONG = 10, 8, 14
-"""Letters and digits from which on a name tells enough by itself in these steps; a shorter one needs an equal country."""
+"""Letters and digits from which on a name tells enough by itself in these steps; shorter ones need an equal country."""
 WORD_LEAST, WORD_SHORTEST = 80.0, 5
 """The likeness, and the length, that two words of such names need each."""
 NEAR_LEAST = 60.0
@@ -117,10 +117,9 @@ class _GuideIndex:
         self.places = {channel.id: at for at, channel in enumerate(self.channels)}
         self.regions: list[frozenset[str]] = []
         self.keys_of: list[frozenset[str]] = []
-        self.exact: Positions = {}
         self.folded: Positions = {}
-        self.plain_feed: Positions = {}
-        self.any_feed: Positions = {}
+        self.feedless: Positions = {}
+        """Ids with a feed that tells only quality ("@HD"), without it."""
         self.key: Positions = {}
         self.joined: Positions = {}
         self.stem: Positions = {}
@@ -144,12 +143,9 @@ class _GuideIndex:
         for xmltv_id in dict.fromkeys((channel.name, *channel.ids)):
             stem, country, feed = id_parts(xmltv_id)
             regions.update([country] if country else [])
-            _put(self.exact, xmltv_id.strip(), at)
             _put(self.folded, _folded(xmltv_id), at)
-            base = _folded(xmltv_id.partition("@")[0])
-            _put(self.any_feed, base, at)
-            if feed is None or is_quality(feed):
-                _put(self.plain_feed, base, at)
+            if feed is not None and is_quality(feed):
+                _put(self.feedless, _folded(xmltv_id.partition("@")[0]), at)
             if not stem.isdigit():
                 _put(self.stem, _joined(read_name(stem)), at)
         for text in texts:
@@ -164,6 +160,11 @@ class _GuideIndex:
             _put(self.text, _text(name), at)
         self.regions.append(frozenset(regions))
         self.keys_of.append(frozenset(name.key for name in names))
+
+    def ids_of(self, at: int) -> set[str]:
+        """A channel's ids, as they are written."""
+        channel = self.channels[at]
+        return {one.strip() for one in (channel.name, *channel.ids)}
 
 
 def _put(table: Positions, key: str, at: int) -> None:
@@ -242,16 +243,17 @@ def _by_id(wanted: _Wanted, guide: _GuideIndex) -> Match | None:
         return None
     folded = _folded(wanted.tvg_id)
     base, _, feed = folded.partition("@")
-    steps = [(ID, guide.exact.get(wanted.tvg_id)), (ID_FOLDED, guide.folded.get(folded))]
+    same = guide.folded.get(folded, [])
+    exact = [at for at in same if wanted.tvg_id in guide.ids_of(at)]
+    steps = [(ID, exact), (ID_FOLDED, same)]
     if not feed or is_quality(feed):
-        steps.append((ID_QUALITY, guide.plain_feed.get(base)))
-    elif base in guide.plain_feed:
-        steps.append((ID_FEED, guide.plain_feed[base]))
+        steps.append((ID_QUALITY, guide.feedless.get(base, []) or guide.folded.get(base, [])))
+    else:
+        steps.append((ID_FEED, guide.folded.get(base, []) or guide.feedless.get(base, [])))
     for score, places in steps:
         if places:
             best = max(places, key=lambda at: (wanted.name.key in guide.keys_of[at], -at))
-            others = [at for at in guide.folded.get(folded, ()) if at != best]
-            return _match(guide, "id", score, best, [(at, ID_FOLDED) for at in others])
+            return _match(guide, "id", score, best, [(at, ID_FOLDED) for at in same if at != best])
     return None
 
 
