@@ -33,6 +33,21 @@ NOTES: dict[str, str] = {
 """Kinds that cost no programme: what was noticed or mended on the way."""
 
 
+WARNINGS: dict[str, str] = {
+    "truncated": "The file, or what it is packed in, ends early; what stood whole before that was read.",
+    "corrupt": "The packed data are damaged, or their checksum is wrong; what came before was read.",
+    "encoding": "The file is in another encoding than it says; its bytes were believed.",
+    "undecodable": "Some bytes mean nothing in the encoding of the file; they were replaced by U+FFFD.",
+    "preamble": "Something stands before the guide (a PHP warning, a blank page); it was skipped.",
+    "broken_root": "The `<tv>` tag is not well formed; its attributes were skipped.",
+    "second_document": "A second guide follows the first in the file; only the first was read.",
+    "trailing_junk": "Something that is no guide follows the guide or its packing; it was left out.",
+    "several_guides": "The archive holds several guides; the first was read.",
+    "unknown_zone": "Some times name a zone that nobody knows; they were read in the provider's own zone.",
+}
+"""Words of warnings about a whole file."""
+
+
 @dataclass(slots=True)
 class _Tally:
     count: int = 0

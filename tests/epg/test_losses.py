@@ -1,8 +1,13 @@
 """The ledger of what a run lost."""
 
+import re
+from pathlib import Path
+
 import pytest
 
-from epg_service.domain.losses import KINDS, NOTES, Losses
+from epg_service.domain.losses import KINDS, NOTES, WARNINGS, Losses
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_a_kind_is_counted_with_five_short_samples() -> None:
@@ -35,6 +40,13 @@ def test_an_undocumented_kind_is_refused() -> None:
 
 def test_no_word_stands_in_both_tables() -> None:
     assert not KINDS.keys() & NOTES.keys()
+
+
+def test_every_word_of_warning_is_explained() -> None:
+    sources = "".join(path.read_text() for path in (ROOT / "epg_service").rglob("*.py"))
+    assert set(re.findall(r"losses\.warn\(\s*\"(\w+)\"", sources)) == set(WARNINGS)
+    api = (ROOT / "docs" / "api.md").read_text()
+    assert [word for word in WARNINGS if f"| `{word}` |" not in api] == []
 
 
 def test_two_ledgers_merge_into_a_third() -> None:
