@@ -84,11 +84,17 @@ class Joint:
         """The tables that every viewer gets before the first packet of the new source."""
         if not self._tables:
             return b""
-        program = program_of(self._tables)
-        marks = [] if program is None else [_mark(0, self._tables[3]), _mark(program.pmt_pid, 0)]
-        if self._ours is not None and program is not None:
-            return b"".join((*marks, self._our_pat(), *self._our_maps()))
-        return b"".join((*marks[:1], self._tables))
+        tables = b"".join((self._our_pat(), *self._our_maps())) if self._ours is not None else self._tables
+        out: list[bytes] = []
+        seen: set[int] = set()
+        for at in range(0, len(tables), PACKET_BYTES):
+            packet = tables[at : at + PACKET_BYTES]
+            pid = (packet[1] & 0x1F) << 8 | packet[2]
+            if pid not in seen:
+                out.append(_mark(pid, packet[3] - 1))
+                seen.add(pid)
+            out.append(packet)
+        return b"".join(out)
 
     def _our_pat(self) -> bytes:
         return b"".join(self._counted(0, self._ours[0][at:at + PACKET_BYTES])
