@@ -73,6 +73,9 @@ class Door:
     in_container: bool = False
 
 
+_ONE_RANGE = re.compile(r"bytes\s*=\s*(?:(\d{1,18})-(\d{0,18})|-\d{1,18})", re.IGNORECASE | re.ASCII)
+
+
 class Shape(BaseModel):
     """A request or answer of the API. Unknown keys of a request are refused."""
 
@@ -415,6 +418,8 @@ def json_answer(value: object, status: int = 200) -> Response:
 
 def published(path: Path, *, mimetype: str, etag: str | None = None, download_name: str | None = None) -> Response:
     """A finished file, by sendfile, with ETag, Last-Modified, 304, HEAD and Range; `Unavailable` until it is there."""
+    if not _one_range(request.headers.get("Range", "")):
+        request.environ.pop("HTTP_RANGE", None)
     try:
         response = send_file(
             path, mimetype=mimetype, conditional=True, etag=etag or True, max_age=0, download_name=download_name
@@ -423,6 +428,12 @@ def published(path: Path, *, mimetype: str, etag: str | None = None, download_na
         raise errors.Unavailable("this is not published yet; try again in a moment") from error
     response.headers["Cache-Control"] = "no-cache"
     return response
+
+
+def _one_range(text: str) -> bool:
+    """Whether this is one range of bytes. Another unit, several ranges and nonsense are ignored (RFC 9110, 14.2)."""
+    found = _ONE_RANGE.fullmatch(text.strip())
+    return found is not None and not (found[1] and found[2] and int(found[2]) < int(found[1]))
 
 
 def wants_gzip() -> bool:
