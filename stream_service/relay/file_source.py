@@ -17,7 +17,7 @@ from stream_service.relay.pacing import PacedQueue
 
 SCHEME = "file"
 HEAD_BYTES = 65_536
-_CHUNK_BYTES = 1024 * PACKET_BYTES
+_CHUNK_BYTES = 256 * PACKET_BYTES
 _QUEUE_BYTES = 4 * 1024 * 1024
 _BURST_S = 3.0
 _CLOCK_HZ = 27_000_000
@@ -65,12 +65,13 @@ class PacedFile:
         try:
             last: int | None = None
             for chunk in chunks_of(self._path):
-                clock = last_clock(chunk)
+                clocks = clocks_of(chunk)
+                since = last if last is not None else (clocks[0] if clocks else None)
                 duration_s = len(chunk) / _USUAL_BYTES_PER_S
-                if clock is not None and last is not None:
-                    passed_s = (clock - last) % _CLOCK_WRAP / _CLOCK_HZ
+                if clocks and since is not None:
+                    passed_s = (clocks[-1] - since) % _CLOCK_WRAP / _CLOCK_HZ
                     duration_s = passed_s if passed_s <= _LONGEST_S else duration_s
-                last = clock if clock is not None else last
+                    last = clocks[-1]
                 if not self._queue.put(chunk, duration_s):
                     return
         except OSError as error:
@@ -114,15 +115,12 @@ def head_of(path: Path) -> bytes:
     return native.call(read)
 
 
-def last_clock(packets: bytes) -> int | None:
-    """The last program clock reference (27 MHz) among packets; None without one (ISO/IEC 13818-1, 2.4.3.5)."""
+def clocks_of(packets: bytes) -> list[int]:
+    """The program clock references (27 MHz) among whole packets (ISO/IEC 13818-1, 2.4.3.5)."""
     start = find_sync(packets, 0)
-    if start < 0:
-        return None
-    for at in range(
-        start + (len(packets) - start) // PACKET_BYTES * PACKET_BYTES - PACKET_BYTES, start - 1, -PACKET_BYTES
-    ):
-        if packets[at] == 0x47 and packets[at + 3] & 0x20 and packets[at + 4] >= 7 and packets[at + 5] & 0x10:
-            field = int.from_bytes(packets[at + 6 : at + 12], "big")
-            return (field >> 15) * 300 + (field & 0x1FF)
-    return None
+    return [
+        (field >> 15) * 300 + (field & 0x1FF)
+        for at in range(max(start, 0), len(packets) - PACKET_BYTES + 1, PACKET_BYTES)
+        if packets[at] == 0x47 and packets[at + 3] & 0x20 and packets[at + 4] >= 7 and packets[at + 5] & 0x10
+        for field in (int.from_bytes(packets[at + 6 : at + 12], "big"),)
+    ]
