@@ -37,6 +37,7 @@ class Kept:
             refresh=self._refresh,
             build=self._build,
             reconcile=self._reconcile,
+            guide_imported=lambda: False,
             beat=self._beat,
             clock=house.clock,
             notifier=house.events,
