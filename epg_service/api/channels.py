@@ -4,6 +4,7 @@ from flask import Response
 from flask_openapi3 import APIBlueprint
 
 from epg_service.api import Collaborators, params, shapes
+from epg_service.api.conditional import unless_known
 from servicekit.errors import Invalid
 from servicekit.web import json_answer
 
@@ -38,8 +39,12 @@ def blueprint(it: Collaborators) -> APIBlueprint:
     def programmes(path: params.ChannelPath, query: params.WindowQuery) -> Response:
         it.channels.get(path.channel_id)
         start, end = query.window(it.clock.now_s())
-        found = it.guide.listings(path.channel_id, start, end, with_raw=True)
-        return shapes.plain_list([shapes.programme(one) for one in found], query)
+
+        def make() -> Response:
+            found = it.guide.listings(path.channel_id, start, end, with_raw=True)
+            return shapes.plain_list([shapes.programme(one) for one in found], query)
+
+        return unless_known(it, (start, end, query.limit, query.cursor), make)
 
     return views
 

@@ -6,7 +6,7 @@ from flask import Response
 from flask_openapi3 import APIBlueprint
 
 from epg_service.api import Collaborators, params, shapes
-from epg_service.api.conditional import answered
+from epg_service.api.conditional import answered, hot
 from epg_service.api.cursors import cursor_of
 from servicekit.errors import NotFound
 from servicekit.web import PageQuery, json_answer, page_of
@@ -41,7 +41,7 @@ def blueprint(it: Collaborators) -> APIBlueprint:
                 "complete": complete,
             }
 
-        return answered(it, (wish, place, limit), make) if complete else json_answer(make())
+        return answered(it, (wish, place, limit), make) if complete else hot(make())
 
     @views.get("/categories", summary="The categories that programmes have, and how many have each")
     def categories(query: PageQuery) -> Response:

@@ -7,10 +7,11 @@ from urllib.parse import quote
 
 from flask import Response, request
 
+from epg_service.api.conditional import hot
 from epg_service.domain.entities import OPEN, Channel, Lineup, LineupMatch, Listing, Provider, ProviderChannel, Run
 from epg_service.xmltv.fields import Fields, fields
 from servicekit.clock import iso
-from servicekit.web import PageQuery, json_answer, origin_of, page_of
+from servicekit.web import PageQuery, origin_of, page_of
 
 MOST_ITEMS = 1_000
 NOTHING = Fields(None, None, None, None, None, None, None, None, (), False, False)
@@ -35,10 +36,10 @@ class GuideFigures(Protocol):
 def plain_list(items: Sequence[object], query: PageQuery) -> Response:
     """A founding list: a plain array, complete unless `limit` or `cursor` cut it (`Link`, `X-Total-Count`)."""
     if query.limit is None and query.cursor is None:
-        response = json_answer(items)
+        response = hot(items)
     else:
         page, cursor = page_of(items, query, most=MOST_ITEMS)
-        response = json_answer(page)
+        response = hot(page)
         if cursor is not None:
             arguments = {**request.args, "cursor": cursor}
             following = "&".join(f"{key}={quote(value)}" for key, value in arguments.items())
