@@ -10,6 +10,7 @@ from servicekit.errors import Unavailable
 from tests.stream.relaykit import packets as ts
 from tests.stream.relaykit.house import House, house
 from tests.stream.relaykit.upstream import (
+    Connection,
     Step,
     chunked,
     drips,
@@ -325,3 +326,115 @@ def test_sessions_say_what_runs_without_secrets(there: House) -> None:
     assert client["bytes"] >= 500 * ts.PACKET
     figures = there.hub.figures()
     assert figures["clients"] == figures["channels_running"] == figures["joins_total"] == 1
+
+
+class TestScriptedTroubles:
+    def test_403_after_a_time_goes_on_with_the_next_stream(self, there: House) -> None:
+        first = there.provider.script("/a", [sends(pictures=10), hangs(0.6), ends()], [status("403 Forbidden")])
+        second = there.provider.script("/b", [live()], stream=ts.Numbered(number=5000))
+        viewer = there.viewer(target(first, second)).has(500)
+        numbers = viewer.numbers()
+        assert numbers[:200] == list(range(200))
+        assert numbers[200:] == list(range(5000, 5000 + len(numbers) - 200))
+        assert there.session()["why"] == "those before it failed"
+
+    def test_a_cut_inside_a_packet_and_a_group_is_never_seen(self, there: House) -> None:
+        def cut(c: Connection) -> None:
+            c.body(c.path.stream.pictures(8)[:-77])
+
+        url = there.provider.script("/a", [cut, hangs(0.5), ends()], [live()])
+        viewer = there.viewer(target(url)).has(500)
+        numbers = viewer.numbers()
+        (break_,) = [at for at, (a, b) in enumerate(pairwise(numbers)) if b != a + 1]
+        assert numbers[break_] == 8 * ts.PICTURE_PACKETS - 2
+        assert start_of_group(numbers[break_ + 1])
+
+    def test_a_wrong_content_length_ends_the_stream_and_the_next_connection_follows(self, there: House) -> None:
+        def short(c: Connection) -> None:
+            c.head("Content-Type: video/mp2t", "Content-Length: 40000")
+            c.sock.sendall(c.path.stream.pictures(20))
+
+        url = there.provider.script("/a", [short, hangs(0.3), ends()], [live()])
+        viewer = there.viewer(target(url)).has(600)
+        numbers = viewer.numbers()
+        assert numbers == sorted(set(numbers))
+
+    def test_tables_that_change_in_the_middle_reach_who_joins_later(self) -> None:
+        with house(backlog_s=0.0) as there:
+            other = ts.Numbered(number=1000, video=True, gop=5)
+
+            def change(c: Connection) -> None:
+                for _ in range(2000):
+                    c.body(other.picture())
+                    if c.closing.wait(0.02):
+                        return
+
+            url = there.provider.script("/a", [sends(pictures=10), change])
+            viewer = there.viewer(target(url)).has(400)
+            late = there.viewer(target(url)).has(50)
+            assert ts.starts_on_keyframe(late.body())
+            assert viewer.numbers() == sorted(set(viewer.numbers()))
+
+    def test_a_slow_drip_is_no_stall(self, there: House) -> None:
+        url = there.provider.script("/a", [sends(pictures=6), drips(size=188, every_s=0.05, pictures=3), hangs()])
+        viewer = there.viewer(target(url)).has(8 * ts.PICTURE_PACKETS)
+        assert in_order(viewer.numbers())
+        assert there.session()["reconnects"] == 0
+
+    def test_a_stream_that_fails_again_and_again_is_left_alone_until_its_breaker_lets_one_try(self) -> None:
+        with house(breaker_failures=2, breaker_open_s=60.0, backoff_max_s=0.1) as there:
+            channel = target(there.provider.script("/a", [status("404 Not Found")]))
+            until(lambda: bool(there.viewer(channel).joined().error) and there.provider.opened("/a") >= 2)
+            for _ in range(3):
+                assert there.viewer(channel).joined().error
+            assert there.provider.opened("/a") == 2
+            names = {str(one["name"]): one["state"] for one in there.hub.breakers()}
+            assert sorted(names.values()) == ["closed", "open"]
+            there.hub.reset_breaker(next(name for name in names if name.startswith("stream-")))
+
+            def tried_again() -> bool:
+                there.viewer(channel).joined()
+                return there.provider.opened("/a") == 3
+
+            until(tried_again)
+
+    def test_who_falls_out_again_and_again_is_dropped(self) -> None:
+        with house(backlog_s=0.1, keyframe_interval_s=0.1, lag_s=0.2, most_jumps=3) as there:
+            channel = target(there.provider.script("/a", [live(every_s=0.002)]))
+            there.viewer(channel).has(200)
+            slow = there.viewer(channel, reads=False).joined()
+
+            def sips() -> bool:
+                slow.far.recv(65_536)
+                return there.hub.figures()["too_slow_total"] == 1
+
+            until(sips)
+            assert len(there.hub.sessions()[0]["clients"]) == 1  # type: ignore[arg-type]
+
+    def test_a_source_may_say_how_patient_to_be(self, there: House) -> None:
+        url = there.provider.script("/a", [sends(pictures=10), hangs()], [live()])
+        viewer = there.viewer(target(url, stall_s=0.3))
+        viewer.has(400)
+        assert there.session()["reconnects"] == 1
+
+    def test_moves_are_told_with_their_reasons(self, there: House) -> None:
+        url = there.provider.script("/a", [sends(pictures=10), hangs(0.3), ends()], [live()])
+        there.viewer(target(url)).has(400)
+        moves = there.session()["moves"]
+        assert isinstance(moves, list)
+        assert [(move["from"], move["to"]) for move in moves][:4] == [
+            ("idle", "connecting"),
+            ("connecting", "running"),
+            ("running", "stalled"),
+            ("stalled", "switching"),
+        ]
+        assert all(move["reason"] for move in moves)
+
+    def test_streams_that_a_lineup_gets_while_watched_count_from_the_next_connection_on(self, there: House) -> None:
+        old = there.provider.script("/old", [sends(pictures=10), live(pictures=40), ends()], [status("404 Gone")])
+        new = there.provider.script("/new", [live()], stream=ts.Numbered(number=9000))
+        viewer = there.viewer(target(old)).has(200)
+        there.viewer(target(new)).has(50)
+        viewer.has(1100)
+        assert viewer.numbers()[-1] >= 9000
+        assert not viewer.ended
