@@ -115,7 +115,8 @@ class ChannelBook:
         self._provider_id = provider_id
         self._provider_name = provider_name
         self._now_s = now_s
-        self._known: dict[str, KnownChannel] | None = None
+        self._known: dict[str, KnownChannel] = {}
+        self._known_at = -1
 
     def mapping(self, xmltv_id: str, display_name: str | None, icon_url: str | None) -> Mapped:
         """The mapping of `xmltv_id`; made, with its channel when it joins none, if it is new."""
@@ -159,7 +160,9 @@ class ChannelBook:
         return made
 
     def _channels(self) -> dict[str, KnownChannel]:
-        if self._known is None:
+        """What stands at this moment; read again when people decided something since: a merged channel is gone."""
+        decided = _number(self._connection, "SELECT asked FROM guide_changes")
+        if decided != self._known_at:
             # A channel goes by the ids of those that a person joined to it as well; its own name comes last and wins.
             rows = self._connection.execute(
                 "SELECT c.id, m.provider_channel_id, c.display_name, 0 AS own FROM channel_mappings m "
@@ -167,6 +170,7 @@ class ChannelBook:
                 "UNION ALL SELECT id, name, display_name, 1 FROM channels ORDER BY own, 1 DESC"
             )
             self._known = {str(row[1]).casefold(): KnownChannel(*_values(row)[:3]) for row in rows}
+            self._known_at = decided
         return self._known
 
 

@@ -11,7 +11,9 @@ import pytest
 
 from epg_service.domain.entities import LineupChannel
 from epg_service.store import mappings as mappings_store
+from epg_service.store.channels import ChannelBook
 from servicekit.clock import iso
+from servicekit.store.sqlite import writing
 from tests.epg.guidekit import HOUR, HeldClock, Show, Station, guide_of, hourly, sqlite
 
 SECRET = "s3cret-of-the-house"
@@ -145,6 +147,19 @@ def test_a_shift_of_one_providers_channel_moves_its_times_alone(two: Site) -> No
     assert (made["shift_minutes"], made["how"]) == (30, mapping["how"])
     assert two.listings("itv")[0].start_s == before + 1800
     assert two.listings("bbc1")[0].start_s == before
+
+
+def test_an_import_sees_what_people_decide_while_it_is_applied(two: Site) -> None:
+    provider = two.provider("late")
+    connection = two.it.connections.get()
+    book = ChannelBook(connection, provider_id=provider.id, provider_name="late", now_s=two.clock.now_s())
+    with writing(connection):
+        assert book.mapping("first", "First", None).channel_id
+    target = two.channel_id("bbc1")
+    two.it.mappings.merge(target, [two.channel_id("BBC-ONE")])
+    with writing(connection):
+        joined = book.mapping("BBC-ONE", "BBC One", None)
+    assert (joined.channel_id, joined.how) == (target, "same id and name")
 
 
 # ---- merge and split -------------------------------------------------------------------------------------------------
