@@ -77,7 +77,7 @@ class HlsServer:
                 wanted = self.headers.get("Range", "")
                 if wanted.startswith("bytes=") and status == 200 and "no-ranges" not in reply.headers:
                     start, _, end = wanted[6:].partition("-")
-                    body, status = body[int(start) : int(end) + 1], 206
+                    body, status = body[int(start) : int(end) + 1 if end else None], 206
                 self.send_response(status)
                 for name, value in reply.headers.items():
                     self.send_header(name, value)
