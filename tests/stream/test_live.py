@@ -128,18 +128,24 @@ class TestUnderGunicorn:
                 assert ts.numbers(third.read(564)[:564])[0] % (5 * ts.PICTURE_PACKETS) == 0
             assert in_order(second.read(400_000))
 
-    def test_head_get_head_get_get_as_kodi_tunes_make_one_upstream(
+    def test_tuned_as_kodi_does_there_is_one_upstream_and_one_slot(
         self, served: Served, provider: ScriptedUpstream
     ) -> None:
-        asked = [
-            served.ask("/stream/good.ts", method=m, Range="bytes=0-") for m in ("HEAD", "GET", "HEAD", "GET", "GET")
-        ]
-        assert [one.status for one in asked] == [200] * 5
+        methods = ("HEAD", "GET", "HEAD", "GET", "GET", "GET")
+        asked = [served.ask("/stream/good.ts", method=m, Range="bytes=0-") for m in methods]
+        assert [one.status for one in asked] == [200] * 6
         assert all("content-length" not in one.headers for one in asked)
         for one in asked[:-1]:
             one.close()
         assert in_order(asked[-1].read(100_000))
+        until(lambda: served.get("/figures")["clients"] == 1)
+        assert served.get("/figures")["slots"] == 1
+        assert provider.opened("/a") == 1
         asked[-1].close()
+        with served.ask("/stream/good.ts", Range="bytes=100000-") as again:  # what it asks after a stall
+            assert again.status == 200
+            assert "content-range" not in again.headers
+            assert ts.starts_on_keyframe(again.read(20_000))
         assert provider.opened("/a") == 1
 
     def test_a_refusal_reaches_the_client_as_an_ordinary_answer(self, served: Served) -> None:
