@@ -124,9 +124,9 @@ class Lineups:
 
     def pin(self, name: str, channel: str, guide_channel_id: int | None) -> None:
         """Decides a match for ever; raises `NotFound` for a lineup, channel or guide channel that is not there."""
-        self.channel(name, channel)
         connection = self._connections.get()
         with writing(connection):
+            self.channel(name, channel)
             guide_name = _guide_name(connection, guide_channel_id)
             if guide_channel_id is not None and guide_name is None:
                 raise NotFound(f"there is no guide channel {guide_channel_id}")

@@ -66,15 +66,15 @@ class Mappings:
 
     def change_channel(self, channel_id: int, values: Mapping[str, object]) -> Channel:
         """Sets `display_name`, `icon_url` (None: as the provider says), `hidden`, `shift_minutes` of a channel."""
-        self._channels.get(channel_id)
         connection = self._connections.get()
-        if values:
-            sets = ", ".join(f"{_OWN[name]} = ?" for name in values)
-            kept = [int(value) if isinstance(value, bool) else value for value in values.values()]
-            with writing(connection):
+        with writing(connection):
+            self._channels.get(channel_id)
+            if values:
+                sets = ", ".join(f"{_OWN[name]} = ?" for name in values)
+                kept = [int(value) if isinstance(value, bool) else value for value in values.values()]
                 connection.execute(f"UPDATE channels SET {sets} WHERE id = ?", (*_typed(kept), channel_id))
                 _changed(connection)
-        return self._channels.get(channel_id)
+            return self._channels.get(channel_id)
 
     def put(
         self, provider_id: int, provider_channel_id: str, channel_id: int, *, shift_minutes: int | None = None
@@ -83,10 +83,10 @@ class Mappings:
 
         Raises `NotFound` when the provider never had such a channel, or there is no such logical channel.
         """
-        self._channels.get(channel_id)
-        mapping = self._of(provider_id, provider_channel_id)
         connection = self._connections.get()
         with writing(connection):
+            self._channels.get(channel_id)
+            mapping = self._of(provider_id, provider_channel_id)
             if mapping.channel_id != channel_id:
                 _move(connection, [mapping], channel_id, "by hand: mapped")
             if shift_minutes is not None:
@@ -94,50 +94,53 @@ class Mappings:
                     "UPDATE channel_mappings SET shift_minutes = ? WHERE id = ?", (shift_minutes, mapping.id)
                 )
             _changed(connection)
-        return self.get(mapping.id)
+            return self.get(mapping.id)
 
     def merge(self, channel_id: int, channel_ids: Iterable[int]) -> Channel:
         """Everything of the other channels belongs to this one from now on; the others are gone.
 
         Pins and matches follow. Raises `NotFound`, and `Invalid` when a channel is to be merged with itself.
         """
-        self._channels.get(channel_id)
         others = list(dict.fromkeys(channel_ids))
         if channel_id in others:
             raise Invalid("channel_ids: a channel cannot be merged with itself")
-        moved = [one for other in others for one in self.all(channel_id=self._channels.get(other).id)]
         connection = self._connections.get()
         with writing(connection):
+            self._channels.get(channel_id)
+            moved = [one for other in others for one in self.all(channel_id=self._channels.get(other).id)]
             _move(connection, moved, channel_id, "by hand: merged")
             _changed(connection)
-        return self._channels.get(channel_id)
+            return self._channels.get(channel_id)
 
     def split(self, channel_id: int, mapping_ids: Sequence[int]) -> Channel:
         """Makes a channel of its own of some of a channel's mappings.
 
         Raises `NotFound`, and `Invalid` unless at least one mapping goes and one stays.
         """
-        mine = {one.id: one for one in self.all(channel_id=self._channels.get(channel_id).id)}
         going = list(dict.fromkeys(mapping_ids))
-        if unknown := [one for one in going if one not in mine]:
-            raise NotFound(f"channel {channel_id} has no mapping {unknown[0]}")
-        if len(going) in (0, len(mine)):
-            raise Invalid("mapping_ids: at least one mapping must go and one must stay")
-        first = mine[going[0]]
         connection = self._connections.get()
         with writing(connection):
-            names = {str(row[0]).casefold() for row in _rows(connection.execute("SELECT name FROM channels"))}
-            taken = first.provider_channel_id.casefold() in names
-            wanted = f"{first.provider_channel_id}@{first.provider}" if taken else first.provider_channel_id
-            connection.execute(
-                "INSERT INTO channels (name, display_name, icon_url, created_at) "
-                "SELECT ?, coalesce(display_name, provider_channel_id), icon_url, ? FROM channel_mappings WHERE id = ?",
-                (free_name(wanted, names), self._clock.now_s(), first.id),
-            )
-            made = connection.last_insert_rowid()
+            mine = {one.id: one for one in self.all(channel_id=self._channels.get(channel_id).id)}
+            if unknown := [one for one in going if one not in mine]:
+                raise NotFound(f"channel {channel_id} has no mapping {unknown[0]}")
+            if len(going) in (0, len(mine)):
+                raise Invalid("mapping_ids: at least one mapping must go and one must stay")
+            made = self._make_of(connection, mine[going[0]])
             _move(connection, [mine[one] for one in going], made, "by hand: split")
             _changed(connection)
-        return self._channels.get(made)
+            return self._channels.get(made)
+
+    def _make_of(self, connection: apsw.Connection, first: ProviderChannel) -> int:
+        """A new channel, called as the provider calls its channel, by its id when that is free."""
+        names = {str(row[0]).casefold() for row in _rows(connection.execute("SELECT name FROM channels"))}
+        taken = first.provider_channel_id.casefold() in names
+        wanted = f"{first.provider_channel_id}@{first.provider}" if taken else first.provider_channel_id
+        connection.execute(
+            "INSERT INTO channels (name, display_name, icon_url, created_at) "
+            "SELECT ?, coalesce(display_name, provider_channel_id), icon_url, ? FROM channel_mappings WHERE id = ?",
+            (free_name(wanted, names), self._clock.now_s(), first.id),
+        )
+        return connection.last_insert_rowid()
 
     def _of(self, provider_id: int, provider_channel_id: str) -> ProviderChannel:
         query = f"SELECT {_COLUMNS} FROM {_FROM} WHERE m.provider_id = ? AND m.provider_channel_id = ?"
