@@ -6,7 +6,7 @@ of the cost of `details`; any other goes through `details`, so both always say t
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from epg_service.xmltv.details import details
 from epg_service.xmltv.elements import folded
@@ -21,8 +21,7 @@ _REFERENCE = re.compile(r"&(?:#x([0-9A-Fa-f]++)|#([0-9]++)|(amp|lt|gt|quot|apos)
 _PREDEFINED = {"amp": "&", "lt": "<", "gt": ">", "quot": '"', "apos": "'"}
 
 
-@dataclass(frozen=True, slots=True)
-class Fields:
+class Fields(NamedTuple):
     """What lists show of a programme beside its times and title; see the properties of `details.Programme`."""
 
     subtitle: str | None
@@ -53,8 +52,12 @@ def fields(raw: bytes) -> Fields:
 
 def plain_text(data: bytes) -> str:
     """Bytes between two tags as text: references replaced, blanks folded. Raises ValueError for other references."""
-    text = b" ".join(data.split()).decode()
-    return folded(_REFERENCE.sub(_referred, text)) if "&" in text else text
+    text = data.decode()
+    if "&" in text:
+        return folded(_REFERENCE.sub(_referred, text))
+    if "\n" in text or "  " in text or "\t" in text or "\r" in text:
+        return folded(text)
+    return text.strip(" ")
 
 
 def _referred(match: re.Match[str]) -> str:
@@ -86,13 +89,18 @@ class _Found:
         self.people: dict[bytes, dict[str, None]] = {}
 
     def first(self, name: bytes) -> str | None:
-        return next((text for text in self.texts.get(name, ()) if text), None)
+        for text in self.texts.get(name, ()):
+            if text:
+                return text
+        return None
 
     def crew(self, kind: bytes) -> str | None:
-        return ", ".join(self.people.get(kind, ())) or None
+        names = self.people.get(kind)
+        return ", ".join(names) if names else None
 
 
 _TEXTS = frozenset((b"sub-title", b"desc", b"category", b"image"))
+_SHOWN = _TEXTS | {b"episode-num", b"credits", b"rating", b"icon", b"new", b"premiere"}
 
 
 def _plain(raw: bytes) -> Fields:
@@ -102,7 +110,8 @@ def _plain(raw: bytes) -> Fields:
     found = _Found()
     try:
         for name, attributes, content in _children(raw, opening.end(), end):
-            _take(found, name, attributes, content or b"")
+            if name in _SHOWN:
+                _take(found, name, attributes, content or b"")
     except ValueError:
         raise _NotPlain from None
     categories = tuple(dict.fromkeys(filter(None, found.texts.get(b"category", ()))))
@@ -126,7 +135,7 @@ def _take(found: _Found, name: bytes, attributes: bytes, content: bytes) -> None
     if name in _TEXTS:
         texts.setdefault(name, []).append(_own(content))
     elif name == b"episode-num":
-        onscreen = _attribute(attributes, b"system", "onscreen") == "onscreen"
+        onscreen = not attributes.strip() or _attribute(attributes, b"system", "onscreen") == "onscreen"
         texts.setdefault(b"onscreen" if onscreen else name, []).append(_own(content))
     elif name == b"credits":
         for kind, _, person in _children(content, 0, len(content)):
@@ -156,15 +165,11 @@ def _rated(content: bytes) -> str:
 def _attribute(attributes: bytes, name: bytes, default: str) -> str:
     for key, double, single in _ATTRIBUTE.findall(attributes):
         if key == name:
-            if b"&" in double or b"&" in single:
-                return _REFERENCE.sub(_referred, _flat(double or single))
-            return _flat(double or single)
+            text = (double or single).decode()
+            if not text.isprintable():  # a parser hands out each blank as a space
+                text = text.replace("\r\n", " ").replace("\n", " ").replace("\t", " ").replace("\r", " ")
+            return _REFERENCE.sub(_referred, text) if "&" in text else text
     return default
-
-
-def _flat(value: bytes) -> str:
-    """An attribute's value as a parser hands it out: each blank a space."""
-    return value.replace(b"\r\n", b" ").replace(b"\n", b" ").replace(b"\t", b" ").replace(b"\r", b" ").decode()
 
 
 def _from_details(raw: bytes) -> Fields:
