@@ -1,6 +1,9 @@
 """How good matching is, measured on real names and ids of known truth (fixtures/matching); `-rP` shows the figures."""
 
+import gzip
+import os
 import sys
+import xml.etree.ElementTree as ET
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -12,6 +15,7 @@ from epg_service.domain.entities import LineupChannel
 from epg_service.domain.matching import match
 from epg_service.domain.model import GuideChannel
 
+CORPUS = Path(os.environ.get("AERIAL_CORPUS") or Path(__file__).parents[3] / "shared" / "corpus")
 SETS = Path(__file__).parents[1] / "fixtures" / "matching"
 
 
@@ -150,6 +154,32 @@ def test_what_providers_add_to_a_name_changes_nothing(world: Labelled) -> None:
     quality = measured("decorated names", decorated.with_guide(opaque))
     assert quality.precision() >= 0.99
     assert quality.recall >= 0.93
+
+
+def channels_of(path: Path) -> Iterator[tuple[str, str]]:
+    """(id, name) of each channel of a guide file."""
+    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
+        for _, element in ET.iterparse(stream):
+            if element.tag == "channel":
+                yield element.attrib["id"], element.findtext("display-name") or ""
+            elif element.tag == "programme":
+                element.clear()
+
+
+@pytest.mark.skipif(not CORPUS.is_dir(), reason="no corpus of real files beside the checkout (AERIAL_CORPUS)")
+def test_the_channels_of_real_guides_are_found_by_what_panels_call_them() -> None:
+    files = ("Foxtel/epg.xml", "PlutoTV/fr.xml", "all/epg.xml.gz")
+    channels = [one for file in files for one in channels_of(CORPUS / "matthuisman-i.mjh.nz" / file)]
+    called = Counter(name.casefold() for _, name in channels)
+    labelled = Labelled()
+    for at, (label, name) in enumerate(channels):
+        labelled.add_guide(label, name)
+        if called[name.casefold()] == 1:
+            labelled.add_lineup(label, DECORATIONS[at % len(DECORATIONS)].format("NZ", name.upper()), "", "")
+    quality = measured("real guides", labelled)
+    assert quality.possible > 300
+    assert quality.precision() >= 0.98
+    assert quality.recall >= 0.95
 
 
 def misspelt(world: Labelled) -> Iterator[tuple[str, str]]:
