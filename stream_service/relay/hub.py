@@ -157,7 +157,7 @@ class Hub:
         return channel
 
     def _wait_and_start(self, client: Client, head: bytes) -> None:
-        limit_s = client.channel.first_byte_s
+        limit_s = max(self._settings.first_byte_s, client.channel.first_byte_s)
         until_s = self._clock.monotonic() + limit_s
         try:
             while not self._try_start(client, head):

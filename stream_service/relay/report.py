@@ -66,7 +66,7 @@ def figures(channels: Iterable[Channel], totals: Mapping[str, int]) -> dict[str,
             found[f"{name}_total"] += count
     states = [channel.state for channel in channels]
     found |= {f"channels_{state}": states.count(state) for state in State if state is not State.IDLE}
-    return found | {"clients": len(live), "slates": sum(channel.slate_shown for channel in channels)}
+    return found | {"clients": len(live), "channels_with_slate": sum(channel.slate_shown for channel in channels)}
 
 
 def _client(client: Client) -> dict[str, object]:
