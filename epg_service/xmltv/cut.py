@@ -38,7 +38,9 @@ _STEP_BYTES = 2 * 1024
 _MANY = 8
 """So many programmes in one leap are a success; after fewer the exact reader goes on for a while."""
 _MAX_WAIT = 64
-_MAX_REACH = 1 << 20
+_LARGE_BYTES = 4 * 1024
+"""Few programmes are larger: so far a leap of some pieces looks ahead."""
+_MAX_REACH = 1 << 10
 
 _BLANK = rb"[ \t\r\n]"
 _NAME = rb"[A-Za-z_][\w.-]*+"
@@ -144,7 +146,7 @@ class _Cutter(ExactReader):
         if self._open >= 0 and not self._in_programme:
             return
         begin = max(self._needed(), 0)
-        end = self._buffer.rfind(_END, begin)
+        end = self._buffer.rfind(_END, begin, begin + self._reach * _LARGE_BYTES)
         if end < 0:
             return
         pieces = self._buffer[begin : end + len(_END)].split(_END, self._reach)
@@ -158,11 +160,11 @@ class _Cutter(ExactReader):
     def _judge(self, taken: int, wanted: int) -> None:
         """Leap far while it works; where it does not, let the exact reader work before it is tried again."""
         if taken == wanted:
-            self._reach = min(self._reach * 4, _MAX_REACH)
+            self._reach = min(self._reach * 2, _MAX_REACH)
             self._wait = 1
             return
         self._step = _STEP_BYTES
-        self._reach = max(2 * taken, _MANY)
+        self._reach = 2 * _MANY  # what is proven behind the next fault is proven for nothing
         self._wait = 1 if taken >= _MANY else min(2 * self._wait, _MAX_WAIT)
         self._leap_from = self._programmes + self._wait
 
@@ -271,7 +273,7 @@ def _proof(raws: list[bytes]) -> tuple[int, list[int]]:
     flags = list(map(flags_of, raws))
     forms = [flag & IN_FORM for flag in flags]
     if not _sound_bytes(b"".join(compress(raws, forms))):
-        return _well_formed(raws), flags
+        forms = [form and _sound_bytes(raw) for form, raw in zip(forms, raws, strict=True)]
     others = [index for index, form in enumerate(forms) if not form]
     sound = _well_formed([raws[index] for index in others])
     return (len(raws) if sound == len(others) else others[sound]), flags
