@@ -1,1 +1,1 @@
-"""What both services know of television, as pure functions: the normalising of channel names, endless streams made of recordings."""
+"""What both services know of television, as pure functions: channel names normalised, recordings made endless streams."""
