@@ -148,11 +148,15 @@ def check_row(channel: str, start: int, stop: int, title: str, raw: bytes) -> No
 
 
 def plain_size(data: bytes) -> int:
-    """The size of what is packed in the bytes, or their own."""
+    """The size of what is packed in the bytes as far as it can be unpacked, or their own."""
+    size = 0
     try:
-        return max(len(data), len(unpacked(io.BytesIO(data), max_bytes=20 * MB, losses=Losses()).read()))
+        stream = unpacked(io.BytesIO(data), max_bytes=20 * MB, losses=Losses())
+        while piece := stream.read(MB):
+            size += len(piece)
     except AerialError:
-        return len(data)
+        pass
+    return max(size, len(data))
 
 
 def check_cost(parsed_bytes: int, parsers: int, size: int) -> None:
@@ -314,17 +318,13 @@ HOSTILE: dict[str, Callable[[int], str]] = {
 @pytest.mark.parametrize("by", READERS)
 @pytest.mark.parametrize("hostile", HOSTILE.values(), ids=HOSTILE)
 def test_the_cost_of_a_hostile_file_grows_no_faster_than_its_size(hostile: Callable[[int], str], by: str) -> None:
-    costs = []
-    for size in (96 * 1024, 384 * 1024):
+    for size in (128 * 1024, 512 * 1024):
         inner = hostile(max(1, size // max(1, len(hostile(2)) - len(hostile(1)))))
         data = ("<tv>" + inner[:size] + "</tv>").encode()
         with counted_work() as work:
             outcome(data, by, 64 * 1024)
-        costs.append((work.parsed_bytes / len(data), work.parsers / len(data)))
-    (bytes_before, parsers_before), (bytes_after, parsers_after) = costs
-    assert bytes_after <= max(1.5 * bytes_before, 3), costs
-    assert parsers_after <= max(1.5 * parsers_before, 0.001), costs
-    assert bytes_after < 16, costs
+        assert work.parsed_bytes < 16 * len(data)
+        assert work.parsers < len(data) / 4
 
 
 def test_the_rounds_of_a_fuzz_are_the_same_every_time() -> None:
