@@ -8,14 +8,15 @@ everything here is the plain thing.
 
 import _socket
 import contextvars
+import importlib.util
 import os
 import select
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from functools import partial
-from typing import Generic, ParamSpec, TypeVar
+from functools import lru_cache, partial
+from typing import Any, Generic, ParamSpec, TypeVar
 
 BareSocket = _socket.socket
 """The socket underneath Python's own class: never patched, never switches."""
@@ -84,12 +85,23 @@ def start_process(arguments: Sequence[str], *, stdin: int, stdout: int, stderr: 
     Always Python's own class: gevent's would copy this process's whole page table (`fork` instead of `vfork`), which
     stops every stream for milliseconds, and would wait in ways that real threads cannot. Ask `poll` for the end.
     """
-    real: type[subprocess.Popen[bytes]] = subprocess.Popen
-    if patched():
-        import gevent.monkey  # only where the worker has loaded it already
+    made: subprocess.Popen[bytes] = _plain_subprocess().Popen(
+        list(arguments), stdin=stdin, stdout=stdout, stderr=stderr, start_new_session=True
+    )
+    return made
 
-        real = gevent.monkey.get_original("subprocess", "Popen")
-    return real(list(arguments), stdin=stdin, stdout=stdout, stderr=stderr, start_new_session=True)
+
+@lru_cache(maxsize=1)
+def _plain_subprocess() -> Any:
+    """Python's module as it was: what is loaded already was changed in place where gevent has patched."""
+    if not patched():
+        return subprocess
+    spec = importlib.util.find_spec("subprocess")
+    if spec is None or spec.loader is None:
+        raise ImportError("Python's own subprocess module was not found")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def epoll() -> "select.epoll | None":
