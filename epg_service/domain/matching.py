@@ -262,14 +262,16 @@ def _by_name(wanted: _Wanted, name: ReadName, guide: _GuideIndex, home: str | No
     stem, _, _ = id_parts(wanted.tvg_id)
     of_id = _joined(replace(read_name(stem), shift_hours=name.shift_hours)) if stem and not stem.isdigit() else ""
     core, station = _core(name), wanted.station or ""
+    same_script = guide.core.get(core, [])
+    other_script = [at for at in guide.latin.get(latin(core) + _hours(name), []) if at not in same_script]
     steps = (
         ("name", NAME, guide.key.get(name.key), True),
         ("name", JOINED, guide.joined.get(_joined(name)), True),
-        ("core", CORE, guide.core.get(core), len(core) >= CORE_LONG),
+        ("core", CORE, same_script, len(core) >= CORE_LONG),
         ("name", STEM, guide.stem.get(_joined(name)), True),
         ("name", STEM, guide.joined.get(of_id), True),
         ("station", STATION, guide.station.get(station), True),
-        ("latin", LATIN, guide.latin.get(latin(core) + _hours(name)), len(core) >= LATIN_LONG),
+        ("latin", LATIN, other_script, len(core) >= LATIN_LONG),
     )
     for method, score, places, telling in steps:
         best = _told_apart(places, wanted.regions, guide, home) if places else None
