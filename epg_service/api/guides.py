@@ -111,8 +111,9 @@ def file_answer(it: Collaborators, name: str, *, packed: bool) -> Response:
 
 def _file(it: Collaborators, name: str, asked: Options, *, packed: bool) -> Response:
     """A guide as it was asked for; once more when its files were replaced between finding and opening them."""
+    found = it.variants.find(name, asked)
     try:
-        return _answer(it.variants.find(name, asked), packed=packed)
+        return _answer(found, packed=packed)
     except Unavailable:
         return _answer(it.variants.find(name, asked), packed=packed)
 
