@@ -34,9 +34,9 @@ from servicekit.store.sqlite import (
 APPLICATION_ID = 0x41457369  # "AEsi"
 VERSION = 1
 TITLE, SUB_TITLE, PEOPLE, DESCRIPTION = range(4)
-STEP_PROGRAMMES = 8_000
+STEP_PROGRAMMES = 4_000
 STEP_ORPHANS = 2_000
-_CACHED = 50_000
+_CACHED = 20_000
 _ROW = 5
 """Numbers a programme in `days.refs`: title, sub-title, people, description (ids of texts, 0: none) and tag."""
 _DAYS = (1 << DAY_BITS) - 1
@@ -151,7 +151,7 @@ class SearchIndex:
         if self._connection is None:
             if not usable(self._path):
                 raise DatabaseUnusable(f"{self._path} is missing, damaged or of another version")
-            self._connection = open_connection(self._path, cache_kib=24_576)
+            self._connection = open_connection(self._path, cache_kib=12_288)
         return self._connection
 
     def _mark(self) -> int:
