@@ -16,6 +16,7 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
+from types import SimpleNamespace
 from typing import Any, Generic, ParamSpec, TypeVar
 
 BareSocket = _socket.socket
@@ -101,6 +102,10 @@ def _plain_subprocess() -> Any:
         raise ImportError("Python's own subprocess module was not found")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    import gevent.monkey  # only where the worker has loaded it already
+
+    # gevent closes a descriptor only when its loop turns next, but starting a process waits for that close.
+    module.os = SimpleNamespace(**{**vars(os), "close": gevent.monkey.get_original("os", "close")})  # type: ignore[attr-defined]
     return module
 
 
