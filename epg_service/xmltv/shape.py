@@ -7,6 +7,7 @@ is joined in the order of the DTD. Nothing here reads an element that is not in 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 from epg_service.domain.episodes import as_ns, as_onscreen, read_ns, read_onscreen
@@ -16,6 +17,7 @@ from epg_service.xmltv.times import text_utc
 
 _CHILD = re.compile(rb"\s*+<([a-z][a-z-]*+)(" + ATTRIBUTES + rb")(?:/>|>((?:[^<]++|<(?!/\1\s*+>))*+)</\1\s*+>)")
 _NUMBER = re.compile(rb"""<episode-num(?:\s++system=(?:"([^"]*+)"|'([^']*+)'))?+\s*+>([^<]*+)</episode-num\s*+>""")
+_PLAIN_NUMBER = re.compile(rb'<episode-num system="onscreen">S\d\d++E\d\d++</episode-num>')
 _URLS = re.compile(rb"<url" + ATTRIBUTES + rb">[^<]*+</url\s*+>")
 _LANG = re.compile(rb"""\slang\s*+=\s*+(?:"([^"]*+)"|'([^']*+)')""")
 _SRC = re.compile(rb"""\ssrc\s*+=\s*+(?:"([^"]*+)"|'([^']*+)')""")
@@ -93,6 +95,8 @@ def _number(system: bytes, text: str) -> bytes:
 
 def shaped(element: bytes, rules: Profile, airing: Airing) -> bytes:
     """The element as a client wants it."""
+    if _as_wanted(element, rules):
+        return element
     opening, said, ending = cut(element)
     children = [one for one in said if one.name.decode() not in rules.left_out]
     if not rules.urls:
@@ -109,6 +113,22 @@ def shaped(element: bytes, rules: Profile, airing: Airing) -> bytes:
         day = text_utc(airing.start_s)[:8].encode()
         children.append(_child(b"date", b"<date>%b</date>" % day, day))
     return joined(opening, children, ending)
+
+
+def _as_wanted(element: bytes, rules: Profile) -> bool:
+    """Whether no rule has anything to do, told by searches of bytes; False where that does not tell."""
+    if rules.repeats_told or rules.kinds or any(mark in element for mark in _marks(rules)):
+        return False
+    if not rules.plain_numbers or b"<episode-num" not in element:
+        return True
+    return element.count(b"onscreen") == 1 and _PLAIN_NUMBER.search(element) is not None
+
+
+@lru_cache
+def _marks(rules: Profile) -> tuple[bytes, ...]:
+    """What an element holds that a rule looks at."""
+    names = {*rules.left_out, *(() if rules.urls else ("url",)), *(("image",) if rules.poster_icon else ())}
+    return tuple(f"<{name}".encode() for name in sorted(names | ({"new"} if rules.new_by_date else set())))
 
 
 def in_languages(element: bytes, languages: Sequence[str]) -> bytes:
