@@ -11,14 +11,17 @@ restore     FILE: puts a copy in the place of the database (the service must be 
 
 import argparse
 import contextlib
+import json
 import shutil
 import sys
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from epg_service import wiring
+from epg_service.domain.entities import Provider
 from epg_service.following import follow
 from epg_service.store.schema import APPLICATION_ID, MIGRATIONS
 from epg_service.wiring import Config
@@ -91,6 +94,8 @@ def _import(config: Config, options: Options) -> int:
     address = commands.importable(options.guide, wiring.paths_of(config).import_dir)
     name = options.provider or commands.name_of(options.guide, "guide")
     known = it.providers.named(name)
+    if options.dry_run:
+        return _rehearse(config, known, name, address, force=options.force)
     values = {"name": name, "xmltv_url": address}
     provider = it.providers.update(known.id, {"xmltv_url": address}) if known else it.providers.create(values)
     run = it.imports.enqueue(provider.id, reason="command", force=options.force)
@@ -100,6 +105,17 @@ def _import(config: Config, options: Options) -> int:
     if done.error_message:
         print(done.error_message)
     return 0 if done.status in ("success", "unchanged") else 1
+
+
+def _rehearse(config: Config, known: Provider | None, name: str, address: str, *, force: bool) -> int:
+    """Says what the import would come to, with every loss; changes nothing."""
+    provider = replace(known, xmltv_url=address) if known else Provider(0, name, address, True, 0, 0)
+    would = wiring.rehearse(config, wiring.stores(config), provider, force=force)
+    print(f"{name}: would be {would.status}: {would.imported} programmes in the guide, {would.skipped} not")
+    print(json.dumps(would.report, indent=2, ensure_ascii=False))
+    if would.error:
+        print(would.error)
+    return 0 if would.status in ("success", "unchanged") else 1
 
 
 @contextlib.contextmanager
@@ -158,6 +174,7 @@ def _restore(config: Config, options: Options) -> int:
 def _import_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("guide", help="file or http(s) address")
     command.add_argument("--provider", help="the provider's name, made if new (default: the file's name)")
+    command.add_argument("--dry-run", action="store_true", help="only say what it would come to")
     command.add_argument("--force", action="store_true", help="take it even when it holds much less than before")
 
 

@@ -1,8 +1,10 @@
 """The composition root: the one place that knows the configuration and builds the parts."""
 
+import dataclasses
 import ipaddress
 import logging
 import os
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -15,7 +17,8 @@ from epg_service.config import EpgSection, load_config
 from epg_service.domain.entities import LastGoodFile, Provider
 from epg_service.domain.losses import Losses
 from epg_service.domain.retention import Window
-from epg_service.importer.run import Importer, Limits
+from epg_service.importer.rehearsal import Rehearsal, Unwritten
+from epg_service.importer.run import Importer, Limits, Log, Visible
 from epg_service.importer.times import TimesWatch
 from epg_service.indexing import Indexing
 from epg_service.keeper import Keeper, Plan
@@ -236,14 +239,38 @@ def web(config: Loaded[EpgSection], *, clock: Clock = CLOCK) -> Web:
 
 def importer(config: Loaded[EpgSection], it: Stores, stopping: threading.Event, *, clock: Clock = CLOCK) -> Importer:
     """Runs imports."""
-    paths = paths_of(config)
+    visible = Applying(it.connections, clock=clock)
+    return _importer(config, it, stopping, clock, paths=paths_of(config), log=it.imports, visible=visible)
+
+
+def rehearse(config: Loaded[EpgSection], it: Stores, provider: Provider, *, force: bool) -> Rehearsal:
+    """What an import of the provider would come to; nothing of the guide or its log is changed."""
+    rehearsal, clock = Rehearsal(), CLOCK
+    with tempfile.TemporaryDirectory(prefix="aerial-rehearsal-") as folder:
+        paths = dataclasses.replace(paths_of(config), run=Path(folder))
+        visible = Unwritten(rehearsal)
+        dry = _importer(config, it, threading.Event(), clock, paths=paths, log=rehearsal, visible=visible)
+        dry.run(rehearsal.run_for(provider, force=force, now_s=clock.now_s()), provider)
+    return rehearsal
+
+
+def _importer(
+    config: Loaded[EpgSection],
+    it: Stores,
+    stopping: threading.Event,
+    clock: Clock,
+    *,
+    paths: Paths,
+    log: Log,
+    visible: Visible,
+) -> Importer:
     return Importer(
         source=_source(_feeds(config)),
         unpacked=_unpacked,
         stored=it.programs,
         mappings=it.channels,
-        visible=Applying(it.connections, clock=clock),
-        log=it.imports,
+        visible=visible,
+        log=log,
         clock=clock,
         notifier=_notifier(),
         limits=Limits(

@@ -286,3 +286,26 @@ def test_a_command_that_is_none_is_told(words: list[str]) -> None:
     done = subprocess.run([sys.executable, "-m", "epg_service", *words], cwd=REPOSITORY, capture_output=True, text=True)
     assert done.returncode == 2
     assert "usage: epg_service" in done.stderr
+
+
+def test_a_dry_run_tells_every_loss_and_changes_nothing(station: Station, command: Command, tmp_path: Path) -> None:
+    now = int(time.time()) // HOUR * HOUR
+    shows = hourly("x", now, 10)
+    guide = tmp_path / "rehearsed.xml"
+    guide.write_bytes(guide_of([*shows, shows[0]]))
+    done = command("import", str(guide), "--dry-run")
+    assert done.returncode == 0, done.stderr
+    assert "would be success: 10 programmes in the guide, 1 not" in done.stdout
+    assert '"double"' in done.stdout
+    assert station.it.providers.all() == []
+    assert station.it.imports.latest(limit=9) == []
+    assert station.it.channels.all() == []
+
+
+def test_a_dry_run_of_a_guide_that_cannot_be_used_says_why(command: Command, tmp_path: Path) -> None:
+    page = tmp_path / "page.xml"
+    page.write_text("<html><head><title>Portal</title></head></html>")
+    done = command("import", str(page), "--dry-run")
+    assert done.returncode == 1
+    assert "would be failed" in done.stdout
+    assert "Portal" in done.stdout
