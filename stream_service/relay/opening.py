@@ -214,8 +214,8 @@ class Judged:
                 turned = self._opener.playlist(self._address)
             else:
                 turned = self._opener.repackaged(Pushed(before, head), head)
-        except AerialError as error:
-            self.ended = redact(error.detail)
+        except (AerialError, OSError) as error:
+            self.ended = redact(str(error))
             return
         self._upstream, self._decided, self._head = turned, True, b""
         self._turning = False

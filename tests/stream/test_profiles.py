@@ -4,13 +4,18 @@ import string
 from pathlib import Path
 
 import pytest
+from flask.testing import FlaskClient
 from hypothesis import given
 from hypothesis import strategies as st
 
+from servicekit import web
 from servicekit.clock import SystemClock
 from servicekit.errors import Conflict, Invalid, NotFound
+from servicekit.health import Checks, State
+from servicekit.metrics import Metrics
+from servicekit.settings import Settings
 from servicekit.web import Shape
-from stream_service.api.profiles import ProfileQuery, as_asked
+from stream_service.api.profiles import ProfileQuery, as_asked, blueprint
 from stream_service.domain.model import ChannelTarget
 from stream_service.domain.profiles import (
     BUILT_IN,
@@ -217,3 +222,53 @@ def test_a_request_names_a_profile_or_the_lineup_does(asked: str, delivery: str,
     assert issubclass(ProfileQuery, Shape)
     as_asked(target, ProfileQuery(profile=asked), through)
     assert seen == ([wanted] if wanted else [])
+
+
+# ---- over HTTP -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def client(stored, tmp_path: Path) -> FlaskClient:  # type: ignore[no-untyped-def]
+    app = web.make_app(
+        "profiles",
+        title="Profiles of the tests",
+        door=web.Door(admin_token="t", internal_secret="s"),
+        metrics=Metrics("profiles", figures=list),
+        settings=Settings(tmp_path / "settings.json", lock=tmp_path / "settings.lock"),
+        checks=Checks(state=State, not_ready=lambda: None),
+    )
+    app.register_api(blueprint(profiles=stored(), call=lambda fn, *words, **named: fn(*words, **named)))
+    return app.test_client()
+
+
+def test_profiles_are_made_changed_and_forgotten_over_http(client: FlaskClient) -> None:
+    assert [one["name"] for one in client.get("/api/v1/profiles").get_json()["items"]] == ["copy", "h264-aac"]
+    made = client.post("/api/v1/profiles", json={"name": "small", "video": "h264", "max_height": 480})
+    assert made.status_code == 201
+    assert (made.get_json()["built_in"], made.get_json()["max_height"]) == (False, 480)
+    assert client.get("/api/v1/profiles/SMALL").get_json() == made.get_json()
+    changed = client.put("/api/v1/profiles/small", json={"max_height": None, "audio": "aac"}).get_json()
+    assert (changed["max_height"], changed["audio"], changed["video"]) == (None, "aac", "h264")
+    assert client.delete("/api/v1/profiles/small").status_code == 204
+    assert client.get("/api/v1/profiles/small").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status"),
+    [
+        ("post", "", {"name": "copy"}, 409),
+        ("post", "", {"name": "-y"}, 400),
+        ("post", "", {"name": "a", "video": "libx264"}, 400),
+        ("post", "", {"name": "a", "fps": 5}, 400),
+        ("post", "", {"name": "a", "arguments": ["-i", "x"]}, 400),
+        ("put", "/copy", {"audio": "aac"}, 409),
+        ("put", "/nope", {"audio": "aac"}, 404),
+        ("delete", "/copy", None, 409),
+        ("delete", "/nope", None, 404),
+    ],
+)
+def test_what_cannot_be_is_refused_over_http(
+    client: FlaskClient, method: str, path: str, body: dict[str, object] | None, status: int
+) -> None:
+    answer = getattr(client, method)(f"/api/v1/profiles{path}", **({} if body is None else {"json": body}))
+    assert answer.status_code == status, answer.get_json()
