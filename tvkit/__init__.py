@@ -1,1 +1,1 @@
-"""What both services know of television, as pure functions: channel names normalised, recordings made endless streams."""
+"""What both services know of television, as pure functions: names of channels, recordings as endless streams."""

@@ -226,7 +226,9 @@ class Channel:
     def want(self, target: ChannelTarget, now_s: float) -> None:
         """A client came. New streams of the target count from the next connection on."""
         self.target = target
-        if self.state is State.FAILED and now_s >= self._retry_at_s and not self.clients:
+        # A slot may be free by now, and to ask for one costs no provider anything: no pause is due.
+        due = now_s >= self._retry_at_s or self.trouble is Trouble.BUSY
+        if self.state is State.FAILED and due and not self.clients:
             self.ring = Ring(span_s=self._settings.ring_span_s, max_bytes=self._settings.ring_max_bytes)
             self._connect("a client came", now_s)
         elif self.state is State.IDLE:

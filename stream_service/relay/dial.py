@@ -22,6 +22,7 @@ from stream_service.relay.upstream import Upstream
 log = logging.getLogger(__name__)
 
 _SLOT_PAUSE_S = 0.05
+_VAIN_ASKS = 2
 _SERVER_FAULT = 500
 
 OpenStream = Callable[[StreamAddress], Upstream]
@@ -109,11 +110,14 @@ class Dialer:
     def _leased(self, channel: Channel, address: StreamAddress, attempt: int) -> Lease | None:
         account, owner = account_of(address), channel.target.id
         until_s = self._clock.monotonic() + self._slot_wait_s
+        vain = 0
         while True:
             lease = self._slots.acquire(account, owner, limit=address.connection_limit)
             if lease is not None:
                 return lease
-            if not self._outcome.make_room(channel, attempt, account) or self._clock.monotonic() > until_s:
+            # Asked twice: a slot that another attempt has just got belongs to no channel for an instant.
+            vain = 0 if self._outcome.make_room(channel, attempt, account) else vain + 1
+            if vain == _VAIN_ASKS or self._clock.monotonic() > until_s:
                 return None
             time.sleep(_SLOT_PAUSE_S)
 

@@ -250,6 +250,17 @@ def test_nobody_has_had_a_byte_and_every_address_failed_is_failed() -> None:
     assert bench.state() is State.CONNECTING
 
 
+def test_a_channel_that_found_no_slot_is_tried_again_as_soon_as_somebody_asks() -> None:
+    bench = Bench()
+    bench.come()
+    bench.refuse("in use", Trouble.BUSY)
+    assert bench.state() is State.FAILED
+    bench.leave()
+    bench.come()
+    assert bench.state() is State.CONNECTING
+    assert bench.dialled == ["0", "0"]
+
+
 def test_a_failed_channel_that_nobody_asks_for_is_forgotten() -> None:
     bench = Bench()
     bench.come()
