@@ -238,3 +238,26 @@ def test_what_a_killed_publisher_left_is_removed_by_the_next_keeper(station: Sta
     (station.paths.published / ".guide.77-1.staged").write_bytes(b"half")
     station.keeper().work_off()
     assert list(station.paths.published.glob(".*.staged")) == []
+
+
+def test_a_guide_that_would_be_made_from_the_same_is_not_made_again(
+    station: Station, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    show = hourly("x", MIDNIGHT, 24)
+    station.take(guide_of(show))
+    station.it.lineups.put("default", "1", [LineupChannel("a", "A", "x")], {})
+    publishing = wiring.publishing(station.config, station.it, clock=station.clock)
+    publishing.everything()
+    station.take(guide_of(show) + b"<!-- another file, the same guide -->")
+    station.clock.at += HOUR
+
+    def refused(*_: Any) -> Any:
+        raise AssertionError("it was made again")
+
+    with monkeypatch.context() as cut:
+        cut.setattr(published, "_write_staged", refused)
+        publishing.everything()
+        assert publishing.whole().at == station.clock.at
+        station.it.lineups.put("default", "2", [LineupChannel("b", "B", "x")], {})
+        with pytest.raises(AssertionError, match="made again"):
+            publishing.lineup("default")
