@@ -227,11 +227,11 @@ def test_a_channel_that_does_not_come_is_unavailable_with_its_reason(place: Plac
 
 
 def test_what_is_kept_is_bounded(file: Path) -> None:
-    feed = DrainedFeed(PacedFile(file, clock=SystemClock()))
-    output = HlsOutput(follow=lambda *_, **__: feed, clock=SystemClock(), settings=replace(SETTINGS, kept=3, listed=2))
+    settings = replace(SETTINGS, kept=3, listed=2, idle_s=60)
     with leaves_nothing():
-        channel = ChannelTarget("a", "1", "A", ())
-        output.playlist(channel, address="x")
+        feed = DrainedFeed(PacedFile(file, clock=SystemClock()))
+        output = HlsOutput(follow=lambda *_, **__: feed, clock=SystemClock(), settings=settings)
+        output.playlist(ChannelTarget("a", "1", "A", ()), address="x")
         (reader,) = output._readers.values()
         until(lambda: reader._next >= 5, limit_s=60)
         assert len(reader._held) == 3
