@@ -111,7 +111,7 @@ class Rendering:
             known = day.contents
             starts = [max(0, (key >> ORDINAL_BITS) + by_s) for key in known.keys]
             stops = [max(0, stop + by_s) for stop in known.stops]
-            if not stops or max(stops) <= self._from_s or starts[0] >= self._to_s:
+            if not stops or max(*stops, starts[-1] + 1) <= self._from_s or starts[0] >= self._to_s:
                 continue
             found += map(_Row, starts, stops, day.raws(), known.flags)
         if self._from_s or self._to_s < FOREVER_S:

@@ -133,7 +133,9 @@ def flags_of(raw: bytes) -> int:
     """What is noted of an element when it is stored (`domain.days`); a flag that is missing costs time, no more."""
     if not in_form(raw):
         return 0
-    both = b"<episode-num" not in raw or (b'system="xmltv_ns"' in raw and b'system="onscreen"' in raw)
+    at = raw.find(b"<episode-num")
+    rest = raw[at:] if at >= 0 else b""
+    both = not rest or (b'system="xmltv_ns"' in rest and b'system="onscreen"' in rest)
     return IN_FORM | NUMBERED if both else IN_FORM
 
 
