@@ -18,8 +18,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from pair import logos, sample
-from tvkit.mpegts_loop import TICKS_PER_S, LoopedStream
 from servicekit.supervise import die_with_parent
+from tvkit.mpegts_loop import TICKS_PER_S, LoopedStream
 
 MEDIA = Path(__file__).parent / "media"
 _HEAD_START_S = 2.0

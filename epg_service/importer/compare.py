@@ -89,9 +89,7 @@ def _same(before: bytes, keys: list[int], digests: list[int], stops: list[int]) 
 def _columns(keys: list[int], digests: list[int], rows: Rows, part: slice, stored: StoredChannel) -> DayColumns:
     """A day as it is to be stored."""
     raws, flags = rows.raws[part], stored.flags
-    marks = [
-        flags[digest] if digest in flags else flags_of(raw) for digest, raw in zip(digests, raws, strict=True)
-    ]
+    marks = [flags[digest] if digest in flags else flags_of(raw) for digest, raw in zip(digests, raws, strict=True)]
     tags = start_tags(rows.starts[part], rows.stops[part], stored.name)
     texts = [
         tag + raw[raw.index(b">") + 1 :] if mark & IN_FORM else raw

@@ -17,11 +17,11 @@ from xml.sax.saxutils import escape
 import apsw
 import pytest
 
-from tvkit.mpegts_loop import LoopedStream
 from tests.e2e.running import REPOSITORY, Answered, Pair, Service
 from tests.programs import needs
 from tests.providerkit import Asked, Reply, ScriptedProvider
 from tests.waiting import until
+from tvkit.mpegts_loop import LoopedStream
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 

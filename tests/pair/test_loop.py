@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tvkit.mpegts_loop import PACKET_BYTES, TICKS_PER_S, LoopedStream
 from tests.programs import needs
+from tvkit.mpegts_loop import PACKET_BYTES, TICKS_PER_S, LoopedStream
 
 MEDIA = Path(__file__).resolve().parents[2] / "pair" / "media"
 PICTURES = sorted(path.name for path in MEDIA.glob("*.ts"))
