@@ -40,6 +40,7 @@ class Catalogue:
         self._call = call
         self._channels: _Channels = {}
         self._stamp: _Stamp | None = None
+        self._reading = threading.Lock()
         self._stopping = threading.Event()
 
     def get(self, channel_id: str) -> ChannelTarget | None:
@@ -49,7 +50,8 @@ class Catalogue:
     def find(self, channel_id: str) -> ChannelTarget | None:
         """As `get`; before it says None it looks whether another catalogue was published this very second."""
         found = self.get(channel_id)
-        if found is None and self.look():
+        if found is None:
+            self.look()  # or whoever looked meanwhile
             found = self.get(channel_id)
         return found
 
@@ -57,7 +59,11 @@ class Catalogue:
         return len(self._channels)
 
     def look(self) -> bool:
-        """Read the file if another one was published; True when the channels were swapped."""
+        """Read the file if another one was published; True when the channels were swapped. One reads at a time."""
+        with self._reading:
+            return self._look()
+
+    def _look(self) -> bool:
         stamp = self._call(self._stamp_now)
         if stamp is None or stamp == self._stamp:
             return False

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from epg_service.domain.losses import Losses
 from epg_service.xmltv import cut as fast
 from epg_service.xmltv.cut import cut, digest_of
+from epg_service.xmltv.elements import tree
 from epg_service.xmltv.iterparse import ExactReader, iterparse
 from epg_service.xmltv.records import Batch, ChannelElement, End, Head
 from epg_service.xmltv.times import Stamps
@@ -168,7 +169,7 @@ def test_a_damaged_guide_costs_the_fast_reader_what_it_costs_the_exact_one(
     by_cut = told(cut, document, chunk_bytes=chunk)
     assert by_cut == told(iterparse, document, chunk_bytes=chunk)
     for row in by_cut[2]:
-        ET.fromstring(row[4])
+        tree(row[4])  # well formed; ElementTree would ask for namespaces as well, which a feed need not declare
     assert by_cut == told(cut, document, chunk_bytes=chunk, known=stored(by_cut[2]))
 
 
