@@ -5,12 +5,14 @@ SHELL := /bin/bash
 
 PY := .venv/bin/python
 WORKERS ?= 2
+# The order of the tests and their chance: one order for everybody; `make test SEED=$$RANDOM` tries another.
+SEED ?= 1
 CONFIG ?= config.yaml
 # Requirements and pins: when one of these changes, the next target that needs it installs again.
 RUNTIME := .venv/.runtime-installed
 DEV := .venv/.dev-installed
 
-.PHONY: help setup setup-dev run demo test lint bench constraints clean distclean
+.PHONY: help setup setup-dev run demo test fuzz lint bench constraints clean distclean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -54,7 +56,10 @@ test: $(DEV) ## run all tests (PYTEST_ARGS="-k guide" for some of them)
 	if [ -n "$${missing:-}" ]; then \
 	    echo "missing:$$missing; tests that need them are skipped. Install them: apt-get install ffmpeg libxml2-utils xmltv-util nginx-light" >&2; \
 	fi; \
-	exec $(PY) -m pytest -n $(WORKERS) -m "not slow" $(PYTEST_ARGS)
+	exec $(PY) -m pytest -n $(WORKERS) -m "not slow" -p randomly --randomly-seed=$(SEED) $(PYTEST_ARGS)
+
+fuzz: $(DEV) ## look for new failing examples, and the long runs (minutes to an hour)
+	@HYPOTHESIS_PROFILE=search $(PY) -m pytest -n $(WORKERS) $(PYTEST_ARGS)
 
 lint: $(DEV) ## style, types and the rules about who may import whom
 	$(PY) -m ruff check .
