@@ -141,7 +141,7 @@ def test_a_failed_scheduled_run_is_tried_again_three_times(kept: Kept) -> None:
     run = house.runs.enqueue(1, reason="schedule")
     for attempt, pause_s in enumerate(RETRY_AFTER_S, start=1):
         keeper.turn()
-        until(lambda: house.runs.waiting(1) and kept.ended(run.id), what="the retry")  # noqa: B023
+        until(lambda: kept.ended(run.id) and house.runs.waiting(1), what="the retry")  # noqa: B023
         assert house.runs.due() == []
         house.clock.s += pause_s
         (run,) = house.runs.due()
