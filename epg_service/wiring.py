@@ -1,7 +1,6 @@
 """The composition root: the one place that knows the configuration and builds the parts."""
 
 import dataclasses
-import ipaddress
 import logging
 import os
 import tempfile
@@ -44,7 +43,7 @@ from epg_service.store.search_index import SearchIndex
 from epg_service.stream_link import StreamLink
 from epg_service.xmltv import indexed
 from epg_service.xmltv.fields import fields
-from servicekit.addresses import AddressPolicy, Network
+from servicekit.addresses import AddressPolicy, networks
 from servicekit.callers import in_container
 from servicekit.clock import Clock, SystemClock
 from servicekit.config import Loaded, find_file
@@ -214,7 +213,7 @@ def web(config: Loaded[EpgSection], *, clock: Clock = CLOCK) -> Web:
         admin_token=admin_token(config.data_dir),
         internal_secret=internal_secret(config.data_dir, os.environ.get("AERIAL_INTERNAL_SECRET")),
         public_url=shared.public_url,
-        trusted_proxies=_networks(shared.trusted_proxies),
+        trusted_proxies=networks(shared.trusted_proxies),
         cors_origins=own.server.cors_origins if own.server.cors_enabled else (),
         debug=own.server.debug,
         in_container=in_container(),
@@ -362,10 +361,6 @@ def _unpacked(stream: BinaryIO, /, *, max_bytes: int, losses: Losses) -> BinaryI
     return cast(BinaryIO, unpacked(stream, max_bytes=max_bytes, losses=losses))  # all that is asked of it is read()
 
 
-def _networks(texts: tuple[str, ...]) -> tuple[Network, ...]:
-    return tuple(ipaddress.ip_network(text, strict=False) for text in texts)
-
-
 def _feeds(config: Loaded[EpgSection]) -> Feeds:
     shared, paths = config.shared, paths_of(config)
     return Feeds(
@@ -375,7 +370,7 @@ def _feeds(config: Loaded[EpgSection]) -> Feeds:
 
 def _fetcher(config: Loaded[EpgSection]) -> Fetcher:
     fetch = config.shared.fetch
-    return Fetcher(policy=AddressPolicy(_networks(fetch.allow), _networks(fetch.deny)), timeout_s=fetch.timeout_s)
+    return Fetcher(policy=AddressPolicy(networks(fetch.allow), networks(fetch.deny)), timeout_s=fetch.timeout_s)
 
 
 def _source(feeds: Feeds) -> Callable[[Provider, LastGoodFile, Progress], AbstractContextManager[Feed]]:

@@ -5,7 +5,7 @@ a redirect) may name what is public; and content that came from a private addres
 """
 
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from servicekit.errors import Refused
@@ -34,6 +34,11 @@ _COMPATIBLE = ipaddress.ip_network("::/96")  # `::127.0.0.1`, long deprecated; `
 _NOT_PUBLIC: tuple[Network, ...] = tuple(
     ipaddress.ip_network(text) for text in ("64:ff9b:1::/48", "::ffff:0:0:0/96", "fec0::/10")
 )
+
+
+def networks(texts: Iterable[str]) -> tuple[Network, ...]:
+    """The networks that checked texts of the configuration name (`10.0.0.0/8`, or one address)."""
+    return tuple(ipaddress.ip_network(text, strict=False) for text in texts)
 
 
 @dataclass(frozen=True, slots=True)

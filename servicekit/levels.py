@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from servicekit import logs
+from servicekit.marker import Marker
 from servicekit.settings import Settings
 
 LOOK_EVERY_S = 1.0
@@ -12,8 +13,7 @@ LOOK_EVERY_S = 1.0
 
 def ask_to_reload(marker: Path) -> None:
     """Tells every process that follows `marker` to read the configuration again."""
-    marker.parent.mkdir(parents=True, exist_ok=True)
-    marker.touch()
+    Marker(marker).touch()
 
 
 class LevelFollower:
@@ -21,11 +21,10 @@ class LevelFollower:
 
     def __init__(self, *, settings: Settings, marker: Path, configured: Callable[[], str], level: str) -> None:
         self._settings = settings
-        self._marker = marker
+        self._marker = Marker(marker)
         self._configured = configured
         self._configured_level = level
         self._level = level
-        self._stamp = self._read_stamp()
         self._next_look = 0.0
 
     def look(self) -> None:
@@ -34,16 +33,9 @@ class LevelFollower:
         if now < self._next_look:
             return
         self._next_look = now + LOOK_EVERY_S
-        stamp = self._read_stamp()
-        if stamp != self._stamp:
-            self._stamp, self._configured_level = stamp, self._configured()
+        if self._marker.touched():
+            self._configured_level = self._configured()
         wanted = str(self._settings.get("log_level")) or self._configured_level
         if wanted != self._level:
             self._level = wanted
             logs.set_level(wanted)
-
-    def _read_stamp(self) -> int:
-        try:
-            return self._marker.stat().st_mtime_ns
-        except FileNotFoundError:
-            return 0

@@ -1,6 +1,5 @@
 """The composition root: the one place that knows the configuration and builds the parts."""
 
-import ipaddress
 import logging
 import os
 import shutil
@@ -13,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import ParamSpec, Protocol, TypeVar
 
-from servicekit.addresses import AddressPolicy, Network
+from servicekit.addresses import AddressPolicy, networks
 from servicekit.callers import in_container
 from servicekit.clock import SystemClock
 from servicekit.config import Loaded, find_file
@@ -250,7 +249,7 @@ def web(config: Config) -> Web:
         admin_token=admin_token(config.data_dir),
         internal_secret=internal_secret(config.data_dir, os.environ.get("AERIAL_INTERNAL_SECRET")),
         public_url=shared.public_url,
-        trusted_proxies=_networks(shared.trusted_proxies),
+        trusted_proxies=networks(shared.trusted_proxies),
         cors_origins=own.server.cors_origins if own.server.cors_enabled else (),
         debug=own.server.debug,
         in_container=in_container(),
@@ -324,13 +323,9 @@ def _check_delivery(profiles: Profiles, delivery: str) -> None:
         raise Invalid(f"delivery: {RELAY}, {REDIRECT} or the name of a profile, not {delivery!r}") from error
 
 
-def _networks(texts: tuple[str, ...]) -> tuple[Network, ...]:
-    return tuple(ipaddress.ip_network(text, strict=False) for text in texts)
-
-
 def _policy(config: Config) -> AddressPolicy:
     fetch = config.shared.fetch
-    return AddressPolicy(_networks(fetch.allow), _networks(fetch.deny))
+    return AddressPolicy(networks(fetch.allow), networks(fetch.deny))
 
 
 def _fetcher(config: Config) -> Fetcher:
