@@ -1,5 +1,6 @@
 """Both services as real processes on free ports, and a small client that speaks to them as curl would."""
 
+import contextlib
 import json
 import os
 import signal
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -107,8 +109,19 @@ class Service:
         return [own, *own.children(recursive=True)]
 
     def keeper(self) -> psutil.Process | None:
-        found = [one for one in self.tree() if one.cmdline()[-1:] == ["keeper"]]
-        return found[0] if found else None
+        return self._running(lambda words: words[-1:] == ["keeper"])
+
+    def server(self) -> psutil.Process | None:
+        """The web server's first process."""
+        return self._running(lambda words: "gunicorn" in " ".join(words))
+
+    def _running(self, fits: Callable[[list[str]], bool]) -> psutil.Process | None:
+        """The first process of the tree whose words fit; one that has just died has none."""
+        for one in self.tree():
+            with contextlib.suppress(psutil.ZombieProcess, psutil.NoSuchProcess):
+                if fits(one.cmdline()):
+                    return one
+        return None
 
     def kill(self) -> None:
         """kill -9 of the supervisor: everything under it dies with it."""

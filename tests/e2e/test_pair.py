@@ -267,8 +267,8 @@ def test_kill_9_during_an_import_leaves_a_sound_database_and_an_interrupted_run(
 def test_kill_9_of_the_web_server_ends_the_service_and_frees_the_port(pair: Pair) -> None:
     for one in (pair.guide, pair.streams):
         one.wait_until_ready()
-        server = next(found for found in one.tree() if "gunicorn" in " ".join(found.cmdline()))
-        tree = one.tree()
+        server, tree = one.server(), one.tree()
+        assert server is not None
         server.kill()
         until(lambda tree=tree: not [p for p in tree if p.is_running() and p.status() != "zombie"], limit_s=30)
         one.process.wait(30)
