@@ -40,7 +40,7 @@ class Disk(apsw.VFS):
         self.error: type[apsw.Error] = apsw.FullError
         super().__init__(NAME, "unix", makedefault=True)
 
-    def xOpen(self, name: object, flags: list[int]) -> "File":  # noqa: N802  (SQLite's name)
+    def xOpen(self, name: object, flags: list[int]) -> "File":
         return File(self, name, flags)
 
     def refuse(self, first: int, *, count: int, error: type[apsw.Error]) -> None:
@@ -60,7 +60,7 @@ class File(apsw.VFSFile):
         self._disk = disk
         super().__init__("unix", name, flags)  # type: ignore[arg-type]
 
-    def xWrite(self, data: bytes, offset: int) -> None:  # noqa: N802
+    def xWrite(self, data: bytes, offset: int) -> None:
         self._disk.write()
         super().xWrite(data, offset)
 
