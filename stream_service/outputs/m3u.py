@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 
 from stream_service.domain.model import LineupChannel
 from stream_service.domain.text import clean
-from stream_service.outputs.origin import ORIGIN
+from stream_service.outputs.origin import ORIGIN, logo
 
 
 def write(lineup: str, channels: Iterable[LineupChannel]) -> Iterator[str]:
@@ -30,7 +30,7 @@ def _entry(channel: LineupChannel) -> str:
         "tvg-name": name,  # the whole name again, for readers that take it from behind the last comma
         "tvg-chno": channel.number,
         "channel-id": channel.id,
-        "tvg-logo": written(channel.logo),
+        "tvg-logo": logo(written(channel.logo)),
         "group-title": written(channel.group).replace(",", " "),  # a comma would end the attributes for some readers
         "radio": "true" if channel.attributes.get("radio", "").lower() == "true" else "",
     }
