@@ -68,6 +68,7 @@ def _keeper(config: Config, options: Options) -> int:
         try:
             wiring.tidy(config)
             wiring.make_cards(config)
+            wiring.errand_runner(config).start(stopping)
             wiring.keeper(config).run(stopping, ready=lambda: say_ready("keeper"))
         finally:
             paths.heartbeat.unlink(missing_ok=True)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import ParamSpec, Protocol, TypeVar
+from typing import Any, ParamSpec, Protocol, TypeVar
 
 from servicekit.addresses import AddressPolicy, networks
 from servicekit.callers import in_container
@@ -32,6 +32,7 @@ from stream_service.config import StreamSection, load_config
 from stream_service.domain.failover import first_byte_s
 from stream_service.domain.model import REDIRECT, RELAY, ChannelTarget, StreamAddress
 from stream_service.domain.schedule import cron_of
+from stream_service.errands import ErrandRunner, Errands, Handler
 from stream_service.guide_link import GuideLink
 from stream_service.keeper import Keeper
 from stream_service.lineups.build import Builder
@@ -53,6 +54,7 @@ from stream_service.sources.access import Access
 from stream_service.sources.load import Refresher
 from stream_service.store.channels import Channels
 from stream_service.store.connection import open_database
+from stream_service.store.errands import ErrandQueue
 from stream_service.store.lineups import Lineups
 from stream_service.store.lists import Lists
 from stream_service.store.profiles import Profiles
@@ -190,6 +192,7 @@ class Collaborators:
     files: PublishedFiles
     playlists: RenderedPlaylists
     call: Call
+    ask: Callable[[str, Mapping[str, object]], dict[str, Any]]
     check_address: Callable[[str], None]
     check_delivery: Callable[[str], None]
     target: Callable[[str], ChannelTarget | None]
@@ -239,6 +242,7 @@ def web(config: Config) -> Web:
         files=files,
         playlists=playlists,
         call=native.call,
+        ask=errands(config, it).ask,
         check_address=_access(config).check_address,
         check_delivery=partial(_check_delivery, media.profiles),
         target=catalogue.find,
@@ -273,6 +277,19 @@ def make_cards(config: Config) -> None:
     """Makes the slates that are missing, beside whatever else the keeper does."""
     directory = paths_of(config).slates
     threading.Thread(target=make_slates, args=(directory,), name="slates", daemon=True).start()
+
+
+def errands(config: Config, it: Stores) -> Errands:
+    """How the web process asks the keeper for what walks a playlist or waits for somebody's server."""
+    queue = ErrandQueue(it.connections, clock=SystemClock())
+    return Errands(queue, call=native.call, keeper_lives=partial(alive, paths_of(config).heartbeat))
+
+
+def errand_runner(config: Config) -> ErrandRunner:
+    """The keeper's side of errands; what it can do stands here by name."""
+    it = stores(config)
+    handlers: dict[str, Handler] = {}
+    return ErrandRunner(ErrandQueue(it.connections, clock=SystemClock()), handlers=handlers, clock=SystemClock())
 
 
 def keeper(config: Config) -> Keeper:

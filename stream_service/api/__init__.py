@@ -4,8 +4,8 @@
 database or the disk goes through `call`, which keeps it off the loop that carries the streams.
 """
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, ParamSpec, Protocol, TypeVar
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar
 
 from stream_service.domain.model import ChannelTarget
 
@@ -44,6 +44,11 @@ class Collaborators(Protocol):
     def playlists(self) -> "RenderedPlaylists": ...
     @property
     def call(self) -> Call: ...
+    @property
+    def ask(self) -> Callable[[str, Mapping[str, object]], dict[str, Any]]:
+        """Has the keeper do what walks a playlist or waits for another server: kind and parameters in, answer out."""
+        ...
+
     @property
     def check_address(self) -> Callable[[str], None]:
         """Raises `Invalid` for an address that no source may have."""

@@ -139,4 +139,18 @@ CREATE TABLE profiles (
 INSERT INTO lineups (name, created_at) VALUES ('default', unixepoch());
 """
 
-MIGRATIONS = (_FIRST,)
+_ERRANDS = """
+CREATE TABLE errands (                            -- what a request asks of the keeper; swept after minutes
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    kind TEXT NOT NULL,
+    params TEXT NOT NULL,                         -- JSON
+    status TEXT NOT NULL,                         -- queued, running, done, failed
+    asked_at INTEGER NOT NULL,
+    finished_at INTEGER,
+    result TEXT NOT NULL DEFAULT '{}',            -- JSON
+    error TEXT NOT NULL DEFAULT '{}'              -- JSON: kind, detail and extras of an error
+);
+CREATE INDEX errands_open ON errands (status) WHERE status IN ('queued', 'running');
+"""
+
+MIGRATIONS = (_FIRST + _ERRANDS,)

@@ -1,7 +1,7 @@
 """The stream service's HTTP face, on real stores, without its processes."""
 
 import gzip
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
@@ -9,7 +9,7 @@ import apsw
 import pytest
 from flask.testing import FlaskClient
 
-from servicekit.errors import Invalid
+from servicekit.errors import Invalid, Unavailable
 from servicekit.health import Checks, State
 from servicekit.levels import LevelFollower
 from servicekit.metrics import Metrics
@@ -61,6 +61,10 @@ def directly(fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
     return fn(*args, **kwargs)
 
 
+def no_keeper(kind: str, params: Mapping[str, object]) -> dict[str, Any]:
+    raise Unavailable("no keeper here")
+
+
 class Reading(FlaskClient):
     """A client that reads every answer to its end, as players do, so that its file is closed."""
 
@@ -85,6 +89,7 @@ class Site:
                 files=self.house.files,
                 playlists=RenderedPlaylists(self.house.files.rendered),
                 call=directly,
+                ask=no_keeper,
                 check_address=self.house.access.check_address,
                 check_delivery=known_delivery,
                 target=self.catalogue.get,
