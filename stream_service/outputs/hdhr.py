@@ -1,0 +1,193 @@
+"""A lineup as an HDHomeRun tuner, for Plex, Jellyfin, Emby, Channels and Kodi. Pure.
+
+The forms are SiliconDust's: field names and types of `discover.json` and `lineup.json` as clients read them (Jellyfin's
+reader throws on a number where text is meant), the checksum of a device's id as libhdhomerun proves it. The `default`
+lineup answers at the root of our origin, every other one under `/hdhr/NAME`.
+"""
+
+import json
+import re
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from xml.sax.saxutils import escape
+
+from stream_service.domain.model import LineupChannel
+from stream_service.domain.text import clean
+from stream_service.outputs.origin import ORIGIN
+
+DEFAULT = "default"
+DEFAULT_TUNERS = 4
+"""Tuners of a lineup of whose sources nobody said how many connections they allow."""
+MOST_TUNERS = 255
+"""UDP discovery tells them in one byte."""
+MODEL = "HDHR5-4US"
+"""A model that does not transcode: with an "HDTC" clients would ask for it."""
+FIRMWARE = "hdhomerun5_atsc"
+FIRMWARE_VERSION = "20190621"
+TUNED_LIKE_A_DEVICE = frozenset(
+    {"none", "heavy", "mobile", "internet720", "internet540", "internet480", "internet360", "internet240"}
+)
+"""The words of `transcode=` that devices know."""
+
+_ORIGIN_IN_JSON = json.dumps(ORIGIN)[1:-1]
+_CHECK = (0xA, 0x5, 0xF, 0x6, 0x7, 0xC, 0x1, 0xB, 0x9, 0x2, 0x8, 0xD, 0x4, 0x3, 0xE, 0x0)
+_UNIQUE_NAMES = uuid.UUID("6e6bb4b6-8cb8-4f0c-9a5c-1d1f0a1a7a10")
+_HIGH_DEFINITION = re.compile(r"\b(?:F?HD|UHD|4K|8K|2160p|1080[pi]|720p)\b", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A lineup as a tuner. `id`: eight upper-case hex digits with a valid checksum."""
+
+    lineup: str
+    id: str
+    tuners: int
+
+    @property
+    def friendly_name(self) -> str:
+        """The name that clients show."""
+        return "Aerial" if self.lineup == DEFAULT else f"Aerial {self.lineup}"
+
+    @property
+    def base(self) -> str:
+        """The path under our origin, '' for the root."""
+        return "" if self.lineup == DEFAULT else f"/hdhr/{self.lineup}"
+
+    @property
+    def udn(self) -> str:
+        """The unique name of UPnP: the same for ever, as the id is."""
+        return f"uuid:{uuid.uuid5(_UNIQUE_NAMES, self.id)}"
+
+
+def device_id(installation: str, lineup: str) -> str:
+    """The id of a lineup's device: always the same for an installation and a lineup's name, else another one.
+
+    It begins 13 to 1F: libhdhomerun takes some ids of 100 to 122 for old devices, which have no HTTP.
+    """
+    digest = int.from_bytes(blake2b(f"{installation}\n{lineup}".encode(), digest_size=8).digest(), "big")
+    nibbles = [1, 3 + digest % 13, *((digest >> shift) & 0xF for shift in range(8, 28, 4))]
+    return "".join(f"{nibble:X}" for nibble in [*nibbles, _check_digit(nibbles)])
+
+
+def valid_device_id(text: str) -> bool:
+    """Whether these are eight hex digits with a right checksum, as libhdhomerun proves it."""
+    if re.fullmatch(r"[0-9A-Fa-f]{8}", text, re.ASCII) is None:
+        return False
+    nibbles = [int(digit, 16) for digit in text]
+    return _check_digit(nibbles[:7]) == nibbles[7]
+
+
+def _check_digit(first: Sequence[int]) -> int:
+    """The eighth digit: the XOR over all is to be 0, every other one (from the first on) looked up in the table."""
+    check = 0
+    for place, nibble in enumerate(first):
+        check ^= nibble if place % 2 else _CHECK[nibble]
+    return check
+
+
+def tuner_count(chosen: int | None, channels: Iterable[LineupChannel]) -> int:
+    """How many streams a client may open: the lineup's own number, else what its sources' accounts allow together.
+
+    A source that does not say counts as `DEFAULT_TUNERS`.
+    """
+    if chosen:
+        return min(chosen, MOST_TUNERS)
+    limits: dict[int, int | None] = {}
+    for channel in channels:
+        for stream in channel.streams:
+            limits.setdefault(stream.source_id, stream.connection_limit)
+    said = [limit for limit in limits.values() if limit]
+    told = sum(said) + (DEFAULT_TUNERS if not said or len(said) < len(limits) else 0)
+    return min(told, MOST_TUNERS)
+
+
+def discover(device: Device) -> bytes:
+    """`discover.json`."""
+    base = ORIGIN + device.base
+    return _json(
+        {
+            "FriendlyName": device.friendly_name,
+            "Manufacturer": "Silicondust",
+            "ModelNumber": MODEL,
+            "FirmwareName": FIRMWARE,
+            "FirmwareVersion": FIRMWARE_VERSION,
+            "DeviceID": device.id,
+            "DeviceAuth": "aerial",
+            "TunerCount": device.tuners,
+            "BaseURL": base,
+            "LineupURL": f"{base}/lineup.json",
+        }
+    )
+
+
+def read_device(lineup: str, text: bytes) -> Device:
+    """The device of a published `discover.json`; raises `ValueError`, `KeyError`."""
+    said = json.loads(text, strict=False)  # the token for our origin holds control characters
+    return Device(lineup, str(said["DeviceID"]), int(said["TunerCount"]))
+
+
+def lineup_json(device: Device, channels: Iterable[LineupChannel]) -> bytes:
+    """`lineup.json`: all channels; numbers are text, addresses have no query (Emby puts its own behind)."""
+    return _json([_row(device, channel) for channel in channels])
+
+
+def lineup_xml(device: Device, channels: Iterable[LineupChannel]) -> bytes:
+    """`lineup.xml`."""
+    lines = ['<?xml version="1.0" encoding="UTF-8"?>\n<Lineup>\n']
+    for channel in channels:
+        row = _row(device, channel)
+        fields = "".join(f"<{key}>{escape(str(value))}</{key}>" for key, value in row.items())
+        lines.append(f"<Program>{fields}</Program>\n")
+    return "".join([*lines, "</Lineup>\n"]).encode()
+
+
+def lineup_m3u(device: Device, channels: Iterable[LineupChannel]) -> bytes:
+    """`lineup.m3u`."""
+    lines = ["#EXTM3U\n"]
+    for channel in channels:
+        name = str(_row(device, channel)["GuideName"])
+        quoted = name.replace('"', "'")
+        said = f'channel-id="{channel.number}" channel-number="{channel.number}" tvg-name="{quoted}"'
+        lines.append(f"#EXTINF:-1 {said},{channel.number} {name}\n{_address(device, channel)}\n")
+    return "".join(lines).encode()
+
+
+def _row(device: Device, channel: LineupChannel) -> dict[str, str | int]:
+    name = clean(channel.name) or channel.id
+    row: dict[str, str | int] = {"GuideNumber": channel.number, "GuideName": name}
+    if _HIGH_DEFINITION.search(name):
+        row["HD"] = 1
+    return row | {"URL": _address(device, channel)}
+
+
+def _address(device: Device, channel: LineupChannel) -> str:
+    return f"{ORIGIN}{device.base}/auto/v{channel.number}"
+
+
+def device_xml(device: Device) -> bytes:
+    """`device.xml`, the description that UPnP asks for."""
+    return (
+        '<?xml version="1.0" encoding="UTF-8"?>\n'
+        '<root xmlns="urn:schemas-upnp-org:device-1-0">\n'
+        "<specVersion><major>1</major><minor>0</minor></specVersion>\n"
+        f"<URLBase>{ORIGIN}{device.base}</URLBase>\n"
+        "<device>\n"
+        "<deviceType>urn:schemas-upnp-org:device:MediaServer:1</deviceType>\n"
+        f"<friendlyName>{escape(device.friendly_name)}</friendlyName>\n"
+        "<manufacturer>Silicondust</manufacturer>\n"
+        "<manufacturerURL>http://www.silicondust.com/</manufacturerURL>\n"
+        f"<modelDescription>{MODEL} HDHomeRun</modelDescription>\n"
+        f"<modelName>{MODEL}</modelName>\n"
+        f"<modelNumber>{MODEL}</modelNumber>\n"
+        f"<serialNumber>{device.id}</serialNumber>\n"
+        f"<UDN>{device.udn}</UDN>\n"
+        f"<presentationURL>{ORIGIN}/</presentationURL>\n"
+        "</device>\n</root>\n"
+    ).encode()
+
+
+def _json(value: object) -> bytes:
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return text.replace(_ORIGIN_IN_JSON, ORIGIN).encode()
