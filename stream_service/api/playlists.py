@@ -9,6 +9,7 @@ from flask_openapi3 import APIBlueprint
 
 from servicekit.web import origin_of, published, wants_gzip
 from stream_service.api import Collaborators, params
+from stream_service.domain.lineup import LineupView
 from stream_service.outputs import m3u
 from stream_service.outputs.origin import with_origin
 
@@ -58,7 +59,7 @@ def _playlist(it: Collaborators, lineup: str) -> Response:
     rendered = it.playlists.of(it.files.playlist(lineup), origin)
     if rendered is None:
         _known(it, lineup)
-        text = with_origin("".join(m3u.write(lineup, [])).encode(), origin)
+        text = with_origin(m3u.text(LineupView(lineup, ())), origin)
         response = Response(text, content_type=f"{M3U}; charset=utf-8", headers={"Cache-Control": "no-cache"})
     else:
         response = published(rendered.path, mimetype=M3U, etag=rendered.etag)

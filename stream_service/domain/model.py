@@ -8,6 +8,13 @@ RELAY = "relay"
 REDIRECT = "redirect"
 """Delivery by sending viewers to the stream's own address."""
 
+CATCHUP_KEYS = (
+    "catchup", "catchup-type", "catchup-days", "catchup-source", "catchup-correction", "catchup-id", "timeshift",
+    "tvg-rec",
+)  # fmt: skip
+"""Attributes by which players find what was broadcast before (Kodi's iptvsimple, TiviMate, SIPTV)."""
+_YES = frozenset(("true", "1", "yes"))
+
 
 @dataclass(frozen=True, slots=True)
 class StreamAddress:
@@ -31,7 +38,8 @@ class StreamAddress:
 class ChannelTarget:
     """A channel as the relay needs it: its permanent id and its streams in the order they are tried.
 
-    `delivery`: how viewers get it, `relay` (through us) or `redirect` (they are sent to the stream's own address).
+    `delivery`: how viewers get it, `relay` (through us), `redirect` (they are sent to the stream's own address) or the
+    name of a profile. `xtream_id` is its permanent whole number, one in the installation.
     """
 
     id: str
@@ -39,6 +47,7 @@ class ChannelTarget:
     name: str
     streams: tuple[StreamAddress, ...]
     delivery: str = RELAY
+    xtream_id: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +105,8 @@ class LineupChannel:
     """A channel of a built lineup: everything an output may need to say about it.
 
     `id` is the permanent id, `tvg_id` the provider's own (which guide channels are matched by), `number` is permanent
-    within the lineup.
+    within the lineup, `xtream_id` is the permanent whole number by which Xtream clients know it, one in the whole
+    installation. `attributes` are those of its first stream, keys in lower case.
     """
 
     id: str
@@ -108,3 +118,20 @@ class LineupChannel:
     attributes: Mapping[str, str] = field(default_factory=dict)
     streams: tuple[StreamAddress, ...] = ()
     delivery: str = RELAY
+    xtream_id: int = 0
+
+    @property
+    def radio(self) -> bool:
+        """Whether it has no picture."""
+        return self.attributes.get("radio", "").lower() in _YES
+
+    @property
+    def is_adult(self) -> bool:
+        """Whether its source says that it is for adults."""
+        said = self.attributes
+        return (said.get("is-adult") or said.get("is_adult") or said.get("adult", "")).lower() in _YES
+
+    @property
+    def catchup(self) -> dict[str, str]:
+        """What its source says of broadcasts that can be watched later: some of `CATCHUP_KEYS`, or nothing."""
+        return {key: value for key in CATCHUP_KEYS if (value := self.attributes.get(key))}

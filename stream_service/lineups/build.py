@@ -12,8 +12,8 @@ from typing import Protocol
 
 from stream_service.domain.channel_ids import new_channel_id
 from stream_service.domain.identity import adopt
-from stream_service.domain.lineup import arrange
-from stream_service.domain.model import RELAY, LineupChannel, LineupStream, StreamKeys
+from stream_service.domain.lineup import LineupView, arrange
+from stream_service.domain.model import LineupChannel, LineupStream, StreamKeys
 from stream_service.domain.numbering import give_numbers
 from stream_service.lineups.publish import PublishedFiles, publish_catalogue, publish_lineup
 
@@ -24,6 +24,7 @@ class ChannelStore(Protocol):
     """What a build asks of the store of channels; see `store.channels`."""
 
     def streams(self) -> Iterator[LineupStream]: ...
+    def xtream_ids(self) -> dict[str, int]: ...
     def taken_ids(self) -> set[str]: ...
     def orphans(self) -> list[tuple[str, StreamKeys]]: ...
     def link(self, links: Iterable[tuple[int, str]]) -> None: ...
@@ -59,19 +60,25 @@ class Builder:
     def build(self) -> dict[str, str]:
         """Build and publish; returns the digest of each lineup's channels by its name."""
         streams = self._linked(list(self._channels.streams()))
+        ids = self._channels.xtream_ids()
+        views = [self._view(lineup, streams, ids) for lineup in self._lineups.all()]
+        publish_catalogue(self._files, views)
         digests: dict[str, str] = {}
         built: dict[str, LineupChannel] = {}
-        for lineup in self._lineups.all():
-            channels = self._numbered(lineup.name, streams)
-            if lineup.delivery != RELAY:
-                channels = [replace(channel, delivery=lineup.delivery) for channel in channels]
-            built = {**{channel.id: channel for channel in channels}, **built}
-            publish_catalogue(self._files, built.values())
-            digests[lineup.name] = publish_lineup(self._files, lineup.name, channels)
-            self._lineups.show(lineup.name, channels, digests[lineup.name])
-            _log.info("lineup %s: %d channels", lineup.name, len(channels))
+        for view in views:
+            digests[view.name] = publish_lineup(self._files, view)
+            self._lineups.show(view.name, view.channels, digests[view.name])
+            built = {**{channel.id: channel for channel in view.channels}, **built}
+            _log.info("lineup %s: %d channels", view.name, len(view.channels))
         self._channels.show(list(built.values()))
         return digests
+
+    def _view(self, lineup: Named, streams: list[LineupStream], ids: Mapping[str, int]) -> LineupView:
+        channels = [
+            replace(channel, delivery=lineup.delivery, xtream_id=ids[channel.id])
+            for channel in self._numbered(lineup.name, streams)
+        ]
+        return LineupView(name=lineup.name, channels=channels, delivery=lineup.delivery)
 
     def _linked(self, streams: list[LineupStream]) -> list[LineupStream]:
         """The streams, each with its permanent channel: the one it has, one that lost its stream, or a new one."""

@@ -2,15 +2,21 @@
 
 Nothing here touches the database. In the web process a thread looks at the published file once a second; reading it is
 done in slices on a native thread, so that the relay's loop goes on while a hundred thousand channels come in.
+
+    {"lineup": "default"}                                        from here on its channels
+    ["id", "number", "name", [streams], "delivery", xtream_id]   a channel
+    ["id", "number"]                                             a channel that stood whole in a lineup above
+    ["old id", null, "id"]                                       merged into that channel: players may still ask for it
 """
 
-import json
 import logging
 import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
+
+import orjson
 
 from stream_service.domain.model import ChannelTarget, StreamAddress
 
@@ -18,6 +24,8 @@ SLICE_BYTES = 64 * 1024
 """About 250 channels, a millisecond of work."""
 PAUSE_S = 0.002
 EVERY_S = 1.0
+SHORT = 3
+"""A line with more values than this holds a whole channel."""
 
 _log = logging.getLogger("catalogue")
 
@@ -25,11 +33,46 @@ Call = Callable[[Callable[[], object]], object]
 """Runs a function where it may wait for a disk, and returns what it returns."""
 
 _Stamp = tuple[int, int, int]
-_Channels = dict[str, ChannelTarget]
 
 
 def _directly(work: Callable[[], object]) -> object:
     return work()
+
+
+class _Contents:
+    """What a catalogue holds; filled while it is read, never changed afterwards."""
+
+    def __init__(self) -> None:
+        self.channels: dict[str, ChannelTarget] = {}
+        self.by_xtream_id: dict[int, ChannelTarget] = {}
+        self.lineups: dict[str, dict[str, str]] = {}
+        """Lineup -> number -> folded id of the channel."""
+        self.members: dict[str, set[str]] = {}
+        self._lineup = ""
+
+    def take(self, said: Any) -> None:
+        """One line of the file: a lineup begins, or one of its channels, whole or by its id and number."""
+        if isinstance(said, dict):
+            self._lineup = said["lineup"]
+            self.lineups[self._lineup], self.members[self._lineup] = {}, set()
+            return
+        folded = said[0].casefold()
+        if len(said) == SHORT and said[1] is None:  # merged into another channel, whose id stands behind
+            self._alias(folded, said[2])
+            return
+        if len(said) > SHORT:
+            ident, number, name, streams, delivery, xtream_id = said
+            target = ChannelTarget(
+                ident, number, name, tuple(StreamAddress(*one) for one in streams), delivery, xtream_id
+            )
+            self.channels[folded] = self.by_xtream_id[xtream_id] = target
+        self.lineups[self._lineup][said[1]] = folded
+        self.members[self._lineup].add(folded)
+
+    def _alias(self, folded: str, leads_to: str) -> None:
+        target = self.channels.get(leads_to.casefold())
+        if target is not None:
+            self.channels.setdefault(folded, target)
 
 
 class Catalogue:
@@ -38,14 +81,14 @@ class Catalogue:
     def __init__(self, path: Path, *, call: Call = _directly) -> None:
         self._path = path
         self._call = call
-        self._channels: _Channels = {}
+        self._now = _Contents()
         self._stamp: _Stamp | None = None
         self._reading = threading.Lock()
         self._stopping = threading.Event()
 
     def get(self, channel_id: str) -> ChannelTarget | None:
         """The channel of that id, whatever the case of its letters; None when no lineup has it."""
-        return self._channels.get(channel_id.casefold())
+        return self._now.channels.get(channel_id.casefold())
 
     def find(self, channel_id: str) -> ChannelTarget | None:
         """As `get`; before it says None it looks whether another catalogue was published this very second."""
@@ -55,8 +98,22 @@ class Catalogue:
             found = self.get(channel_id)
         return found
 
+    def by_xtream_id(self, xtream_id: int) -> ChannelTarget | None:
+        """The channel that Xtream clients know by this number."""
+        return self._now.by_xtream_id.get(xtream_id)
+
+    def by_number(self, lineup: str, number: str) -> ChannelTarget | None:
+        """The channel that has this number in a lineup."""
+        now = self._now
+        folded = now.lineups.get(lineup, {}).get(number)
+        return None if folded is None else now.channels.get(folded)
+
+    def in_lineup(self, lineup: str, channel_id: str) -> bool:
+        """Whether a lineup has this channel."""
+        return channel_id.casefold() in self._now.members.get(lineup, ())
+
     def __len__(self) -> int:
-        return len(self._channels)
+        return len(self._now.channels)
 
     def look(self) -> bool:
         """Read the file if another one was published; True when the channels were swapped. One reads at a time."""
@@ -68,13 +125,13 @@ class Catalogue:
         if stamp is None or stamp == self._stamp:
             return False
         try:
-            channels = self._read()
-        except (OSError, ValueError, TypeError) as error:
+            contents = self._read()
+        except (OSError, ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
             _log.error("the catalogue %s cannot be read, the one before stays: %s", self._path, error)
             self._stamp = stamp  # type: ignore[assignment]
             return False
-        self._channels, self._stamp = channels, stamp  # type: ignore[assignment]
-        _log.info("catalogue: %d channels", len(channels))
+        self._now, self._stamp = contents, stamp  # type: ignore[assignment]
+        _log.info("catalogue: %d channels", len(contents.channels))
         return True
 
     def follow(self, *, every_s: float = EVERY_S) -> Callable[[], None]:
@@ -99,36 +156,29 @@ class Catalogue:
             return None
         return state.st_mtime_ns, state.st_size, state.st_ino
 
-    def _read(self) -> _Channels:
+    def _read(self) -> _Contents:
         """The whole file, a slice at a time with a breath between: other threads of this process have work to do."""
-        channels: _Channels = {}
         with self._path.open("rb", buffering=0) as stream:
             slices = _Slices(stream)
             while not slices.ended:
                 self._call(slices.take)
-                channels |= slices.found
                 self._stopping.wait(PAUSE_S)
-        return channels
+        return slices.contents
 
 
 class _Slices:
-    """The file a piece at a time: `found` holds the channels of the last one."""
+    """The file a piece at a time."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
         self._rest = b""
-        self.found: _Channels = {}
+        self.contents = _Contents()
         self.ended = False
 
     def take(self) -> None:
         """Read the next piece; after the last, `ended` is true."""
         piece = os.read(self._stream.fileno(), SLICE_BYTES)
         *whole, self._rest = (self._rest + piece).split(b"\n")
-        targets = [_target(line) for line in whole if line]
-        self.found = {target.id.casefold(): target for target in targets}
+        for line in whole:
+            self.contents.take(orjson.loads(line))
         self.ended = not piece
-
-
-def _target(line: bytes) -> ChannelTarget:
-    ident, number, name, streams, delivery = json.loads(line)
-    return ChannelTarget(ident, number, name, tuple(StreamAddress(*stream) for stream in streams), delivery)

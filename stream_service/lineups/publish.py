@@ -6,19 +6,43 @@ DATA/published/stream/
     lineups/NAME/channels.json.gz  the lineup as the guide service gets it
     lineups/NAME/epg.xml[.gz]      the stream port's own copy of the lineup's guide
     rendered/…                     playlists with an origin put in
+
+`RENDERINGS` is the table of what is made of a lineup: a new output is one more row of it.
 """
 
-import gzip
-import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 
+import orjson
+from isal import igzip
+
 from servicekit.files import atomic_write
-from stream_service.domain.model import ChannelTarget, LineupChannel
+from stream_service.domain.lineup import M3U, LineupView
+from stream_service.domain.model import LineupChannel
 from stream_service.outputs import m3u
 
 GUIDE_LOGO_MAX_CHARS = 2_000
+CHANNELS = "channels.json.gz"
+PLAYLIST = "playlist.m3u"
+
+Renderer = Callable[[LineupView], bytes]
+"""Makes a published text of a lineup, our own address as `outputs.origin.ORIGIN`; pure, the same bytes each time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rendering:
+    """A file that is made of each lineup for which `output` (one of `domain.lineup.OUTPUTS`) is switched on."""
+
+    output: str
+    render: Renderer
+
+
+RENDERINGS: Mapping[str, Rendering] = {
+    PLAYLIST: Rendering(M3U, m3u.text),
+}
+"""File name in `lineups/NAME/` -> how it is made."""
 
 
 class PublishedFiles:
@@ -29,41 +53,62 @@ class PublishedFiles:
         self.catalogue = root / "catalogue.jsonl"
         self.rendered = root / "rendered"
 
+    def of(self, lineup: str, name: str) -> Path:
+        """A file of a lineup by its name, one of `RENDERINGS`."""
+        return self.root / "lineups" / lineup / name
+
     def playlist(self, lineup: str) -> Path:
         """The M3U of a lineup."""
-        return self.root / "lineups" / lineup / "playlist.m3u"
+        return self.of(lineup, PLAYLIST)
 
     def channels(self, lineup: str) -> Path:
         """The lineup as the guide service gets it."""
-        return self.root / "lineups" / lineup / "channels.json.gz"
+        return self.of(lineup, CHANNELS)
 
     def guide(self, lineup: str, *, packed: bool) -> Path:
         """Our copy of a lineup's guide."""
-        return self.root / "lineups" / lineup / ("epg.xml.gz" if packed else "epg.xml")
+        return self.of(lineup, "epg.xml.gz" if packed else "epg.xml")
 
 
-def publish_lineup(files: PublishedFiles, lineup: str, channels: Sequence[LineupChannel]) -> str:
+def publish_lineup(files: PublishedFiles, view: LineupView) -> str:
     """Write what clients and the guide service get of a lineup; returns the digest of its channels.
 
-    A file whose bytes would be the same is left alone, so that its ETag and time stay.
+    A file whose bytes would be the same is left alone, so that its ETag and time stay. Files of outputs that are
+    switched off are removed.
     """
-    _put(files.playlist(lineup), "".join(m3u.write(lineup, channels)).encode())
+    for name, rendering in RENDERINGS.items():
+        if rendering.output in view.outputs:
+            put(files.of(view.name, name), rendering.render(view))
+        else:
+            files.of(view.name, name).unlink(missing_ok=True)
+    return _publish_channels(files, view)
+
+
+def _publish_channels(files: PublishedFiles, view: LineupView) -> str:
     told = [
         {"id": c.id, "name": c.name, "tvg_id": c.tvg_id, "number": c.number, "group": c.group, "logo": _logo(c.logo)}
-        for c in channels
+        for c in view.channels
     ]
-    text = json.dumps(told, ensure_ascii=False, separators=(",", ":"))
-    digest = blake2b(text.encode(), digest_size=16).hexdigest()
-    body = f'{{"digest":"{digest}","channels":{text}}}'.encode()
-    _put(files.channels(lineup), gzip.compress(body, compresslevel=5, mtime=0))
+    text = orjson.dumps(told)
+    digest = blake2b(text, digest_size=16).hexdigest()
+    body = b'{"digest":"%s","channels":%s}' % (digest.encode(), text)
+    put(files.channels(view.name), igzip.compress(body, compresslevel=2, mtime=0))
     return digest
 
 
-def publish_catalogue(files: PublishedFiles, channels: Iterable[LineupChannel]) -> None:
-    """Write what viewers are served from, one channel a line; a channel that stands twice counts once."""
-    by_id = {c.id: ChannelTarget(c.id, c.number, c.name, c.streams, c.delivery) for c in channels}
-    lines = [_line(target) for target in by_id.values()]
-    _put(files.catalogue, "".join(lines).encode(), mode=0o600)
+def publish_catalogue(files: PublishedFiles, views: Sequence[LineupView]) -> None:
+    """Write what viewers are served from: each lineup's name, then its channels, one a line (`catalogue` reads it).
+
+    A channel that stood in a lineup before says only its number in this one.
+    """
+    told: set[str] = set()
+    lines: list[bytes] = []
+    for view in views:
+        lines.append(orjson.dumps({"lineup": view.name}))
+        for channel in view.channels:
+            lines.append(orjson.dumps([channel.id, channel.number]) if channel.id in told else _line(channel))
+            told.add(channel.id)
+    put(files.catalogue, b"".join(line + b"\n" for line in lines), mode=0o600)
 
 
 def _logo(address: str) -> str:
@@ -71,17 +116,18 @@ def _logo(address: str) -> str:
     return address if len(address) <= GUIDE_LOGO_MAX_CHARS else ""
 
 
-def _line(target: ChannelTarget) -> str:
+def _line(channel: LineupChannel) -> bytes:
     streams = [
         [s.id, s.source_id, s.url, dict(s.headers), s.private_ok, s.connection_limit, dict(s.timeouts)]
-        for s in target.streams
+        for s in channel.streams
     ]
-    return json.dumps([target.id, target.number, target.name, streams, target.delivery], ensure_ascii=False) + "\n"
+    return orjson.dumps([channel.id, channel.number, channel.name, streams, channel.delivery, channel.xtream_id])
 
 
-def _put(path: Path, data: bytes, *, mode: int = 0o644) -> None:
+def put(path: Path, data: bytes, *, mode: int = 0o644) -> None:
+    """Write a published file by atomic rename, unless it holds these bytes already."""
     try:
-        if path.read_bytes() == data:
+        if path.stat().st_size == len(data) and path.read_bytes() == data:
             return
     except FileNotFoundError:
         pass

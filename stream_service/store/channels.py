@@ -63,6 +63,10 @@ class Channels:
                 yield from (_stream(row) for row in rows)
                 last = rows[-1][-1]
 
+    def xtream_ids(self) -> dict[str, int]:
+        """The permanent whole number of every channel there ever was."""
+        return dict(self._rows("SELECT id, xtream_id FROM channels"))
+
     def taken_ids(self) -> set[str]:
         """Every id that was ever given, casefolded."""
         return {row[0] for row in self._rows("SELECT folded FROM channels")}
@@ -84,7 +88,8 @@ class Channels:
         while some := list(islice(rest, BATCH)):
             with writing(connection):
                 connection.executemany(
-                    "INSERT INTO channels (id, folded, created_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+                    "INSERT INTO channels (id, folded, created_at, xtream_id) "
+                    "VALUES (?, ?, ?, (SELECT coalesce(max(xtream_id), 0) + 1 FROM channels)) ON CONFLICT DO NOTHING",
                     [(channel_id, channel_id.casefold(), now) for _, channel_id in some],
                 )
                 connection.executemany(

@@ -39,6 +39,7 @@ CREATE UNIQUE INDEX sources_name ON sources (name COLLATE NOCASE) WHERE deleted 
 CREATE TABLE channels (
     id TEXT PRIMARY KEY,                          -- [A-Za-z0-9._-]; a row is never deleted, so an id is never reused
     folded TEXT NOT NULL UNIQUE,                  -- the id without case
+    xtream_id INTEGER NOT NULL UNIQUE,            -- the whole number Xtream clients know it by; never given again
     created_at INTEGER NOT NULL,
     present INTEGER NOT NULL DEFAULT 0,           -- some enabled source has a stream for it
     tvg_id TEXT NOT NULL DEFAULT '',              -- its stream's texts, as last seen

@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stream_service.domain.lineup import LineupView
 from stream_service.domain.losses import Losses
 from stream_service.domain.model import LineupChannel
-from stream_service.outputs.m3u import write
+from stream_service.outputs.m3u import text
 from stream_service.outputs.origin import ORIGIN, with_origin
 from stream_service.sources.m3u import Playlist
 
@@ -16,7 +17,7 @@ HOME = "http://192.168.1.5:8081"
 
 
 def text_of(*channels: LineupChannel, lineup: str = "default", origin: str = HOME) -> str:
-    return with_origin("".join(write(lineup, channels)).encode(), origin).decode()
+    return with_origin(text(LineupView(lineup, channels)), origin).decode()
 
 
 def test_a_channel_is_written_as_players_want_it() -> None:
@@ -53,7 +54,7 @@ def test_hostile_names_stay_on_their_line(name: str, shown: str) -> None:
 
 def test_radio_stays_radio() -> None:
     channel = LineupChannel(id="r", number="1", name="R", attributes={"radio": "true", "catchup": "xc"})
-    assert ' radio="true",R' in text_of(channel)
+    assert ' radio="true" catchup="xc",R' in text_of(channel)
 
 
 def test_every_prefix_of_a_proxy_is_kept() -> None:
