@@ -1,4 +1,4 @@
-"""The two keys in the data directory: what the services tell each other, and what an administrator shows."""
+"""The keys in the data directory: between the services, of the administrator, and for the digests of passwords."""
 
 import contextlib
 import os
@@ -22,6 +22,11 @@ def internal_secret(data_dir: Path, given: str | None) -> str:
 def admin_token(data_dir: Path) -> str:
     """What calls from elsewhere than the home network show as `Authorization: Bearer`: `DATA/admin.token`."""
     return _made_once(data_dir / "admin.token")
+
+
+def users_key(data_dir: Path) -> bytes:
+    """What users' passwords are digested under: `DATA/users.key`. Without it no password fits any more."""
+    return _made_once(data_dir / "users.key").encode()[:64]
 
 
 def _made_once(path: Path) -> str:

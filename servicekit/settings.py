@@ -111,6 +111,10 @@ REGISTRY: tuple[Setting, ...] = (
         minimum=0, maximum=100_000,
     ),
     Setting(
+        "access_lan_without_user", "boolean", True, "access",
+        "Playlists, guides, streams and tuners are open to the home network without a user.",
+    ),
+    Setting(
         "log_level", "string", "", "logging", "Level of the logs; empty means the configuration file's.",
         choices=("", "DEBUG", "INFO", "WARNING", "ERROR"),
     ),

@@ -154,4 +154,32 @@ CREATE TABLE errands (                            -- what a request asks of the 
 CREATE INDEX errands_open ON errands (status) WHERE status IN ('queued', 'running');
 """
 
-MIGRATIONS = (_FIRST + _ERRANDS,)
+_USERS = """
+CREATE TABLE users (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    name TEXT NOT NULL COLLATE NOCASE UNIQUE,     -- stands in addresses
+    salt BLOB NOT NULL,
+    digest BLOB NOT NULL,                         -- of the password, under a key that is not in the database
+    enabled INTEGER NOT NULL DEFAULT 1,
+    lineups TEXT,                                 -- JSON list of names; NULL: all
+    connection_limit INTEGER,                     -- streams at a time; NULL: any number
+    expires_at INTEGER,                           -- NULL: never
+    priority INTEGER NOT NULL DEFAULT 0,
+    library INTEGER NOT NULL DEFAULT 1,           -- films and series too
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL
+);
+CREATE TABLE user_favourites (
+    user_id INTEGER NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    position INTEGER NOT NULL,
+    channel_id TEXT NOT NULL REFERENCES channels (id),
+    PRIMARY KEY (user_id, position)
+) WITHOUT ROWID;
+CREATE TABLE users_mark (mark INTEGER NOT NULL);  -- another number after every change of a user
+INSERT INTO users_mark VALUES (1);
+CREATE TRIGGER users_made AFTER INSERT ON users BEGIN UPDATE users_mark SET mark = mark + 1; END;
+CREATE TRIGGER users_changed AFTER UPDATE ON users BEGIN UPDATE users_mark SET mark = mark + 1; END;
+CREATE TRIGGER users_gone AFTER DELETE ON users BEGIN UPDATE users_mark SET mark = mark + 1; END;
+"""
+
+MIGRATIONS = (_FIRST + _ERRANDS + _USERS,)
