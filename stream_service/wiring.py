@@ -17,7 +17,7 @@ from servicekit.callers import in_container
 from servicekit.clock import SystemClock
 from servicekit.config import Loaded, find_file
 from servicekit.errors import AerialError, Invalid, NotFound
-from servicekit.fetch import Answer, Fetcher
+from servicekit.fetch import Fetcher
 from servicekit.health import Checks, State, alive, beat
 from servicekit.keys import admin_token, internal_secret
 from servicekit.levels import LevelFollower
@@ -27,10 +27,9 @@ from servicekit.notify import LoggedEvents
 from servicekit.settings import Settings
 from servicekit.store.sqlite import Connections
 from servicekit.web import Door
-from stream_service import native
+from stream_service import native, relaying
 from stream_service.config import StreamSection, load_config
-from stream_service.domain.failover import first_byte_s
-from stream_service.domain.model import REDIRECT, RELAY, ChannelTarget, StreamAddress
+from stream_service.domain.model import REDIRECT, RELAY, ChannelTarget
 from stream_service.domain.schedule import cron_of
 from stream_service.errands import ErrandRunner, Errands, Handler
 from stream_service.guide_link import GuideLink
@@ -39,17 +38,9 @@ from stream_service.lineups.build import Builder
 from stream_service.lineups.catalogue import Catalogue
 from stream_service.lineups.publish import PublishedFiles
 from stream_service.lineups.rendered import RenderedPlaylists
-from stream_service.relay.ffmpeg import Feed, Programs
-from stream_service.relay.hls import HlsSettings
-from stream_service.relay.hls_out import HlsOutput, HlsOutSettings
 from stream_service.relay.hub import Hub
-from stream_service.relay.opening import Opener
-from stream_service.relay.probe import Prober
-from stream_service.relay.settings import RelaySettings
 from stream_service.relay.signals import drain_on_sigterm
-from stream_service.relay.slate import Slates, make_slates
-from stream_service.relay.transcode import Transcoding
-from stream_service.relay.upstream import Upstream
+from stream_service.relay.slate import make_slates
 from stream_service.sources.access import Access
 from stream_service.sources.load import Refresher
 from stream_service.store.channels import Channels
@@ -200,16 +191,6 @@ class Collaborators:
     status: Callable[[], str]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Media:
-    """What the relay offers beside the plain stream; `api.media` says what the views ask of it."""
-
-    profiles: Profiles
-    through: Callable[[ChannelTarget, str], ChannelTarget]
-    hls: HlsOutput
-    prober: Prober
-
-
 @dataclass(frozen=True, slots=True)
 class Web:
     """What the app factory is handed. `start`: follow the catalogue and own the drain; called once all is loaded."""
@@ -222,7 +203,7 @@ class Web:
     settings: Settings
     levels: LevelFollower
     start: Callable[[], None]
-    media: Media
+    media: relaying.Media
 
 
 def web(config: Config) -> Web:
@@ -359,69 +340,16 @@ def _access(config: Config) -> Access:
     )
 
 
-def _relay(config: Config, it: Stores, catalogue: Catalogue) -> tuple[Hub, Media]:
-    """The relay and what it offers. A profile's upstream is a channel of the same hub, so the two know each other."""
-    own, clock = config.own, SystemClock()
-    programs = Programs(ffmpeg=own.ffmpeg.ffmpeg, ffprobe=own.ffmpeg.ffprobe)
-    profiles = Profiles(it.connections, clock=clock)
-    profiles.load()
-
-    def follow(target: ChannelTarget, *, address: str, user_agent: str = "") -> Feed:
-        return hub.follow(target, address=address, user_agent=user_agent)
-
-    transcoding = Transcoding(programs=programs, profile=profiles.find, target=catalogue.find, follow=follow)
-    hub = _hub(config, programs, transcoding.open)
-    media = Media(
-        profiles=profiles,
-        through=transcoding.target,
-        hls=HlsOutput(
-            follow=follow,
-            clock=clock,
-            settings=HlsOutSettings(
-                segment_s=own.hls.segment_s,
-                listed=own.hls.listed,
-                kept=own.hls.listed + 4,
-                max_bytes=own.hls.max_bytes,
-                idle_s=own.hls.idle_s,
-                wait_s=own.relay.first_byte_s,
-            ),
-        ),
-        prober=Prober(programs=programs, follow=follow, clock=clock),
+def _relay(config: Config, it: Stores, catalogue: Catalogue) -> tuple[Hub, relaying.Media]:
+    paths = paths_of(config)
+    around = relaying.Around(
+        connections=it.connections,
+        fetcher=_fetcher(config),
+        import_dir=paths.import_dir,
+        slates=paths.slates,
+        find=catalogue.find,
     )
-    return hub, media
-
-
-def _hub(config: Config, programs: Programs, own: Callable[[StreamAddress], Upstream]) -> Hub:
-    """The relay. Its streams have no size, so its way out has no limit of one. `own`: opens profiles."""
-    relay = config.own.relay
-    fetcher = _fetcher(config)
-
-    def open_address(address: StreamAddress) -> Answer:
-        return fetcher.open(
-            address.url,
-            headers={"Accept-Encoding": "identity", **address.headers},  # a coded stream could not be read bare
-            typed=False,
-            private_ok=address.private_ok,
-            timeout_s=address.timeouts.get("connect_s", relay.connect_s),
-            read_timeout_s=first_byte_s(address, relay.first_byte_s),
-        )
-
-    opener = Opener(
-        open_address=open_address,
-        programs=programs,
-        clock=SystemClock(),
-        hls=HlsSettings(most_bandwidth_bps=round(config.own.hls.most_bandwidth_mbps * 1_000_000)),
-        import_dir=paths_of(config).import_dir,
-        multicast_interface=config.own.multicast_interface,
-        own=own,
-    )
-    return Hub(
-        open_stream=opener.open,
-        settings=RelaySettings(**relay.model_dump()),
-        slates=Slates(paths_of(config).slates),
-        notifier=LoggedEvents(logging.getLogger("events")),
-        clock=SystemClock(),
-    )
+    return relaying.relay(config, around)
 
 
 def _checks(it: Stores, paths: Paths, catalogue: Catalogue) -> Checks:
@@ -458,22 +386,9 @@ def _figures(it: Stores, hub: Hub, catalogue: Catalogue) -> Callable[[], list[Sa
         if not kept or time.monotonic() - kept[0][0] > FIGURES_EVERY_S:
             kept[:] = [(time.monotonic(), native.call(_source_figures, it))]
         channels: Sample = ("gauge", "aerial_stream_channels", "Channels viewers can ask for.", {}, len(catalogue))
-        return [*_relay_figures(hub), channels, *kept[0][1]]
+        return [*relaying.samples(hub), channels, *kept[0][1]]
 
     return figures
-
-
-def _relay_figures(hub: Hub) -> list[Sample]:
-    return [
-        (
-            "counter" if name.endswith("_total") else "gauge",
-            f"aerial_relay_{name}",
-            f"Of the relay: {name.replace('_', ' ')}.",
-            {},
-            value,
-        )
-        for name, value in hub.figures().items()
-    ]
 
 
 def _source_figures(it: Stores) -> list[Sample]:
