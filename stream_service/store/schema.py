@@ -32,7 +32,15 @@ CREATE TABLE sources (
     good_entries INTEGER NOT NULL DEFAULT 0,
     good_skipped INTEGER NOT NULL DEFAULT 0,
     private INTEGER NOT NULL DEFAULT 0,           -- its address is private, so what it names may be
-    guide_urls TEXT NOT NULL DEFAULT '[]'
+    guide_urls TEXT NOT NULL DEFAULT '[]',
+    username TEXT,                                -- of an Xtream account
+    password TEXT,
+    backup_urls TEXT NOT NULL DEFAULT '[]',       -- tried in their order when `url` does not answer
+    options TEXT NOT NULL DEFAULT '{}',           -- JSON: live, vod, series, vod_as_channels
+    auto_epg INTEGER NOT NULL DEFAULT 1,          -- a panel's guide is linked at the guide service
+    account TEXT NOT NULL DEFAULT '{}',           -- JSON: what the panel says of the account; see domain/account.py
+    account_connections INTEGER,                  -- so many it allows at a time
+    library_waiting TEXT                          -- JSON: kinds of staged titles that were accepted, to be taken over
 );
 CREATE UNIQUE INDEX sources_name ON sources (name COLLATE NOCASE) WHERE deleted = 0;
 
@@ -95,11 +103,13 @@ CREATE TABLE runs (
     streams INTEGER NOT NULL DEFAULT 0,
     entries_skipped INTEGER NOT NULL DEFAULT 0,
     error_message TEXT,
-    reason TEXT NOT NULL,                         -- manual, schedule, catch-up, retry, command
+    reason TEXT NOT NULL,                         -- manual, schedule, catch-up, retry, linked, command
     attempt INTEGER NOT NULL DEFAULT 0,           -- of a scheduled run that failed: 1, 2, 3
     not_before INTEGER NOT NULL DEFAULT 0,
     force INTEGER NOT NULL DEFAULT 0,
     stage TEXT NOT NULL DEFAULT '',
+    progress TEXT NOT NULL DEFAULT '{}',          -- JSON: percent and counts of what it is doing
+    cancel INTEGER NOT NULL DEFAULT 0,            -- somebody asked it to end
     report TEXT NOT NULL DEFAULT '{}'
 );
 CREATE INDEX runs_source ON runs (source_id, id);
@@ -182,4 +192,144 @@ CREATE TRIGGER users_changed AFTER UPDATE ON users BEGIN UPDATE users_mark SET m
 CREATE TRIGGER users_gone AFTER DELETE ON users BEGIN UPDATE users_mark SET mark = mark + 1; END;
 """
 
-MIGRATIONS = (_FIRST + _ERRANDS + _USERS,)
+_MANUAL = """
+CREATE TABLE manual_channels (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,         -- permanent: what its stream is known by
+    source_id INTEGER NOT NULL,
+    position INTEGER NOT NULL,
+    enabled INTEGER NOT NULL DEFAULT 1,
+    name TEXT NOT NULL,
+    url TEXT NOT NULL DEFAULT '',                 -- '': a channel that has its place and no stream yet
+    tvg_id TEXT NOT NULL DEFAULT '',
+    tvg_name TEXT NOT NULL DEFAULT '',
+    channel_group TEXT NOT NULL DEFAULT '',
+    number TEXT NOT NULL DEFAULT '',
+    logo TEXT NOT NULL DEFAULT '',
+    headers TEXT NOT NULL DEFAULT '{}',
+    attributes TEXT NOT NULL DEFAULT '{}'
+);
+CREATE INDEX manual_channels_source ON manual_channels (source_id, position);
+"""
+
+_GUIDE_LINKS = """
+CREATE TABLE guide_links (                        -- guides of panels at the guide service; outlives its source
+    source_id INTEGER PRIMARY KEY,
+    key TEXT NOT NULL,                            -- what the guide service knows it by
+    digest TEXT NOT NULL DEFAULT '',              -- of what it was told last
+    state TEXT NOT NULL DEFAULT 'waiting',        -- waiting, linked, no_guide, failed
+    provider_id INTEGER,
+    detail TEXT NOT NULL DEFAULT '',
+    tried_at INTEGER NOT NULL DEFAULT 0,
+    next_at INTEGER NOT NULL DEFAULT 0
+);
+"""
+
+_TITLE_COLUMNS = """
+    source_id INTEGER NOT NULL,
+    provider_id TEXT NOT NULL,                    -- unique among the source's titles of the kind
+    digest INTEGER NOT NULL,                      -- of all that is said below
+    name TEXT NOT NULL,
+    category TEXT NOT NULL,
+    picture TEXT NOT NULL,
+    year TEXT NOT NULL,
+    rating TEXT NOT NULL,
+    added_at INTEGER,
+    is_adult INTEGER NOT NULL,
+    container TEXT NOT NULL,
+    url TEXT NOT NULL,                            -- '': made of the source's address, its login and provider_id
+    headers TEXT NOT NULL,
+    details TEXT NOT NULL,                        -- JSON: plot, cast, director, genre, released, ...
+    info TEXT NOT NULL DEFAULT '{}',              -- JSON: what was told when this one was asked for
+    first_seen INTEGER NOT NULL,
+    changed_at INTEGER NOT NULL,
+    looked_at INTEGER,                            -- when this one was asked for (episodes, details)
+    vanished_at INTEGER,                          -- NULL while its source lists it
+    UNIQUE (source_id, provider_id)
+"""
+
+_LIBRARY = f"""
+CREATE TABLE movies (id INTEGER PRIMARY KEY AUTOINCREMENT, {_TITLE_COLUMNS});
+CREATE TABLE series (id INTEGER PRIMARY KEY AUTOINCREMENT, {_TITLE_COLUMNS});
+CREATE TABLE episodes (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    series_id INTEGER NOT NULL,
+    provider_id TEXT NOT NULL,
+    digest INTEGER NOT NULL,
+    season INTEGER NOT NULL,
+    number INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    container TEXT NOT NULL,
+    url TEXT NOT NULL,
+    picture TEXT NOT NULL,
+    added_at INTEGER,
+    headers TEXT NOT NULL,
+    details TEXT NOT NULL,
+    first_seen INTEGER NOT NULL,
+    changed_at INTEGER NOT NULL,
+    vanished_at INTEGER,
+    UNIQUE (series_id, provider_id)
+);
+CREATE TABLE library_staged (                     -- what a refresh read, until its verdict and its taking over
+    source_id INTEGER NOT NULL,
+    position INTEGER NOT NULL,
+    kind TEXT NOT NULL,                           -- movie, series, episode
+    provider_id TEXT NOT NULL,
+    parent TEXT NOT NULL,                         -- of an episode: its series' provider_id
+    digest INTEGER NOT NULL,
+    said TEXT NOT NULL,                           -- JSON: the values of its columns
+    PRIMARY KEY (source_id, position)
+) WITHOUT ROWID;
+CREATE INDEX library_staged_key ON library_staged (source_id, kind, provider_id);
+"""
+
+_RULES = """
+CREATE TABLE rules (                              -- conditions with actions, in the expression language
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    name TEXT NOT NULL COLLATE NOCASE UNIQUE,
+    expression TEXT NOT NULL,                     -- as it was typed
+    domain TEXT NOT NULL CHECK (domain IN ('stream', 'programme')),
+    source_id INTEGER REFERENCES sources (id) ON DELETE CASCADE,    -- NULL: entries of every source
+    lineup TEXT REFERENCES lineups (name) ON DELETE CASCADE,        -- NULL: in every lineup
+    enabled INTEGER NOT NULL DEFAULT 1,
+    stop INTEGER NOT NULL DEFAULT 0,              -- what it matched is not shown to the rules behind it
+    description TEXT NOT NULL DEFAULT '',
+    shipped TEXT NOT NULL DEFAULT '',             -- key of one that came with the program
+    position INTEGER NOT NULL,
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL
+);
+CREATE INDEX rules_source ON rules (source_id) WHERE source_id IS NOT NULL;
+CREATE INDEX rules_lineup ON rules (lineup) WHERE lineup IS NOT NULL;
+
+CREATE TABLE filters (                            -- conditions that choose
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    name TEXT NOT NULL COLLATE NOCASE UNIQUE,
+    expression TEXT NOT NULL,
+    domain TEXT NOT NULL CHECK (domain IN ('stream', 'programme')),
+    action TEXT NOT NULL CHECK (action IN ('include', 'exclude')),  -- its usual one
+    enabled INTEGER NOT NULL DEFAULT 1,
+    description TEXT NOT NULL DEFAULT '',
+    shipped TEXT NOT NULL DEFAULT '',
+    position INTEGER NOT NULL,
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL
+);
+
+CREATE TABLE lineup_filters (
+    lineup TEXT NOT NULL REFERENCES lineups (name) ON DELETE CASCADE ON UPDATE CASCADE,
+    position INTEGER NOT NULL,
+    filter_id INTEGER NOT NULL REFERENCES filters (id) ON DELETE CASCADE,
+    action TEXT NOT NULL CHECK (action IN ('include', 'exclude')),
+    enabled INTEGER NOT NULL DEFAULT 1,
+    PRIMARY KEY (lineup, filter_id)
+) WITHOUT ROWID;
+CREATE INDEX lineup_filters_filter ON lineup_filters (filter_id);
+
+CREATE TABLE shipped_seen (                       -- what came with the program is written down once
+    kind TEXT NOT NULL,
+    key TEXT NOT NULL,
+    PRIMARY KEY (kind, key)
+) WITHOUT ROWID;
+"""
+
+MIGRATIONS = (_FIRST + _ERRANDS + _RULES + _USERS + _MANUAL + _GUIDE_LINKS + _LIBRARY,)
