@@ -13,7 +13,7 @@ class Title:
     """A movie or a series as a source's list tells it, before anyone knows which one of ours it is.
 
     `provider_id` is unique among the source's titles of one kind. `url` is '' where the source builds the address of
-    its own id and login. `details`, where told: plot, cast, director, genre, released, trailer, minutes, backdrop, tmdb.
+    its own id and login. `details`, where told: plot, cast, director, genre, released, trailer, minutes, backdrop.
     """
 
     kind: TitleKind

@@ -147,5 +147,5 @@ def _title(kind: TitleKind, row: tuple[Any, ...]) -> StoredTitle:
 def _episode(row: tuple[Any, ...]) -> StoredEpisode:
     ident, series_id, source_id = row[:3]
     headers, details, first_seen, changed_at, vanished_at = row[12:]
-    episode = Episode(*row[3:12], json.loads(headers), json.loads(details))
-    return StoredEpisode(ident, series_id, source_id, episode, first_seen, changed_at, vanished_at)
+    told = [*row[3:12], json.loads(headers), json.loads(details)]
+    return StoredEpisode(ident, series_id, source_id, Episode(*told), first_seen, changed_at, vanished_at)
