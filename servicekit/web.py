@@ -71,6 +71,9 @@ class Door:
     cors_origins: Sequence[str] = ()
     debug: bool = False
     in_container: bool = False
+    admits: "Callable[[Caller, bool], bool] | None" = None
+    """Judges by a rule of the service's own, for the paths that have one: who asks, and whether the administrator's
+    token was shown. True: comes in. False: it is none of those paths. Raises to refuse."""
 
 
 _ONE_RANGE = re.compile(r"bytes\s*=\s*(?:(\d{1,18})-(\d{0,18})|-\d{1,18})", re.IGNORECASE | re.ASCII)
@@ -222,7 +225,11 @@ def _check_access(door: Door, who: Caller) -> None:
         if request.headers.get("Aerial-Internal") != "1" or not _equal(secret, door.internal_secret):
             raise errors.Forbidden("this address is for the other service; it needs the shared secret")
         return
-    if path in _OPEN_PATHS or request.method == "OPTIONS" or _is_home(door, who, path) or _shows_token(door):
+    if path in _OPEN_PATHS or request.method == "OPTIONS":
+        return
+    if door.admits is not None and door.admits(who, _shows_token(door)):
+        return
+    if _is_home(door, who, path) or _shows_token(door):
         return
     raise errors.Unauthorized(
         "calls from outside the home network need `Authorization: Bearer TOKEN` (the token is in DATA/admin.token); "
@@ -340,12 +347,19 @@ def _leave(response: Response, metrics: Metrics) -> Response:
         level,
         "%s %s %d %.1f ms %s",
         request.method,
-        request.full_path.rstrip("?"),
+        _told_path(),
         response.status_code,
         seconds * 1000,
         who.address if who else "-",
     )
     return response
+
+
+def _told_path() -> str:
+    """The path for the log, without the password where it is a part of the path (the log masks those in a query)."""
+    password = (request.view_args or {}).get("password")
+    path = request.full_path.rstrip("?")
+    return path.replace(f"/{password}/", "/***/") if password else path
 
 
 def _explain(error: Exception) -> Response:

@@ -277,6 +277,14 @@ class Hub:
             channel.refused(attempt, reason, trouble, self._clock.monotonic())
         self._wheel.wake()
 
+    def free_unwatched(self, account: str) -> bool:
+        """End a channel that holds a slot of `account` and that nobody watches any more; False when there is none."""
+        with self._lock:
+            for one in self._channels.values():
+                if not one.wanted and _holds(one, account):
+                    return self._end_channel(one, "its slot is needed")
+            return self._dialer.given_up(account)
+
     def make_room(self, channel: Channel, attempt: int, account: str) -> bool:
         """Free a slot of `account` for `channel`; False when there is no way.
 
@@ -306,18 +314,22 @@ class Hub:
     def _end_channel(self, channel: Channel, reason: str) -> bool:
         """End the channel at once, its viewers on a packet boundary where they have room. True: its slot is free."""
         for client in _audience(channel):
-            if client.cursor is None:
-                client.gone = True
-                client.woken.set()
-                continue
-            try:
-                client.finish()
-            except OSError:
-                log.debug("client %s had gone already", client.viewer.address)
-            self._drop(client)
+            self._end_client(client)
         channel.waiting.clear()
         channel.close(reason, self._clock.monotonic())
         return True
+
+    def _end_client(self, client: Client) -> None:
+        """End one viewer; who still waits for its first packets is told so where it waits."""
+        if client.cursor is None:
+            client.gone = True
+            client.woken.set()
+            return
+        try:
+            client.finish()
+        except OSError:
+            log.debug("client %s had gone already", client.viewer.address)
+        self._drop(client)
 
     def _swept(self, now_s: float) -> None:
         """Every second, under the lock."""
@@ -371,6 +383,22 @@ class Hub:
             figures = report.figures(self._channels.values(), self._totals)
             figures |= {"breakers_open": self._breakers.open_count(), "slots": slots}
             return figures | {"late_s": round(self._wheel.worst_delay_s(), 4)}
+
+    def seats_of(self, user: str) -> list[tuple[int, str, str]]:
+        """The viewers of a user, the oldest first: number, address, user agent."""
+        with self._lock:
+            viewers = [one for channel in self._channels.values() for one in _audience(channel)]
+            mine = sorted((one for one in viewers if one.viewer.user == user and not one.gone), key=_number)
+            return [(one.number, one.viewer.address, one.viewer.user_agent) for one in mine]
+
+    def let_go(self, number: int) -> None:
+        """End the viewer of that number, on a packet boundary where it has room; nothing when it has gone."""
+        with self._lock:
+            for channel in self._channels.values():
+                for client in _audience(channel):
+                    if client.number == number:
+                        self._end_client(client)
+                        return
 
     def leases(self) -> list[Lease]:
         """The slots that are held now."""
