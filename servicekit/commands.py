@@ -175,7 +175,10 @@ def file_option(help_text: str, *, needed: bool = False) -> AddOptions:
 
 
 def importable(named: str, import_dir: Path) -> str:
-    """What a provider or source is given for a FILE|URL argument: the address, or a file copied into `import_dir`."""
+    """What a provider or source is given for a FILE|URL argument: the address, or a file that `import_dir` holds too.
+
+    A second name for the file where the disk allows it (a gigabyte is not written twice), else a copy.
+    """
     if urlsplit(named).scheme in ("http", "https"):
         return named
     path = Path(named)
@@ -183,8 +186,22 @@ def importable(named: str, import_dir: Path) -> str:
         raise Invalid(f"there is no file {named}")
     import_dir.mkdir(parents=True, exist_ok=True)
     if path.resolve().parent != import_dir.resolve():
-        shutil.copyfile(path, import_dir / path.name)
+        _shared(path.resolve(), import_dir / path.name)
     return path.name
+
+
+def _shared(path: Path, target: Path) -> None:
+    """`target` becomes another name of the file, or a copy. What stood there is replaced, never written over: it may
+    be another name of somebody's file."""
+    staged = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        try:
+            staged.hardlink_to(path)
+        except OSError:  # another disk, or somebody else's file
+            shutil.copyfile(path, staged)
+        staged.replace(target)
+    finally:
+        staged.unlink(missing_ok=True)
 
 
 def name_of(named: str, otherwise: str) -> str:

@@ -8,7 +8,6 @@ three times in a row. A provider that asks for a longer pause than a run can wai
 word, and the keeper comes back then.
 """
 
-import hashlib
 import logging
 import random
 from collections.abc import Callable, Iterator
@@ -16,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+import xxhash
 from tenacity import RetryCallState, Retrying, retry_if_exception
 
 from servicekit.errors import BadAnswer, Unreachable
@@ -66,7 +66,7 @@ class Download:
         self._done = 0
         self._vain = 0
         self._total: int | None = None
-        self._digest = hashlib.blake2b(digest_size=16)
+        self._digest = xxhash.xxh3_128()
         self._found = Validators()
 
     def run(self, address: str, validators: Validators) -> tuple[str, Validators] | None:
@@ -120,7 +120,7 @@ class Download:
         if answer.status != 200:
             raise BadAnswer(f"the provider answered {answer.status}; only 200 holds a guide", status=answer.status)
         self._path.write_bytes(b"")
-        self._done, self._total, self._digest = 0, coming, hashlib.blake2b(digest_size=16)
+        self._done, self._total, self._digest = 0, coming, xxhash.xxh3_128()
         self._found = Validators(answer.headers.get("ETag"), answer.headers.get("Last-Modified"))
 
     def _pieces(self, answer: Answer) -> Iterator[bytes]:

@@ -1,11 +1,12 @@
 """Fetches a provider's guide into a local file: from an address, or from the import directory."""
 
-import hashlib
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+import xxhash
 
 from epg_service.providers.download import PIECE_BYTES, Download, Progress, Sleep, Validators
 from servicekit.errors import Invalid, NotFound
@@ -64,7 +65,7 @@ class Feeds:
         path = self._inside(name)
         if not path.is_file():
             raise NotFound(f"there is no file {name!r} in {self._import_dir}")
-        digest, size = hashlib.blake2b(digest_size=16), path.stat().st_size
+        digest, size = xxhash.xxh3_128(), path.stat().st_size
         with path.open("rb") as stream:
             while piece := stream.read(PIECE_BYTES):
                 digest.update(piece)

@@ -13,6 +13,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 # 8, 10, 12 or 14 digits (a 13-digit time is a mistyped one, never "one digit of minutes"), then what follows.
 _STAMP = re.compile(r"(\d{4})(\d\d)(\d\d)(?:(\d\d)(?:(\d\d)(\d\d)?)?)?(?:\s*([^\d\s].*)|\s+(0))?", re.ASCII)
+_USUAL = re.compile(r"(\d{8})([01]\d|2[0-3])([0-5]\d)([0-5]\d) ([+-])(0\d|1[0-4])([0-5]\d)", re.ASCII)
 _OFFSET = re.compile(r"([+-])(?:(\d\d?):(\d\d)|(\d\d?)|(\d\d?)(\d\d))", re.ASCII)
 _ZONE_NAME = re.compile(r"[A-Za-z][A-Za-z_]{0,30}(?:/[A-Za-z_+-]{1,30}){0,2}", re.ASCII)
 
@@ -59,7 +60,10 @@ class Stamps(dict[str, int]):
         self.unknown_zones: set[str] = set()
 
     def __missing__(self, text: str) -> int:
-        epoch_s = self._read(text)
+        usual = _USUAL.fullmatch(text)
+        epoch_s = _usual(usual) if usual else None
+        if epoch_s is None:
+            epoch_s = self._read(text)
         if len(self) >= MAX_ENTRIES:
             self.clear()
         self[text] = epoch_s
@@ -102,6 +106,27 @@ class Stamps(dict[str, int]):
                 return zone
             self.unknown_zones.add(name)
         return self.zone
+
+
+def _usual(match: re.Match[str]) -> int | None:
+    """Epoch seconds of the text that nearly every feed writes; None where its day or the instant is none."""
+    day, hours, minutes, seconds, sign, zone_hours, zone_minutes = match.groups()
+    midnight = _midnight(day)
+    if midnight is None:
+        return None
+    offset_s = int(zone_hours) * 3600 + int(zone_minutes) * 60
+    clock_s = int(hours) * 3600 + int(minutes) * 60 + int(seconds)
+    epoch_s = midnight + clock_s + (offset_s if sign == "-" else -offset_s)
+    return epoch_s if 0 <= epoch_s <= MAX_EPOCH_S else None
+
+
+@lru_cache(maxsize=1024)
+def _midnight(day: str) -> int | None:
+    """When a day (8 digits) begins in UTC."""
+    try:
+        return int(datetime(int(day[:4]), int(day[4:6]), int(day[6:]), tzinfo=UTC).timestamp())
+    except (ValueError, OverflowError):
+        return None
 
 
 @lru_cache(maxsize=256)
