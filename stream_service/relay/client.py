@@ -7,6 +7,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from stream_service import native
+from stream_service.domain.watching import Via
 from stream_service.relay.channel import Channel
 from stream_service.relay.ring import Cursor
 
@@ -21,12 +22,15 @@ class Viewer:
     """Who asks: two are the same who come from one address with one name of a program and of a user.
 
     `priority`: of two viewers who want one connection, the greater one gets it where that is asked for (`preempt`).
+    `lineup`: through which the channel was found, empty when that is not known.
     """
 
     address: str
     user_agent: str = ""
     user: str = ""
     priority: int = field(default=0, compare=False)
+    lineup: str = field(default="", compare=False)
+    via: Via = field(default=Via.TS, compare=False)
 
 
 class Client:
@@ -37,6 +41,8 @@ class Client:
     """
 
     __slots__ = (
+        "asked_at_s",
+        "began",
         "bytes_sent",
         "channel",
         "cursor",
@@ -49,16 +55,30 @@ class Client:
         "short_since_s",
         "since",
         "sock",
+        "started_at_s",
         "viewer",
         "woken",
     )
 
     def __init__(
-        self, channel: Channel, viewer: Viewer, *, since: str, sock: native.BareSocket | None, number: int = 0
+        self,
+        channel: Channel,
+        viewer: Viewer,
+        *,
+        since: int,
+        sock: native.BareSocket | None,
+        number: int = 0,
+        now_s: float = 0.0,
     ) -> None:
         self.channel = channel
         self.viewer = viewer
         self.since = since
+        """When it came, in epoch seconds."""
+        self.asked_at_s = now_s
+        self.started_at_s: float | None = None
+        """When it had its first byte, by the monotonic clock."""
+        self.began = (0, 0)
+        """The channel's switches and slates at that moment."""
         self.number = number
         """Of two clients the later one has the greater number."""
         self.sock = sock
@@ -72,6 +92,11 @@ class Client:
         self.jumped_at_s: deque[float] = deque()
         self.jumps_seen = 0
         self.woken = threading.Event()
+
+    def started(self, now_s: float) -> None:
+        """It is being served from now on."""
+        self.started_at_s = now_s
+        self.began = (self.channel.failover.switches, self.channel.slates)
 
     def behind(self) -> bool:
         """True when it is the wheel's to send to it, it has room and has not had everything."""
@@ -98,6 +123,11 @@ class Client:
             self.jumped_at_s.popleft()
         return len(self.jumped_at_s) >= most
 
+    def excuse_jumps(self) -> None:
+        """Its jumps so far are not held against it."""
+        self.jumps_seen = self.cursor.jumps if self.cursor is not None else 0
+        self.jumped_at_s.clear()
+
     def send_newest(self, data: bytes, head: int) -> int:
         """Send what the client has not had; `data` is the newest blob, number `head - 1`. Returns bytes sent.
 
@@ -117,12 +147,14 @@ class Client:
         self.bytes_sent += sent
         return sent
 
-    def send_behind(self) -> int:
-        """Send up to `SENT_BLOBS` blobs from the cursor on. Returns and raises as `send_newest`."""
+    def send_behind(self, most_bytes: int | None = None) -> int:
+        """Send up to `SENT_BLOBS` blobs from the cursor on, or so many bytes. Returns and raises as `send_newest`."""
         cursor, sock = self.cursor, self.sock
         if cursor is None or sock is None:
             return 0
         pieces = self.channel.ring.gather(cursor, SENT_BLOBS)
+        if most_bytes is not None:
+            pieces = cut(pieces, most_bytes)
         if not pieces:
             return 0
         sent = sock.sendmsg(pieces)
@@ -148,6 +180,17 @@ class Client:
                 return False
         self.sock.shutdown(socket.SHUT_WR)
         return True
+
+
+def cut(pieces: list[bytes | memoryview], most_bytes: int) -> list[bytes | memoryview]:
+    """The first `most_bytes` of what was gathered."""
+    kept: list[bytes | memoryview] = []
+    for piece in pieces:
+        if most_bytes <= 0:
+            break
+        kept.append(piece if len(piece) <= most_bytes else memoryview(piece)[:most_bytes])
+        most_bytes -= len(piece)
+    return kept
 
 
 def stream_socket(fd: int) -> native.BareSocket:

@@ -12,10 +12,9 @@ import random
 import threading
 import time
 from collections.abc import Iterator
-from types import TracebackType
-from typing import Self, cast
+from typing import cast
 
-from servicekit.clock import Clock, SystemClock, iso
+from servicekit.clock import Clock, SystemClock
 from servicekit.errors import Unavailable
 from servicekit.notify import Notifier
 from stream_service import native
@@ -23,19 +22,25 @@ from stream_service.domain.circuit import Breakers
 from stream_service.domain.failover import Health, Trouble
 from stream_service.domain.model import ChannelTarget
 from stream_service.domain.slots import Lease
-from stream_service.relay import report
+from stream_service.domain.watching import End, Via
+from stream_service.relay import report, rivals
+from stream_service.relay.bandwidth import Bandwidth, Limits, Meter
 from stream_service.relay.channel import Channel, State
-from stream_service.relay.client import SENT_BLOBS, Client, Viewer, stream_socket
+from stream_service.relay.client import SENT_BLOBS, Client, Viewer, cut, stream_socket
 from stream_service.relay.dial import Connection, Dialer, OpenStream
+from stream_service.relay.following import Following
+from stream_service.relay.journal import Journal
 from stream_service.relay.ring import Cursor
+from stream_service.relay.rivals import audience, by_number
 from stream_service.relay.settings import RelaySettings
 from stream_service.relay.slate import Slates
-from stream_service.relay.slots import RENEW_EVERY_S, LocalSlots, Slots, account_of
+from stream_service.relay.slots import RENEW_EVERY_S, LocalSlots, Slots
 from stream_service.relay.wheel import Wheel
 
 log = logging.getLogger(__name__)
 
 _DRAIN_PAUSE_S = 0.01
+_PACED_BYTES = 64 * 1024
 NO_SLOT = "no_slot"
 """The word for "all connections of the account are in use" among an error's fields (`code`)."""
 
@@ -51,10 +56,12 @@ class Hub:
         slots: Slots | None = None,
         slates: Slates | None = None,
         notifier: Notifier | None = None,
+        journal: Journal | None = None,
         clock: Clock | None = None,
     ) -> None:
         self._settings = settings or RelaySettings()
         self._notifier = notifier
+        self._journal = journal or Journal()
         self._clock = clock or SystemClock()
         self._slots = slots or LocalSlots(clock=self._clock)
         self._slates = slates or Slates()
@@ -68,11 +75,14 @@ class Hub:
         self._renewed_s = 0.0
         self._last_number = 0
         self._totals = dict.fromkeys(report.TOTALS, 0)
+        self._bandwidth = Bandwidth()
+        self._meter = Meter()
         self._wheel = Wheel(
             settings=self._settings,
             clock=self._clock,
             lock=self._lock,
             totals=self._totals,
+            bandwidth=self._bandwidth,
             drop=self._drop,
             swept=self._swept,
         )
@@ -95,6 +105,7 @@ class Hub:
         user_agent: str = "",
         user: str = "",
         priority: int = 0,
+        lineup: str = "",
         head: bytes = b"",
     ) -> None:
         """Carry the viewer at `address` behind `sock_fd`, which the hub owns from now on, until either side ends.
@@ -109,17 +120,30 @@ class Hub:
         except OSError as error:
             raise Unavailable(f"the client has gone: {error}") from error
         try:
-            self._wait_and_start(self._enter(target, Viewer(address, user_agent, user, priority), sock), head)
+            viewer = Viewer(address, user_agent, user, priority, lineup)
+            self._wait_and_start(self._enter(target, viewer, sock), head)
         except BaseException:
             sock.close()
             raise
         self._wheel.wake()
 
     def follow(
-        self, target: ChannelTarget, *, address: str, user_agent: str = "", user: str = "", priority: int = 0
-    ) -> "Following":
-        """The stream as an iterator, for servers whose sockets cannot be had. Waits and raises as `join`."""
-        client = self._enter(target, Viewer(address, user_agent, user, priority), None)
+        self,
+        target: ChannelTarget,
+        *,
+        address: str,
+        user_agent: str = "",
+        user: str = "",
+        priority: int = 0,
+        lineup: str = "",
+        inside: bool = False,
+    ) -> Following:
+        """The stream as an iterator, for servers whose sockets cannot be had. Waits and raises as `join`.
+
+        `inside`: no person, but a reader of ours; it is neither limited nor written down.
+        """
+        via = Via.INSIDE if inside else Via.TS
+        client = self._enter(target, Viewer(address, user_agent, user, priority, lineup, via), None)
         self._wait_and_start(client, b"")
         return Following(self, client)
 
@@ -131,8 +155,9 @@ class Hub:
                 raise Unavailable("the stream service is stopping")
             channel = self._channels.get(target.id) or self._new_channel(target, now_s)
             self._last_number += 1
-            since = iso(self._clock.now_s())
-            client = Client(channel, viewer, since=since, sock=sock, number=self._last_number)
+            client = Client(
+                channel, viewer, since=self._clock.now_s(), sock=sock, number=self._last_number, now_s=now_s
+            )
             channel.waiting.add(client)
             channel.want(target, now_s)
             self._wheel.enter(client)
@@ -187,6 +212,8 @@ class Hub:
             channel.waiting.discard(client)
             channel.clients[client] = None
             self._totals["joins"] += 1
+            client.started(now_s)
+            self._journal.happened("join", **report.who(client))
             self._wheel.serve(client, now_s)
             return True
 
@@ -199,9 +226,14 @@ class Hub:
 
     # -- ends
 
-    def _drop(self, client: Client) -> None:
+    def _drop(self, client: Client, end: End) -> None:
         self._totals["left"] += 1
         self._forget(client)
+        if client.started_at_s is not None:
+            over = report.watched(client, end, self._clock.monotonic())
+            self._journal.happened("leave", **report.who(client), **report.how_well(over))
+            if over.via is not Via.INSIDE:
+                self._journal.watched(over)
         if client.sock is not None:
             client.sock.close()
 
@@ -212,6 +244,7 @@ class Hub:
         client.channel.clients.pop(client, None)
         if client.cursor is not None:
             self._totals["jumps"] += client.cursor.jumps
+        self._bandwidth.forget(client)
         self._wheel.leave(client)
 
     def drain(self, limit_s: float | None = None) -> int:
@@ -235,12 +268,13 @@ class Hub:
         with self._lock:
             for client in left:
                 self._totals["cut_short"] += 1
-                self._drop(client)
+                self._drop(client, End.STOPPED)
             for channel in list(self._channels.values()):
                 channel.close("the stream service is stopping", self._clock.monotonic())
         self._wheel.wait_for_end(5.0)
         with self._lock:
             self._wheel.close()
+        self._journal.close()
         log.info("streams ended, %d of them inside a packet", len(left))
         return len(left)
 
@@ -253,11 +287,11 @@ class Hub:
                     continue
                 try:
                     if client.finish():
-                        self._drop(client)
+                        self._drop(client, End.STOPPED)
                     else:
                         left.append(client)
                 except OSError:
-                    self._drop(client)
+                    self._drop(client, End.LEFT)
         return left
 
     # -- connections
@@ -280,8 +314,8 @@ class Hub:
     def free_unwatched(self, account: str) -> bool:
         """End a channel that holds a slot of `account` and that nobody watches any more; False when there is none."""
         with self._lock:
-            for one in self._channels.values():
-                if not one.wanted and _holds(one, account):
+            for one in rivals.holders(self._channels.values(), account):
+                if not one.wanted:
                     return self._end_channel(one, "its slot is needed")
             return self._dialer.given_up(account)
 
@@ -295,31 +329,26 @@ class Hub:
         with self._lock:
             if attempt != channel.attempt or self._ending.is_set():
                 return False
-            holders = [one for one in self._channels.values() if one is not channel and _holds(one, account)]
-            here = {client.viewer: client.number for client in sorted(_audience(channel), key=_number)}
-            for one in holders:
-                if not one.wanted:
-                    return self._end_channel(one, "its slot is needed")
-            for one in holders:
-                if all(here.get(client.viewer, -1) > client.number for client in _audience(one)):
-                    return self._end_channel(one, "its viewer has changed the channel")
-            if self._dialer.given_up(account):
+            held = rivals.holders((one for one in self._channels.values() if one is not channel), account)
+            loser = rivals.given_up(held, channel)
+            if loser is None and self._dialer.given_up(account):
                 return True
-            least = min(holders, key=_importance, default=None)
-            if self._settings.preempt and least is not None and _importance(least) < _importance(channel):
-                self._totals["preempted"] += 1
-                return self._end_channel(least, "its slot was given to a more important viewer")
-            return False
+            if loser is None and self._settings.preempt:
+                loser = rivals.least_important(held, channel)
+            if loser is None:
+                return False
+            self._totals["preempted"] += loser.preempted
+            return self._end_channel(loser.channel, loser.reason)
 
     def _end_channel(self, channel: Channel, reason: str) -> bool:
         """End the channel at once, its viewers on a packet boundary where they have room. True: its slot is free."""
-        for client in _audience(channel):
-            self._end_client(client)
+        for client in audience(channel):
+            self._end_client(client, End.SLOT_TAKEN)
         channel.waiting.clear()
         channel.close(reason, self._clock.monotonic())
         return True
 
-    def _end_client(self, client: Client) -> None:
+    def _end_client(self, client: Client, end: End) -> None:
         """End one viewer; who still waits for its first packets is told so where it waits."""
         if client.cursor is None:
             client.gone = True
@@ -329,10 +358,11 @@ class Hub:
             client.finish()
         except OSError:
             log.debug("client %s had gone already", client.viewer.address)
-        self._drop(client)
+        self._drop(client, end)
 
     def _swept(self, now_s: float) -> None:
         """Every second, under the lock."""
+        self._meter.note(self._totals["sent_bytes"], now_s)
         if now_s - self._renewed_s >= RENEW_EVERY_S:
             self._renewed_s = now_s
             lines = [cast("Connection", one.line) for one in self._channels.values() if one.line is not None]
@@ -344,6 +374,8 @@ class Hub:
         name = channel.target.id
         state = channel.state
         self._totals["moves"] += 1
+        self._totals[f"moves_to_{state}"] += 1
+        self._journal.happened("state", **report.move(channel, self._clock.now_s()))
         if state is State.IDLE:
             self._wheel.remove(channel)
             self._down.discard(name)
@@ -387,17 +419,17 @@ class Hub:
     def seats_of(self, user: str) -> list[tuple[int, str, str]]:
         """The viewers of a user, the oldest first: number, address, user agent."""
         with self._lock:
-            viewers = [one for channel in self._channels.values() for one in _audience(channel)]
-            mine = sorted((one for one in viewers if one.viewer.user == user and not one.gone), key=_number)
+            viewers = [one for channel in self._channels.values() for one in audience(channel)]
+            mine = sorted((one for one in viewers if one.viewer.user == user and not one.gone), key=by_number)
             return [(one.number, one.viewer.address, one.viewer.user_agent) for one in mine]
 
     def let_go(self, number: int) -> None:
         """End the viewer of that number, on a packet boundary where it has room; nothing when it has gone."""
         with self._lock:
             for channel in self._channels.values():
-                for client in _audience(channel):
+                for client in audience(channel):
                     if client.number == number:
-                        self._end_client(client)
+                        self._end_client(client, End.SEAT_TAKEN)
                         return
 
     def leases(self) -> list[Lease]:
@@ -424,6 +456,38 @@ class Hub:
         with self._lock:
             return self._breakers.reset(name)
 
+    # -- bandwidth
+
+    def limit(self, limits: Limits) -> None:
+        """Other limits, at once, for those who watch too."""
+        with self._lock:
+            self._bandwidth.set(limits, self._clock.monotonic())
+        self._wheel.wake()
+
+    def bandwidth(self) -> dict[str, object]:
+        """The limits, and what viewers get now: Mbit/s of the last seconds, bytes since the start, how many."""
+        with self._lock:
+            sent_bytes = self._totals["sent_bytes"]
+            mbps = self._meter.mbps(sent_bytes, self._clock.monotonic())
+            return report.bandwidth(self._bandwidth.limits, mbps, sent_bytes, self._channels.values())
+
+    def paced(self, data: bytes, who: object) -> Iterator[bytes]:
+        """`data` (a segment) for `who` in pieces, each when the limits allow it; all at once when there are none."""
+        at = 0
+        while at < len(data):
+            with self._lock:
+                free = not self._bandwidth.on
+                allowed = free or bool(self._bandwidth.share(who, 1, self._clock.monotonic()))
+                piece = data[at:] if free else data[at : at + _PACED_BYTES]
+                if allowed:
+                    self._bandwidth.sent(who, len(piece))
+                    self._totals["sent_bytes"] += len(piece)
+            if allowed:
+                at += len(piece)
+                yield piece
+            else:
+                time.sleep(self._settings.turn_ms / 1000)
+
     # -- for `Following`
 
     def take(self, client: Client) -> bytes | None:
@@ -432,10 +496,16 @@ class Hub:
             cursor, ring = client.cursor, client.channel.ring
             if cursor is None or client.gone or self._ending.is_set():
                 return None
-            data = b"".join(ring.gather(cursor, SENT_BLOBS))
+            pieces = ring.gather(cursor, SENT_BLOBS)
+            person = client.viewer.via is not Via.INSIDE
+            if person and self._bandwidth.on:
+                pieces = cut(pieces, self._bandwidth.share(client, 1, self._clock.monotonic()))
+            data = b"".join(pieces)
             ring.advance(cursor, len(data))
             client.bytes_sent += len(data)
-            self._totals["sent_bytes"] += len(data)
+            if person:
+                self._bandwidth.sent(client, len(data))
+                self._totals["sent_bytes"] += len(data)
             return data or (None if client.channel.state is State.FAILED else b"")
 
     def pause(self) -> None:
@@ -446,49 +516,4 @@ class Hub:
         """A follower has gone."""
         with self._lock:
             if not client.gone:
-                self._drop(client)
-
-
-class Following(Iterator[bytes]):
-    """One viewer's stream as an iterator of whole packets; `close` ends it, also when it was never read."""
-
-    def __init__(self, hub: Hub, client: Client) -> None:
-        self._hub = hub
-        self._client = client
-
-    def __next__(self) -> bytes:
-        while (data := self._hub.take(self._client)) is not None:
-            if data:
-                return data
-            self._hub.pause()
-        self.close()
-        raise StopIteration
-
-    def close(self) -> None:
-        """End the stream."""
-        self._hub.leave(self._client)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.close()
-
-
-def _holds(channel: Channel, account: str) -> bool:
-    """Whether the channel holds a slot of the account, or is about to."""
-    if channel.line is not None:
-        return channel.line.lease.account == account
-    return channel.dialing and channel.address is not None and account_of(channel.address) == account
-
-
-def _audience(channel: Channel) -> list[Client]:
-    return [*channel.clients, *channel.waiting]
-
-
-def _number(client: Client) -> int:
-    return client.number
-
-
-def _importance(channel: Channel) -> int:
-    return max((client.viewer.priority for client in _audience(channel)), default=-1)
+                self._drop(client, End.LEFT)

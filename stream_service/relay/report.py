@@ -4,12 +4,14 @@ from collections.abc import Iterable, Mapping
 
 from servicekit.clock import iso
 from servicekit.redact import redact
+from stream_service.domain.watching import End, Via, Watched
+from stream_service.relay.bandwidth import Limits
 from stream_service.relay.channel import Channel, State
 from stream_service.relay.client import Client
 
 TOTALS = (
     "joins", "refused", "left", "stuck", "too_slow", "jumps", "sent_bytes", "reconnects", "switches", "slates", "moves",
-    "no_slot", "preempted", "cut_short",
+    "no_slot", "preempted", "cut_short", *(f"moves_to_{state}" for state in State),
 )  # fmt: skip
 """What is counted since the start."""
 
@@ -72,13 +74,96 @@ def figures(channels: Iterable[Channel], totals: Mapping[str, int]) -> dict[str,
 def _client(client: Client) -> dict[str, object]:
     cursor = client.cursor
     return {
+        "number": client.number,
         "address": client.viewer.address,
         "user_agent": client.viewer.user_agent,
         "user": client.viewer.user or None,
+        "lineup": client.viewer.lineup or None,
+        "via": str(client.viewer.via),
         "lag_s": round(client.channel.ring.lag_s(cursor), 1) if cursor else 0.0,
         "jumps": cursor.jumps if cursor else 0,
         "bytes": client.bytes_sent,
-        "since": client.since,
+        "since": iso(client.since),
+    }
+
+
+def who(client: Client) -> dict[str, object]:
+    """A client in an event."""
+    viewer, channel = client.viewer, client.channel.target
+    return {
+        "channel_id": channel.id,
+        "channel": channel.name,
+        "number": client.number,
+        "address": viewer.address,
+        "user_agent": viewer.user_agent,
+        "user": viewer.user or None,
+        "lineup": viewer.lineup or None,
+        "via": str(viewer.via),
+    }
+
+
+def watched(client: Client, end: End, now_s: float) -> Watched:
+    """The viewing of a client that was started and is over."""
+    viewer, channel, started_s = client.viewer, client.channel, client.started_at_s or now_s
+    ident, _, profile = channel.target.id.partition("~")
+    address = channel.address
+    switches, slates = client.began
+    wait_s = started_s - client.asked_at_s
+    return Watched(
+        channel_id=ident,
+        channel=channel.target.name,
+        lineup=viewer.lineup,
+        profile=profile,
+        via=viewer.via,
+        user=viewer.user,
+        address=viewer.address,
+        user_agent=viewer.user_agent,
+        source_id=address.source_id if address else None,
+        stream_id=address.id if address else None,
+        started_at=client.since + round(wait_s),
+        duration_s=round(now_s - started_s),
+        wait_ms=round(wait_s * 1000),
+        bytes_sent=client.bytes_sent,
+        jumps=client.cursor.jumps if client.cursor else 0,
+        switches=channel.failover.switches - switches,
+        slates=channel.slates - slates,
+        end=end,
+    )
+
+
+def how_well(over: Watched) -> dict[str, object]:
+    """What an event says of a viewing that is over."""
+    return {
+        "end": str(over.end),
+        "duration_s": over.duration_s,
+        "bytes": over.bytes_sent,
+        "jumps": over.jumps,
+    }
+
+
+def move(channel: Channel, epoch_s: int) -> dict[str, object]:
+    """The channel's last move in an event."""
+    last = channel.moves[-1]
+    return {
+        "channel_id": channel.target.id,
+        "channel": channel.target.name,
+        "from": str(last.before),
+        "to": str(last.after),
+        "reason": last.reason,
+        "at": iso(epoch_s),
+    }
+
+
+def bandwidth(limits: Limits, mbps: float, sent_bytes: int, channels: Iterable[Channel]) -> dict[str, object]:
+    """What is allowed and what is sent; a limit is None where there is none."""
+    people = sum(client.viewer.via is not Via.INSIDE for channel in channels for client in channel.clients)
+    return {
+        "enabled": limits.enabled,
+        "limit_mbps": limits.total_mbps or None,
+        "client_limit_mbps": limits.client_mbps or None,
+        "current_mbps": round(mbps, 3),
+        "total_bytes": sent_bytes,
+        "clients": people,
     }
 
 

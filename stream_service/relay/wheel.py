@@ -3,6 +3,7 @@
     upstreams ── tick (each channel, every 100 ms) ── ring ── one send per client ── short? alone till epoll names it
                                                                           ▲
                     who is behind (joined, or has room again) ── in rotation, 3 ms a turn
+                    bandwidth is limited? all are, and each turn shares out what the buckets hold
 
 One thread (a greenlet under gevent). It turns every 10 ms while somebody is behind or a channel is new, else sleeps to
 the next channel's tick; channels are spread over the turns of a tick, so no turn is long. Nothing in it waits: sockets
@@ -19,6 +20,8 @@ from collections.abc import Callable
 
 from servicekit.clock import Clock
 from stream_service import native
+from stream_service.domain.watching import End
+from stream_service.relay.bandwidth import Bandwidth
 from stream_service.relay.channel import Channel, State
 from stream_service.relay.client import Client
 from stream_service.relay.readiness import readiness
@@ -36,7 +39,7 @@ _LAST_WORDS_S = 5.0
 
 
 class Wheel:
-    """See the module's words. `drop` ends a client, `swept` is called every second, both under the lock."""
+    """See the module's words. `drop` ends a client for a reason, `swept` comes every second, both under the lock."""
 
     def __init__(
         self,
@@ -45,13 +48,15 @@ class Wheel:
         clock: Clock,
         lock: threading.Lock,
         totals: dict[str, int],
-        drop: Callable[[Client], None],
+        bandwidth: Bandwidth,
+        drop: Callable[[Client, End], None],
         swept: Callable[[float], None],
     ) -> None:
         self._settings = settings
         self._clock = clock
         self._lock = lock
         self._totals = totals
+        self._bandwidth = bandwidth
         self._drop = drop
         self._swept = swept
         self._clients: dict[int, Client] = {}
@@ -184,9 +189,7 @@ class Wheel:
             if self._stopping.is_set():
                 return
             self._take_news()
-            until_s = self._clock.monotonic() + _BEHIND_S
-            while self._behind and self._clock.monotonic() < until_s:
-                self.serve(self._behind.popitem(last=False)[0], now_s)
+            self._serve_behind(now_s)
             if now_s - self._swept_s >= _SWEEP_S:
                 self._swept_s = now_s
                 self._drop_stuck(now_s)
@@ -218,6 +221,9 @@ class Wheel:
         with self._lock:
             if self._stopping.is_set():
                 return
+            if self._bandwidth.on:
+                self._behind |= dict.fromkeys(one for one in clients if one not in self._behind and one.behind())
+                return
             head, data = channel.ring.head, channel.ring.newest()
             for client in [one for one in clients if one.room and not one.gone]:
                 try:
@@ -227,28 +233,54 @@ class Wheel:
                 except BlockingIOError:
                     self._fell_short(client, now_s)
                 except OSError:
-                    self._drop(client)
+                    self._drop(client, End.LEFT)
             self._totals["sent_bytes"] += sent_bytes
+
+    def _serve_behind(self, now_s: float) -> None:
+        """Who is behind, in rotation, as long as there is time; each once, and while the buckets last, when limited."""
+        until_s = self._clock.monotonic() + _BEHIND_S
+        limited = self._bandwidth.on
+        turns = len(self._behind) if limited else None
+        while self._behind and turns != 0 and self._clock.monotonic() < until_s:
+            if turns is not None:
+                if self._bandwidth.dry(now_s):
+                    return  # the next turn goes on with whoever was not served
+                turns -= 1
+            self.serve(self._behind.popitem(last=False)[0], now_s)
 
     def serve(self, client: Client, now_s: float) -> None:
         """One send to a client that is behind; it stays among those behind while it has room and is not level."""
         if not client.behind():
             return
+        most = self._bandwidth.share(client, len(self._behind) + 1, now_s) if self._bandwidth.on else None
+        if most == 0:
+            self._behind[client] = None
+            return
         try:
-            self._totals["sent_bytes"] += client.send_behind()
+            sent = client.send_behind(most)
+            self._totals["sent_bytes"] += sent
+            if most is not None:
+                self._bandwidth.sent(client, sent)
         except BlockingIOError:
             client.room = False
         except OSError:
-            self._drop(client)
+            self._drop(client, End.LEFT)
             return
-        if client.jumped_too_often(now_s, most=self._settings.most_jumps, within_s=self._settings.jumps_within_s):
+        if self._too_slow(client, now_s):
             log.info("client %s fell behind again and again", client.viewer.address)
             self._totals["too_slow"] += 1
-            self._drop(client)
+            self._drop(client, End.TOO_SLOW)
         elif not client.room:
             self._fell_short(client, now_s)
         elif client.behind():
             self._behind[client] = None
+
+    def _too_slow(self, client: Client, now_s: float) -> bool:
+        """Whether it jumped too often by its own fault: who is held back by a limit of ours has none."""
+        if self._bandwidth.on:
+            client.excuse_jumps()
+            return False
+        return client.jumped_too_often(now_s, most=self._settings.most_jumps, within_s=self._settings.jumps_within_s)
 
     def _fell_short(self, client: Client, now_s: float) -> None:
         client.room = False
@@ -265,7 +297,7 @@ class Wheel:
                 client.gone = True
                 client.woken.set()
             elif gone:
-                self._drop(client)
+                self._drop(client, End.LEFT)
             elif client in self._short:
                 self._short.discard(client)
                 client.room = True
@@ -275,7 +307,7 @@ class Wheel:
         for client in [one for one in self._short if now_s - one.short_since_s > self._settings.stuck_s]:
             log.info("client %s took nothing for %g s", client.viewer.address, self._settings.stuck_s)
             self._totals["stuck"] += 1
-            self._drop(client)
+            self._drop(client, End.STUCK)
 
     def _let_go(self, channel: Channel, now_s: float) -> None:
         """The channel's end, for each of its clients: once it has had everything, and on a packet boundary."""
@@ -285,9 +317,9 @@ class Wheel:
                 continue
             try:
                 if client.finish() or late:
-                    self._drop(client)
+                    self._drop(client, End.FAILED)
             except OSError:
-                self._drop(client)
+                self._drop(client, End.LEFT)
 
     def _breathe(self) -> None:
         """Let others run when they have waited long enough."""

@@ -77,7 +77,7 @@ class Bench:
         return self.channel.state
 
     def come(self, *, served: bool = False) -> Client:
-        client = Client(self.channel, Viewer("192.0.2.1"), since="", sock=None)
+        client = Client(self.channel, Viewer("192.0.2.1"), since=0, sock=None)
         if served:
             self.channel.clients[client] = None
         else:
