@@ -88,7 +88,10 @@ class StreamKeys:
 
 @dataclass(frozen=True, slots=True)
 class LineupStream:
-    """A stream that takes part in a lineup: the entry's texts, and the channel it already belongs to, if any."""
+    """A stream that takes part in a lineup: the entry's texts, and the channel it already belongs to, if any.
+
+    `xtream_id`: that channel's permanent whole number, 0 without a channel.
+    """
 
     stream: StreamAddress
     channel_id: str | None
@@ -98,6 +101,8 @@ class LineupStream:
     logo: str
     wanted_number: str
     attributes: Mapping[str, str] = field(default_factory=dict)
+    tvg_name: str = ""
+    xtream_id: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +111,8 @@ class LineupChannel:
 
     `id` is the permanent id, `tvg_id` the provider's own (which guide channels are matched by), `number` is permanent
     within the lineup, `xtream_id` is the permanent whole number by which Xtream clients know it, one in the whole
-    installation. `attributes` are those of its first stream, keys in lower case.
+    installation. `attributes` are those of its first stream, keys in lower case. A `logo` that begins with `/logos/` is
+    one of ours (`outputs.origin.logo` writes it whole); `guide_logo` is then what its guide carries instead.
     """
 
     id: str
@@ -119,6 +125,7 @@ class LineupChannel:
     streams: tuple[StreamAddress, ...] = ()
     delivery: str = RELAY
     xtream_id: int = 0
+    guide_logo: str = ""
 
     @property
     def radio(self) -> bool:

@@ -8,13 +8,14 @@ What clients get changes at the publishing, file by file, each by an atomic rena
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import starmap
 from typing import Protocol
 
 from stream_service.domain.channel_ids import new_channel_id
 from stream_service.domain.identity import adopt
 from stream_service.domain.lineup import LineupView, arrange
 from stream_service.domain.model import LineupChannel, LineupStream, StreamKeys
-from stream_service.domain.numbering import give_numbers
+from stream_service.domain.numbering import Wish, give_numbers
 from stream_service.lineups.publish import PublishedFiles, publish_catalogue, publish_lineup
 
 _log = logging.getLogger("lineups")
@@ -105,7 +106,7 @@ class Builder:
             if stream.channel_id is not None and stream.channel_id not in numbers:
                 wanted.setdefault(stream.channel_id, stream.wanted_number)
         if wanted:
-            given = give_numbers(wanted.items(), numbers.values())
+            given = give_numbers(list(starmap(Wish, wanted.items())), numbers.values()).numbers
             self._lineups.add_numbers(lineup, given)
             numbers |= given
         return arrange(streams, numbers)

@@ -86,7 +86,7 @@ def publish_lineup(files: PublishedFiles, view: LineupView) -> str:
 
 def _publish_channels(files: PublishedFiles, view: LineupView) -> str:
     told = [
-        {"id": c.id, "name": c.name, "tvg_id": c.tvg_id, "number": c.number, "group": c.group, "logo": _logo(c.logo)}
+        {"id": c.id, "name": c.name, "tvg_id": c.tvg_id, "number": c.number, "group": c.group, "logo": _logo(c)}
         for c in view.channels
     ]
     text = orjson.dumps(told)
@@ -111,8 +111,9 @@ def publish_catalogue(files: PublishedFiles, views: Sequence[LineupView]) -> Non
     put(files.catalogue, b"".join(line + b"\n" for line in lines), mode=0o600)
 
 
-def _logo(address: str) -> str:
+def _logo(channel: LineupChannel) -> str:
     """A logo as the guide carries it: none where the address is absurdly long."""
+    address = channel.logo if channel.guide_logo is None else channel.guide_logo
     return address if len(address) <= GUIDE_LOGO_MAX_CHARS else ""
 
 
