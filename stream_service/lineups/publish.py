@@ -113,7 +113,7 @@ def publish_catalogue(files: PublishedFiles, views: Sequence[LineupView]) -> Non
 
 def _logo(channel: LineupChannel) -> str:
     """A logo as the guide carries it: none where the address is absurdly long."""
-    address = channel.logo if channel.guide_logo is None else channel.guide_logo
+    address = channel.guide_logo if channel.logo.startswith("/") else channel.logo
     return address if len(address) <= GUIDE_LOGO_MAX_CHARS else ""
 
 
