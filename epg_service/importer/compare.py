@@ -30,7 +30,8 @@ from epg_service.domain.days import (
     unpacked_contents,
 )
 from epg_service.domain.model import Rows
-from epg_service.xmltv.write import flags_of, start_tags
+from epg_service.xmltv.form import flags_of
+from epg_service.xmltv.write import start_tags
 
 
 @dataclass(frozen=True)
@@ -88,8 +89,11 @@ def _same(before: bytes, keys: list[int], digests: list[int], stops: list[int]) 
 
 def _columns(keys: list[int], digests: list[int], rows: Rows, part: slice, stored: StoredChannel) -> DayColumns:
     """A day as it is to be stored."""
-    raws, flags = rows.raws[part], stored.flags
-    marks = [flags[digest] if digest in flags else flags_of(raw) for digest, raw in zip(digests, raws, strict=True)]
+    raws, known = rows.raws[part], stored.flags
+    marks = [known.get(digest, -1) for digest in digests]
+    if -1 in marks:  # the reader has looked at nearly all of them
+        fresh = iter(flags_of([raw for raw, mark in zip(raws, marks, strict=True) if mark < 0]))
+        marks = [next(fresh) if mark < 0 else mark for mark in marks]
     tags = start_tags(rows.starts[part], rows.stops[part], stored.name)
     texts = [
         tag + raw[raw.index(b">") + 1 :] if mark & IN_FORM else raw

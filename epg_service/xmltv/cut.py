@@ -9,7 +9,7 @@ It says the same as `iterparse`, item by item, for a third of the cost. Why the 
 4. The other pieces of a stretch are shown to expat in one call. Where no comment, CDATA section or instruction holds
    the word, `<programme` and `</programme` stand at tags only; as many of the first as pieces, one at the head of each,
    and as many of the second then mean that every piece is one element. Else each piece is proven alone.
-   Pieces in the DTD's own form (one pattern, see `write.in_form`) need no expat: what the pattern leaves open is told
+   Pieces in the DTD's own form (one pattern, see `xmltv.form`) need no expat: what the pattern leaves open is told
    by their bytes: valid UTF-8, no forbidden characters, no reference but those to characters, no `]]>`.
 5. At the first piece that fails any of this the exact reader takes over from its very byte, mends or counts what is
    broken, and hands back when it is past it.
@@ -28,10 +28,10 @@ from epg_service.domain.losses import Losses
 from epg_service.domain.model import Readable
 from epg_service.xmltv.elements import folded, proven
 from epg_service.xmltv.encoding import utf8_chunks
+from epg_service.xmltv.form import flags_of
 from epg_service.xmltv.iterparse import CHUNK_BYTES, MAX_ELEMENT_BYTES, ExactReader, title_of
 from epg_service.xmltv.records import Item
 from epg_service.xmltv.times import MAX_ENTRIES, Stamps
-from epg_service.xmltv.write import flags_of
 
 _END = b"</programme>"
 _STEP_BYTES = 2 * 1024
@@ -270,7 +270,7 @@ def _unescaped(text: str) -> str:
 
 def _proof(raws: list[bytes]) -> tuple[int, list[int]]:
     """How many of the first elements are well formed, and the flags of each element."""
-    flags = list(map(flags_of, raws))
+    flags = flags_of(raws)
     forms = [flag & IN_FORM for flag in flags]
     if not _sound_bytes(b"".join(compress(raws, forms))):
         forms = [form and _sound_bytes(raw) for form, raw in zip(forms, raws, strict=True)]
@@ -286,10 +286,10 @@ def _sound_bytes(text: bytes) -> bool:
     if text.isascii():
         return True
     try:
-        text.decode()
+        decoded = text.decode()
     except UnicodeDecodeError:
         return False
-    return b"\xef\xbf\xbe" not in text and b"\xef\xbf\xbf" not in text  # U+FFFE, U+FFFF
+    return "\ufffe" not in decoded and "\uffff" not in decoded
 
 
 def _well_formed(raws: list[bytes]) -> int:

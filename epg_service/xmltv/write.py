@@ -7,11 +7,11 @@ into them and put in order. Any other is read and written anew.
 
 import re
 from collections.abc import Callable, Container, Iterable, Sequence
-from operator import itemgetter
 
-from epg_service.domain.days import IN_FORM, NUMBERED
+from epg_service.xmltv import form
 from epg_service.xmltv.details import CREDIT_KINDS
 from epg_service.xmltv.elements import Node, folded, tree
+from epg_service.xmltv.form import CHILDREN
 from epg_service.xmltv.repair import without_illegal
 from epg_service.xmltv.times import text_utc
 
@@ -91,7 +91,7 @@ def with_extras(written: bytes, raw: bytes) -> bytes:
     """
     root = tree(raw)
     attributes = {name: value for name, value in root.attributes.items() if name not in _OWN_ATTRIBUTES}
-    inside = _strangers(root, dict.fromkeys(name for name, _, _ in _CHILDREN))
+    inside = _strangers(root, CHILDREN)
     tag_end = written.index(b">")
     end = written.rindex(b"\n  </programme>")
     prefixes = _declared(["", *attributes], attributes)
@@ -114,29 +114,9 @@ def programme(raw: bytes, *, start: int, stop: int, channel_id: str, title_fallb
     """
     ends = f' stop="{text_utc(stop)}"' if stop else ""
     opening = f'  <programme start="{text_utc(start)}"{ends} channel="{_attribute(channel_id)}"'
-    if not (b"\xc2" in raw and _C1.search(raw)):
-        if match := _READY.fullmatch(raw):
-            return b"%b>%b\n  </programme>\n" % (opening.encode(), match[1])
-        if copied := _sorted(opening.encode(), raw):
-            return copied
+    if copied := form.copied(opening.encode(), raw) or form.put_in_order(opening.encode(), raw):
+        return copied
     return _rewritten(opening, tree(raw), title_fallback).encode()
-
-
-def in_form(raw: bytes) -> bool:
-    """Whether an element's children are in the DTD's own form, so that publishing changes nothing but its start tag,
-    which ends at the first `>`."""
-    match = _READY.fullmatch(raw)
-    return match is not None and raw.index(b">") + 1 == match.start(1) and not (b"\xc2" in raw and _C1.search(raw))
-
-
-def flags_of(raw: bytes) -> int:
-    """What is noted of an element when it is stored (`domain.days`); a flag that is missing costs time, no more."""
-    if not in_form(raw):
-        return 0
-    at = raw.find(b"<episode-num")
-    rest = raw[at:] if at >= 0 else b""
-    both = not rest or (b'system="xmltv_ns"' in rest and b'system="onscreen"' in rest)
-    return IN_FORM | NUMBERED if both else IN_FORM
 
 
 def start_tags(starts: Iterable[int], stops: Iterable[int], channel_id: str) -> list[bytes]:
@@ -320,34 +300,33 @@ def _credits(wrappers: list[Node]) -> str:
     return _element("credits", "", inside) if inside else ""
 
 
-# Name, how it is written, whether it may stand more than once: in the order of the DTD.
-_CHILDREN: tuple[tuple[str, Callable[[Node], str], bool], ...] = (
-    ("title", _texted("lang"), True),
-    ("sub-title", _texted("lang"), True),
-    ("desc", _texted("lang"), True),
-    ("credits", _texted(), False),  # see _credits
-    ("date", _texted(), False),
-    ("category", _texted("lang"), True),
-    ("keyword", _texted("lang"), True),
-    ("language", _LANGUAGE, False),
-    ("orig-language", _texted("lang"), False),
-    ("length", _length, False),
-    ("icon", _icon, True),
-    ("url", _URL, True),
-    ("country", _texted("lang"), True),
-    ("episode-num", _episode_num, True),
-    ("video", _wrapped("present", "colour", "aspect", "quality"), False),
-    ("audio", _wrapped("present", "stereo"), False),
-    ("previously-shown", _previously_shown, False),
-    ("premiere", _worded, False),
-    ("last-chance", _worded, False),
-    ("new", _new, False),
-    ("subtitles", _subtitles, True),
-    ("rating", _rating, True),
-    ("star-rating", _rating, True),
-    ("review", _review, True),
-    ("image", _image, True),
-)
+_WRITERS: dict[str, Callable[[Node], str]] = {
+    "title": _texted("lang"),
+    "sub-title": _texted("lang"),
+    "desc": _texted("lang"),
+    "credits": _texted(),  # see _credits
+    "date": _texted(),
+    "category": _texted("lang"),
+    "keyword": _texted("lang"),
+    "language": _LANGUAGE,
+    "orig-language": _texted("lang"),
+    "length": _length,
+    "icon": _icon,
+    "url": _URL,
+    "country": _texted("lang"),
+    "episode-num": _episode_num,
+    "video": _wrapped("present", "colour", "aspect", "quality"),
+    "audio": _wrapped("present", "stereo"),
+    "previously-shown": _previously_shown,
+    "premiere": _worded,
+    "last-chance": _worded,
+    "new": _new,
+    "subtitles": _subtitles,
+    "rating": _rating,
+    "star-rating": _rating,
+    "review": _review,
+    "image": _image,
+}
 
 
 def _rewritten(opening: str, root: Node, title_fallback: str) -> str:
@@ -355,8 +334,8 @@ def _rewritten(opening: str, root: Node, title_fallback: str) -> str:
     for node in root.nodes():
         groups.setdefault(node.name, []).append(node)
     lines = [opening + _kept(root, "pdc-start", "vps-start", "showview", "videoplus", "clumpidx") + ">"]
-    for name, write, repeats in _CHILDREN:
-        nodes = groups.get(name)
+    for name, repeats in CHILDREN.items():
+        nodes, write = groups.get(name), _WRITERS[name]
         if name == "credits":
             written = [_credits(nodes)] if nodes else []
         else:
@@ -388,133 +367,3 @@ def _declared(names: Iterable[str], given: Container[str]) -> str:
     prefixes = dict.fromkeys(name.partition(":")[0] for name in names if ":" in name)
     undeclared = (one for one in prefixes if one not in ("xml", "xmlns", "") and f"xmlns:{one}" not in given)
     return "".join(f' xmlns:{one}="urn:xmltv:{one}"' for one in undeclared)
-
-
-# ---- the forms that are copied ---------------------------------------------------------------------------------------
-# Patterns for children that are valid as they stand: attributes in the order of the DTD, no comments, no CDATA, nothing
-# empty that should speak. Possessive throughout, so that a mismatch costs one pass.
-
-_C1 = re.compile(rb"\xc2[\x80-\x9f]")
-_TEXT = rb"\s*+[^<\s][^<]*+"
-_NAME = rb"[A-Za-z_:][\w:.-]*+"
-_QUOTED = rb"""(?:"[^"<]*+"|'[^'<]*+')"""
-
-
-def _form(name: str, attributes: bytes = b"", content: bytes = _TEXT) -> bytes:
-    word = name.encode()
-    return rb"<" + word + attributes + rb"\s*+>" + content + rb"</" + word + rb"\s*+>"
-
-
-def _maybe(name: str, choice: bytes | None = None) -> bytes:
-    """An attribute that may be there: any value, or one of a choice."""
-    value = _QUOTED if choice is None else rb"(?:\"" + choice + rb"\"|'" + choice + rb"')"
-    return rb"(?:\s++" + name.encode() + rb"=" + value + rb")?+"
-
-
-def _any(*forms: bytes) -> bytes:
-    return rb"(?:\s*+(?:" + b"|".join(forms) + rb"))*+"
-
-
-def _once(*forms: bytes) -> bytes:
-    return rb"(?:\s*+(?:" + b"|".join(forms) + rb"))?+"
-
-
-def _forms() -> dict[str, bytes]:
-    """A pattern for each child of a programme, in the order of the DTD."""
-    lang, system = _maybe("lang"), _maybe("system")
-    part = rb"\s*+[0-9]*+(?:\s*+/\s*+[0-9]++)?+\s*+"
-    icon = rb"<icon\s++src=(?!''|\"\")" + _QUOTED + _maybe("width") + _maybe("height") + rb"\s*+/>"
-    choices = (("type", b"(?:poster|backdrop|still|person|character)"), ("size", b"[123]"), ("orient", b"[PL]"))
-    image = _form("image", b"".join(_maybe(*choice) for choice in choices) + system)
-    url = _form("url", system)
-    person = _TEXT + _any(image, url) + rb"\s*+"
-    actor = _form("actor", _maybe("role") + _maybe("guest", b"(?:yes|no)"), person)
-    people = [_any(actor if kind == "actor" else _form(kind, b"", person)) for kind in CREDIT_KINDS]
-    value = rb"\s*+" + _form("value") + _any(icon) + rb"\s*+"
-    kind = _maybe("type", rb"(?:teletext|onscreen|deaf-signed)")
-    spoken = _once(_form("language", lang)) + rb"\s*+"
-    pictures = b"".join(_once(_form(name)) for name in ("present", "colour", "aspect", "quality")) + rb"\s*+"
-    sounds = b"".join(_once(_form(name)) for name in ("present", "stereo")) + rb"\s*+"
-    ns = rb"""\s++system=(?:"xmltv_ns"|'xmltv_ns')"""
-    special = {
-        "credits": _form("credits", b"", b"".join(people) + rb"\s*+"),
-        "length": _form("length", rb"""\s++units=(?:"(?:seconds|minutes|hours)"|'(?:seconds|minutes|hours)')"""),
-        "icon": icon,
-        "url": url,
-        "episode-num": _form("episode-num", ns, part + rb"\." + part + rb"\." + part)
-        + rb"|" + _form("episode-num", rb"(?!" + ns + rb")" + system),
-        "video": _form("video", b"", pictures),
-        "audio": _form("audio", b"", sounds),
-        "previously-shown": rb"<previously-shown" + _maybe("start") + _maybe("channel") + rb"\s*+/>",
-        "premiere": rb"<premiere\s*+/>|" + _form("premiere", lang),
-        "last-chance": rb"<last-chance\s*+/>|" + _form("last-chance", lang),
-        "new": rb"<new\s*+/>",
-        "date": _form("date"),
-        "subtitles": rb"<subtitles" + kind + rb"\s*+/>|" + _form("subtitles", kind, spoken),
-        "rating": _form("rating", system, value),
-        "star-rating": _form("star-rating", system, value),
-        "review": _form("review", rb"""\s++type=(?:"(?:text|url)"|'(?:text|url)')"""
-                        + _maybe("source") + _maybe("reviewer") + lang),
-        "image": image,
-    }  # fmt: skip
-    return {name: special.get(name) or _form(name, lang) for name, _, _ in _CHILDREN}
-
-
-def _ready() -> re.Pattern[bytes]:
-    """Elements that are valid as they stand: the children follow the DTD's order. Group 1: all of them."""
-    body = [rb"\s*+" + _form("title", _maybe("lang"))]
-    repeats = {name: repeated for name, _, repeated in _CHILDREN}
-    body += [_any(form) if repeats[name] else _once(form) for name, form in _forms().items()]
-    opening = rb"<programme(?:\s++(?:start|stop|channel)=" + _QUOTED + rb")*+\s*+>"
-    return re.compile(opening + rb"(" + b"".join(body) + rb")\s*+</programme\s*+>")
-
-
-def _child() -> re.Pattern[bytes]:
-    """One child in valid form, group n for the n-th kind of the DTD; the last group: what is to be left out, elements
-    that the DTD does not know and texts that say nothing."""
-    forms = _forms()
-    attributes = rb"(?:\s++" + _NAME + rb"\s*+=\s*+" + _QUOTED + rb")*+\s*+"
-    known = b"|".join(name.encode() for name in forms)
-    strange = rb"<(?!(?:" + known + rb")[\s/>])" + _NAME + attributes + rb"(?:/>|>[^<]*+</" + _NAME + rb"\s*+>)"
-    texts = rb"<(?:title|sub-title|desc|date|category|keyword|country)" + attributes
-    empty = texts + rb"(?:/>|>\s*+</" + _NAME + rb"\s*+>)"
-    groups = [rb"(" + form + rb")" for form in forms.values()] + [rb"(" + empty + rb"|" + strange + rb")"]
-    return re.compile(rb"\s*+(?:" + b"|".join(groups) + rb")")
-
-
-_READY = _ready()
-_CHILD = _child()
-_OPENING = re.compile(rb"<programme((?:\s++" + _NAME + rb"\s*+=\s*+" + _QUOTED + rb")*+)\s*+>")
-_KEPT_ATTRIBUTES = re.compile(rb"\s(?:pdc-start|vps-start|showview|videoplus|clumpidx)\s*+=\s*+" + _QUOTED)
-_SINGLE_RANKS = frozenset(rank for rank, (_, _, repeats) in enumerate(_CHILDREN, 1) if not repeats)
-_CREDITS_RANK = 1 + [name for name, _, _ in _CHILDREN].index("credits")
-
-
-def _sorted(opening: bytes, raw: bytes) -> bytes | None:
-    """The element with its valid children put in order; None when it takes more than that."""
-    tag = _OPENING.match(raw)
-    if not tag:
-        return None
-    position, end = tag.end(), raw.rfind(b"</programme")
-    parts: list[tuple[int, bytes]] = []
-    for child in _CHILD.finditer(raw, position, end):
-        if child.start() != position:
-            return None
-        position = child.end()
-        rank = child.lastindex or 0
-        if rank <= len(_CHILDREN):
-            parts.append((rank, child[rank]))
-    if raw[position:end].strip() or not parts:
-        return None
-    parts.sort(key=itemgetter(0))
-    if parts[0][0] != 1:
-        return None
-    lines = [opening + b"".join(_KEPT_ATTRIBUTES.findall(tag[1])) + b">"]
-    before = 0
-    for rank, text in parts:
-        if rank != before or rank not in _SINGLE_RANKS:
-            lines.append(text)
-        elif rank == _CREDITS_RANK:
-            return None  # two of them are joined, not dropped
-        before = rank
-    return b"\n    ".join(lines) + b"\n  </programme>\n"

@@ -12,7 +12,7 @@ from epg_service.domain.days import ORDINAL_BITS, DayColumns, StoredDay, by_day,
 from epg_service.domain.entities import Mapped
 from epg_service.domain.profiles import PROFILES, Options, options
 from epg_service.lineups.render import Entry, Piece, Rendering
-from epg_service.xmltv import write
+from epg_service.xmltv import form, write
 from epg_service.xmltv.gzipped import Ready
 from tests.epg.guidekit import DAY, HOUR, NOON, stamp
 
@@ -48,7 +48,7 @@ def days_of(shows: Shows) -> list[StoredDay]:
     ]
     found = []
     for day, part in by_day(starts):
-        flags = [write.flags_of(raw) for raw in raws[part]]
+        flags = form.flags_of(raws[part])
         keys = [start << ORDINAL_BITS for start in starts[part]]
         columns = DayColumns(keys, [0] * len(keys), stops[part], [""] * len(keys), raws[part], flags)
         made = packed(day, columns, contents_of(columns))

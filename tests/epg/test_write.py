@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from lxml import etree
 
 from epg_service.domain.losses import Losses
-from epg_service.xmltv import write
+from epg_service.xmltv import form, write
 from epg_service.xmltv.details import details
 from epg_service.xmltv.iterparse import iterparse
 from epg_service.xmltv.records import Batch
@@ -70,7 +70,7 @@ def everything() -> bytes:
 
 def block(monkeypatch: pytest.MonkeyPatch, *ways: str) -> None:
     for way in ways:
-        monkeypatch.setattr(write, way, write.re.compile(rb"(never)\Z(?=x)"))
+        monkeypatch.setattr(form, way, form.re.compile(rb"(never)\Z(?=x)"))
 
 
 @pytest.fixture(params=["copied", "sorted", "rewritten"])
@@ -102,10 +102,10 @@ def test_everything_that_the_dtd_knows_is_written(valid: Callable[[bytes], None]
 
 def test_all_ways_say_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     raw = b'<programme start="1" channel="x">' + everything().split(b">", 1)[1]
-    assert write._READY.fullmatch(raw), "the fixture is in the form that is copied"
+    assert form._READY.fullmatch(raw), "the fixture is in the form that is copied"
     copied = write.programme(raw, start=START, stop=STOP, channel_id="c", title_fallback="")
     block(monkeypatch, "_READY")
-    assert write._sorted(b"<programme", raw), "and in the form that is sorted"
+    assert form.put_in_order(b"<programme", raw), "and in the form that is sorted"
     put_in_order = write.programme(raw, start=START, stop=STOP, channel_id="c", title_fallback="")
     block(monkeypatch, "_OPENING")
     rewritten = write.programme(raw, start=START, stop=STOP, channel_id="c", title_fallback="")
