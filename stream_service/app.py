@@ -1,5 +1,7 @@
 """The app factory: assembles the door, the error table and the views; knows no configuration."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Protocol
 
 from flask_openapi3 import OpenAPI
@@ -10,9 +12,31 @@ from servicekit.metrics import Metrics
 from servicekit.settings import Settings
 from servicekit.web import Door, make_app
 from stream_service import native
-from stream_service.api import Collaborators, breakers, channels, internal, live, pages, playlists, sources
+from stream_service.api import (
+    Collaborators,
+    access,
+    breakers,
+    channels,
+    internal,
+    live,
+    pages,
+    playlists,
+    sources,
+    users,
+)
 from stream_service.api.media import Media, blueprints
 from stream_service.api.profiles import no_profiles
+
+
+class Accounts(users.Accounts, Protocol):
+    """What decides who may watch."""
+
+    @property
+    def rule(self) -> access.Rule: ...
+    @property
+    def seats(self) -> access.Seats: ...
+    @property
+    def in_lineup(self) -> Callable[[str, str], bool]: ...
 
 
 class Relay(live.Relay, breakers.Breakers, Protocol):
@@ -29,8 +53,15 @@ def create_app(
     settings: Settings,
     levels: LevelFollower,
     media: Media | None = None,
+    accounts: Accounts | None = None,
 ) -> OpenAPI:
-    """The stream service's web application. Without `media` it has no profiles, HLS and probes."""
+    """The stream service's web application.
+
+    Without `media` it has no profiles, HLS and probes; without `accounts` no users, and clients need none.
+    """
+    if accounts is not None:
+        gate = access.Gate(rule=accounts.rule, seats=accounts.seats, in_lineup=accounts.in_lineup)
+        door = replace(door, admits=gate)
     app = make_app(
         __name__,
         title="Aerial channels",
@@ -48,4 +79,7 @@ def create_app(
     for one in blueprints(media, catalogue=collaborators.target, call=collaborators.call) if media is not None else ():
         app.register_api(one)
     app.register_api(breakers.blueprint(relay))
+    if accounts is not None:
+        app.after_request(access.mark_refused_tuner)
+        app.register_api(users.blueprint(accounts, call=collaborators.call))
     return app

@@ -28,6 +28,7 @@ from servicekit.settings import Settings
 from servicekit.store.sqlite import Connections
 from servicekit.web import Door
 from stream_service import native, relaying
+from stream_service.admission import Accounts, accounts
 from stream_service.config import StreamSection, load_config
 from stream_service.domain.model import REDIRECT, RELAY, ChannelTarget
 from stream_service.domain.schedule import cron_of
@@ -204,6 +205,7 @@ class Web:
     levels: LevelFollower
     start: Callable[[], None]
     media: relaying.Media
+    accounts: Accounts
 
 
 def web(config: Config) -> Web:
@@ -230,6 +232,15 @@ def web(config: Config) -> Web:
         guide_imported=Marker(paths.guide_imported).touch,
         status=lambda: str(checks.state().as_dict()["status"]),
     )
+    admitted = accounts(
+        it.connections,
+        data_dir=config.data_dir,
+        settings=settings(config),
+        relay=hub,
+        in_lineup=catalogue.in_lineup,
+        known_lineup=it.lineups.get,
+        clock=SystemClock(),
+    )
     door = Door(
         admin_token=admin_token(config.data_dir),
         internal_secret=internal_secret(config.data_dir, os.environ.get("AERIAL_INTERNAL_SECRET")),
@@ -243,10 +254,12 @@ def web(config: Config) -> Web:
     def start() -> None:
         catalogue.look()
         catalogue.follow()
+        admitted.table.look()
+        admitted.table.follow()
         drain_on_sigterm(hub)
 
     metrics = Metrics("aerial_stream", figures=_figures(it, hub, catalogue))
-    return Web(door, collaborators, hub, checks, metrics, settings(config), levels(config), start, media)
+    return Web(door, collaborators, hub, checks, metrics, settings(config), levels(config), start, media, admitted)
 
 
 def tidy(config: Config) -> None:

@@ -20,6 +20,7 @@ app = handover(
         settings=_parts.settings,
         levels=_parts.levels,
         media=_parts.media,
+        accounts=_parts.accounts,
     )
 )
 _parts.start()

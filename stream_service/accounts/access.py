@@ -6,40 +6,14 @@ otherwise         > refused
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from servicekit.clock import Clock
 from servicekit.errors import Forbidden, Unauthorized
 from stream_service.accounts.throttle import Throttle
 from stream_service.accounts.users import Users
-from stream_service.domain.users import Credentials, User
+from stream_service.domain.users import ANYBODY, Credentials, User, Visitor
 
 SETTING = "access_lan_without_user"
-
-
-@dataclass(frozen=True, slots=True)
-class Visitor:
-    """Who was let in: a user, or somebody of the home network without one (None)."""
-
-    user: User | None = None
-    password: str = ""
-    """What the user showed; stands in the addresses that are handed to them."""
-
-    @property
-    def name(self) -> str:
-        """The user's name, '' without one."""
-        return self.user.name if self.user is not None else ""
-
-    @property
-    def priority(self) -> int:
-        return self.user.priority if self.user is not None else 0
-
-    def may_watch(self, lineup: str) -> bool:
-        """Whether the lineup is one of theirs."""
-        return self.user is None or self.user.may_watch(lineup)
-
-
-ANYBODY = Visitor()
 
 
 class Access:
@@ -52,15 +26,24 @@ class Access:
         self._clock = clock
 
     def admit(
-        self, given: Credentials | None, *, address: str, local: bool, trusted: bool = False, user_needed: bool = False
+        self,
+        given: Credentials | None,
+        *,
+        address: str,
+        local: bool,
+        trusted: bool = False,
+        user_needed: bool = False,
+        stale_ok: bool = False,
     ) -> Visitor:
-        """Who comes in. `trusted`: the administrator's token was shown; `user_needed`: nobody enters without a user.
+        """Who comes in. `trusted`: the administrator's token was shown; `user_needed`: nobody enters without a user;
+        `stale_ok`: disabled and expired users come in too, to be told so.
 
         Raises `Unauthorized` (no credentials, wrong ones), `Forbidden` (disabled, expired), `RateLimited`.
         """
         if given is not None:
             user = self.login(given, address=address)
-            self._refuse_stale(user)
+            if not stale_ok:
+                self._refuse_stale(user)
             return Visitor(user, given.password)
         if not user_needed and (trusted or (local and self._lan_without_user())):
             return ANYBODY

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from servicekit.errors import NotFound
 from servicekit.web import Shape, the_caller
+from stream_service.api.access import keep_hls_seat
 from stream_service.api.live import Catalogue
 from stream_service.api.profiles import ProfileQuery, Through, as_asked, no_profiles
 from stream_service.domain.model import ChannelTarget
@@ -53,6 +54,7 @@ def blueprint(*, output: HlsOutput, catalogue: Catalogue, through: Through = no_
         headers = {**_ANY_PAGE, "Content-Type": PLAYLIST_TYPE, "Cache-Control": "no-store"}
         if request.method == "HEAD":
             return _without_body(headers)
+        keep_hls_seat()
         agent = request.headers.get("User-Agent", "")[:_AGENT_MAX_CHARS]
         return Response(output.playlist(target, address=the_caller().address, user_agent=agent), headers=headers)
 

@@ -14,8 +14,9 @@ from flask import Response, request
 from flask_openapi3 import APIBlueprint
 from pydantic import Field
 
-from servicekit.errors import NotFound, Unavailable
-from servicekit.web import Shape, json_answer, the_caller
+from servicekit.errors import Forbidden, NotFound, Unavailable
+from servicekit.web import Shape, json_answer
+from stream_service.api.access import note_full, player, take_seat, visitor
 from stream_service.api.profiles import ProfileQuery, Through, as_asked, no_profiles
 from stream_service.domain.model import REDIRECT, ChannelTarget
 
@@ -38,7 +39,6 @@ _TUNE_FAILED = "806 Tune Failed"
 _NO_SLOT = "no_slot"
 _SOCKET = "aerial.socket"
 _TAKEN = "aerial.taken"
-_AGENT_MAX_CHARS = 200
 
 
 class Relay(Protocol):
@@ -107,13 +107,17 @@ def watch(target: ChannelTarget, *, hub: Relay) -> Response:
         answer = Response(headers=HEADERS)
         answer.automatically_set_content_length = False  # "0 bytes" would be a lie that players believe
         return answer
-    address, user_agent = the_caller().address, request.headers.get("User-Agent", "")[:_AGENT_MAX_CHARS]
+    try:
+        take_seat()
+    except Forbidden as error:
+        note_full(error)
+        raise
+    (address, user_agent), who = player(), visitor()
+    said: dict[str, Any] = {"address": address, "user_agent": user_agent, "user": who.name, "priority": who.priority}
     sock = request.environ.get(_SOCKET)
     if sock is None:
-        return Response(
-            hub.follow(target, address=address, user_agent=user_agent), headers=HEADERS, direct_passthrough=True
-        )
-    hub.join(target, os.dup(sock.fileno()), address=address, user_agent=user_agent, head=HEAD_BYTES)
+        return Response(hub.follow(target, **said), headers=HEADERS, direct_passthrough=True)
+    hub.join(target, os.dup(sock.fileno()), **said, head=HEAD_BYTES)
     request.environ[_TAKEN] = True
     return Response(headers=HEADERS)
 

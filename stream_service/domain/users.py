@@ -63,6 +63,31 @@ class Credentials:
     password: str
 
 
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """Who was let in: a user, or somebody of the home network without one (None)."""
+
+    user: User | None = None
+    password: str = ""
+    """What the user showed; stands in the addresses that are handed to them."""
+
+    @property
+    def name(self) -> str:
+        """The user's name, '' without one."""
+        return self.user.name if self.user is not None else ""
+
+    @property
+    def priority(self) -> int:
+        return self.user.priority if self.user is not None else 0
+
+    def may_watch(self, lineup: str) -> bool:
+        """Whether the lineup is one of theirs."""
+        return self.user is None or self.user.may_watch(lineup)
+
+
+ANYBODY = Visitor()
+
+
 def is_reserved(segment: str) -> bool:
     """Whether `/segment/…` is an address of ours, whatever the case of its letters."""
     folded = segment.casefold()
