@@ -332,4 +332,69 @@ CREATE TABLE shipped_seen (                       -- what came with the program 
 ) WITHOUT ROWID;
 """
 
-MIGRATIONS = (_FIRST + _ERRANDS + _RULES + _USERS + _MANUAL + _GUIDE_LINKS + _LIBRARY,)
+_INSTALLATION = """
+CREATE TABLE installation (                       -- one row: what this installation is known by, for ever
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    ident TEXT NOT NULL                           -- by chance; ids of HDHomeRun devices are made of it
+);
+INSERT INTO installation VALUES (1, lower(hex(randomblob(16))));
+"""
+
+_LOGOS = """
+CREATE TABLE logos (                              -- that people uploaded
+    id TEXT PRIMARY KEY,                          -- for ever: rules and channels name it, @logo:ID
+    name TEXT NOT NULL,
+    picture TEXT NOT NULL,                        -- the hash of its content
+    width INTEGER NOT NULL,
+    height INTEGER NOT NULL,
+    size_bytes INTEGER NOT NULL,
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE logo_addresses (                     -- that sources name, and what became of each
+    url TEXT PRIMARY KEY,
+    host TEXT NOT NULL,
+    private_ok INTEGER NOT NULL,                  -- a source whose own address is private names it
+    picture TEXT,                                 -- the hash of its content; NULL: none yet
+    wanted_at INTEGER NOT NULL,                   -- when a lineup last used it
+    due_at INTEGER NOT NULL DEFAULT 0,            -- when it is asked for next
+    failures INTEGER NOT NULL DEFAULT 0,          -- in a row
+    gone INTEGER NOT NULL DEFAULT 0,              -- its server says that there is no picture
+    reason TEXT NOT NULL DEFAULT '',              -- of the last failure
+    etag TEXT NOT NULL DEFAULT '',
+    last_modified TEXT NOT NULL DEFAULT ''
+) WITHOUT ROWID;
+CREATE INDEX logo_addresses_due ON logo_addresses (due_at);
+CREATE INDEX logo_addresses_host ON logo_addresses (host);
+"""
+
+_SESSIONS_LOG = """
+CREATE TABLE sessions_log (                       -- viewings that are over: see domain/watching.py
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    channel_id TEXT NOT NULL,
+    channel TEXT NOT NULL,                        -- its name at that time
+    lineup TEXT NOT NULL,                         -- '' when it is not known
+    profile TEXT NOT NULL,                        -- '' for none
+    via TEXT NOT NULL,                            -- ts, hls
+    user TEXT NOT NULL,                           -- '' for none
+    address TEXT NOT NULL,
+    user_agent TEXT NOT NULL,
+    source_id INTEGER,                            -- of the stream in use at the end
+    stream_id INTEGER,
+    started_at INTEGER NOT NULL,
+    duration_s INTEGER NOT NULL,
+    wait_ms INTEGER NOT NULL,                     -- from asking to the first byte
+    bytes_sent INTEGER NOT NULL,
+    jumps INTEGER NOT NULL,                       -- how often the viewer fell out of the ring
+    switches INTEGER NOT NULL,                    -- of the channel's streams meanwhile
+    slates INTEGER NOT NULL,
+    end TEXT NOT NULL                             -- why it ended
+);
+CREATE INDEX sessions_log_started ON sessions_log (started_at);
+CREATE INDEX sessions_log_channel ON sessions_log (channel_id, id);
+"""
+
+MIGRATIONS = (
+    _FIRST + _ERRANDS + _RULES + _USERS + _MANUAL + _GUIDE_LINKS + _LIBRARY + _INSTALLATION + _LOGOS + _SESSIONS_LOG,
+)

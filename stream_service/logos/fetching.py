@@ -1,0 +1,238 @@
+"""Fetching logos, beside everything else: a few at a time, two of a host, hosts that do not answer aside.
+
+    due addresses > fetch (limits, policy) > draw anew (a child) > shelf > noted, with the time to ask again
+                                     └ reason > noted as gone or as trouble, with a growing pause
+
+Nothing waits for it. When pictures came and no more are coming, the lineups are built again, once.
+"""
+
+import logging
+import threading
+import zlib
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from typing import Protocol
+
+from servicekit.clock import Clock
+from servicekit.errors import AerialError, BadAnswer, Invalid, Unavailable, Unreachable
+from servicekit.fetch import Answer
+from stream_service.domain.logos import Due, Outcome
+from stream_service.logos.drawing import MOST_BYTES, Drawing
+from stream_service.logos.shelf import Shelf
+
+AT_A_TIME = 8
+OF_A_HOST = 2
+MANY = 500
+TOTAL_S = 20.0
+CONNECT_S = 5.0
+TURN_LIMIT_S = 60.0
+AGAIN_S = 7 * 86_400
+"""A picture that is there is asked for again, conditionally."""
+GONE_AGAIN_S = 86_400
+TROUBLE_AGAIN_S = 600
+HOST_FAILURES = 3
+HOST_REST_S = 60
+LONGEST_PAUSE_S = 7 * 86_400
+LONGEST_REST_S = 3600
+WAITS_FOR_MORE_S = 2.0
+UNUSED_S = 30 * 86_400
+_NOT_MODIFIED = 304
+_CLIENT_ERRORS = range(400, 500)
+_PASSING = frozenset({408, 425, 429})
+
+_log = logging.getLogger("logos")
+
+Open = Callable[..., Answer]
+"""Opens an address under the policy; see `servicekit.fetch.Fetcher.open`."""
+
+
+class Store(Protocol):
+    """What the fetching asks of the store; see `store.logos`."""
+
+    def due(self, *, limit: int) -> Sequence[Due]: ...
+    def note(self, url: str, outcome: Outcome) -> None: ...
+    def rest(self, host: str, until: int) -> None: ...
+    def forget(self, before: int) -> int: ...
+    def pictures(self) -> set[str]: ...
+
+
+class Fetching:
+    """Brings what lineups miss. `changed` is called when pictures came; `wanted` names pictures to be drawn."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        shelf: Shelf,
+        drawing: Drawing,
+        open_address: Open,
+        wanted: Callable[[], Iterable[str]],
+        changed: Callable[[], None],
+        clock: Clock,
+    ) -> None:
+        self._store = store
+        self._shelf = shelf
+        self._drawing = drawing
+        self._open = open_address
+        self._wanted = wanted
+        self._changed = changed
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._failures: Counter[str] = Counter()
+        """Failures of a host in a row."""
+        self._resting: dict[str, float] = {}
+        """Until when a host is left alone, by the monotonic clock."""
+
+    def turn(self) -> int:
+        """Draw and fetch what is wanted now, for a minute at most; returns how many new pictures came."""
+        for name in sorted(self._wanted()):
+            if not self._shelf.drawn(name):
+                self._shelf.keep_drawn(name, self._drawing.initials(name).png)
+        due = self._store.due(limit=MANY)
+        return self._all(due) if due else 0
+
+    def sweep(self) -> None:
+        """Forget addresses that no lineup used for a month, and pictures that nothing leads to."""
+        forgotten = self._store.forget(self._clock.now_s() - UNUSED_S)
+        removed = self._shelf.sweep(self._store.pictures())
+        if forgotten or removed:
+            _log.info("swept %d addresses of logos and %d pictures", forgotten, removed)
+
+    def _all(self, due: Sequence[Due]) -> int:
+        """Fetches at most so many at a time and of a host; tells of new ones when it is quiet, or is done."""
+        end_s = self._clock.monotonic() + TURN_LIMIT_S
+        news = _News(self._changed, self._clock)
+        waiting, busy = deque(due), Counter[str]()
+        running: dict[Future[bool], Due] = {}
+        with ThreadPoolExecutor(AT_A_TIME, thread_name_prefix="logo") as pool:
+            while waiting or running:
+                for one in self._next(waiting, busy, AT_A_TIME - len(running)):
+                    busy[one.host] += 1
+                    running[pool.submit(self._one, one)] = one
+                done, _ = wait(running, timeout=0.5, return_when=FIRST_COMPLETED)
+                for future in done:
+                    busy[running.pop(future).host] -= 1
+                    news.came(future.result())
+                news.tell_if_quiet()
+                if self._clock.monotonic() > end_s:
+                    waiting.clear()
+        news.tell()
+        return news.total
+
+    def _next(self, waiting: deque[Due], busy: Counter[str], free: int) -> list[Due]:
+        """Those that can begin now; the others keep their order. A host that rests is left for later."""
+        chosen: list[Due] = []
+        later: list[Due] = []
+        taken = Counter(busy)
+        while waiting and len(chosen) < free:
+            one = waiting.popleft()
+            if self._resting.get(one.host, 0.0) > self._clock.monotonic():
+                continue
+            if taken[one.host] >= OF_A_HOST:
+                later.append(one)
+                continue
+            taken[one.host] += 1
+            chosen.append(one)
+        waiting.extendleft(reversed(later))
+        return chosen
+
+    def _one(self, due: Due) -> bool:
+        """One address; True when the lineup looks another way by it."""
+        try:
+            outcome = self._fetched(due)
+            with self._lock:
+                self._failures.pop(due.host, None)
+        except (Unreachable, Unavailable) as error:
+            outcome = self._trouble(due, error, None)
+        except BadAnswer as error:
+            gone = error.status in _CLIENT_ERRORS and error.status not in _PASSING
+            outcome = self._gone(due, error) if gone else self._trouble(due, error, error.retry_after_s)
+        except AerialError as error:  # no picture, or refused by the policy
+            outcome = self._gone(due, error)
+        self._store.note(due.url, outcome)
+        if outcome.picture:
+            return outcome.picture != due.picture
+        return outcome.gone and not due.gone and not due.picture
+
+    def _fetched(self, due: Due) -> Outcome:
+        """Raises errors of ours when no picture comes."""
+        validators = {"If-None-Match": due.etag, "If-Modified-Since": due.last_modified} if due.picture else {}
+        headers = {"Accept-Encoding": "identity", "Accept": "image/*", **{k: v for k, v in validators.items() if v}}
+        with self._open(
+            due.url, headers=headers, typed=False, private_ok=due.private_ok,
+            timeout_s=CONNECT_S, read_timeout_s=TOTAL_S, total_s=TOTAL_S, max_bytes=MOST_BYTES,
+        ) as answer:  # fmt: skip
+            later = self._clock.now_s() + AGAIN_S
+            etag, modified = answer.headers.get("ETag", "")[:500], answer.headers.get("Last-Modified", "")[:100]
+            if answer.status == _NOT_MODIFIED:
+                return Outcome(picture=due.picture, due_at=later, etag=due.etag, last_modified=due.last_modified)
+            data = _unpacked(b"".join(answer.chunks()))
+        picture = self._shelf.keep(self._drawing.redraw(data).png)
+        return Outcome(picture=picture, due_at=later, etag=etag, last_modified=modified)
+
+    def _gone(self, due: Due, error: AerialError) -> Outcome:
+        pause_s = min(GONE_AGAIN_S << min(due.failures, 3), LONGEST_PAUSE_S)
+        return Outcome(
+            due_at=self._clock.now_s() + pause_s, failures=due.failures + 1, gone=True, reason=error.detail[:500]
+        )
+
+    def _trouble(self, due: Due, error: AerialError, retry_after_s: int | None) -> Outcome:
+        """The host gave no answer that says anything of the picture; after some of these it is left alone."""
+        now_s = self._clock.now_s()
+        with self._lock:
+            self._failures[due.host] += 1
+            rounds, rest = divmod(self._failures[due.host], HOST_FAILURES)
+            if rest == 0:
+                pause_s = min(HOST_REST_S << min(rounds - 1, 6), LONGEST_REST_S)
+                self._resting[due.host] = self._clock.monotonic() + pause_s
+                self._store.rest(due.host, now_s + pause_s)
+                _log.info("%s: %d failures in a row, its logos wait %d s", due.host, self._failures[due.host], pause_s)
+        pause_s = max(min(TROUBLE_AGAIN_S << min(due.failures, 8), 86_400), retry_after_s or 0)
+        return Outcome(
+            due_at=now_s + min(pause_s, LONGEST_PAUSE_S), failures=due.failures + 1, gone=due.gone,
+            reason=error.detail[:500],
+        )  # fmt: skip
+
+
+class _News:
+    """Tells that pictures came: when no more came for a moment, or at the end."""
+
+    def __init__(self, changed: Callable[[], None], clock: Clock) -> None:
+        self._changed = changed
+        self._clock = clock
+        self._untold = 0
+        self._last_s = 0.0
+        self.total = 0
+
+    def came(self, new: bool) -> None:
+        """The outcome of one address."""
+        if new:
+            self._untold += 1
+            self.total += 1
+            self._last_s = self._clock.monotonic()
+
+    def tell_if_quiet(self) -> None:
+        """Tell, unless more are coming."""
+        if self._untold and self._clock.monotonic() - self._last_s > WAITS_FOR_MORE_S:
+            self.tell()
+
+    def tell(self) -> None:
+        """Tell, if there is anything."""
+        if self._untold:
+            self._untold = 0
+            self._changed()
+
+
+def _unpacked(data: bytes) -> bytes:
+    """A picture that came packed though nobody asked for it (`.svgz`, a server that always does)."""
+    if not data.startswith(b"\x1f\x8b"):
+        return data
+    unpacking = zlib.decompressobj(31)
+    try:
+        found = unpacking.decompress(data, MOST_BYTES)
+    except zlib.error as error:
+        raise Invalid(f"it is packed and cannot be unpacked: {error}") from error
+    if unpacking.unconsumed_tail:
+        raise Invalid("unpacked it is too large")
+    return found
