@@ -111,6 +111,14 @@ REGISTRY: tuple[Setting, ...] = (
         minimum=0, maximum=100_000,
     ),
     Setting(
+        "bandwidth_client_limit_mbps", "number", 0.0, "bandwidth", "What one viewer gets, in Mbit/s; 0 is no limit.",
+        minimum=0, maximum=100_000,
+    ),
+    Setting(
+        "relay_log_days", "integer", 90, "relay", "Days for which is kept who watched what; 0: nothing is written.",
+        minimum=0, maximum=3650,
+    ),
+    Setting(
         "access_lan_without_user", "boolean", True, "access",
         "Playlists, guides, streams and tuners are open to the home network without a user.",
     ),
