@@ -20,8 +20,7 @@ import xxhash
 
 from epg_service.xmltv.gzipped import GzipText, Ready
 from servicekit.files import atomic_write, waiting_lock
-
-_WRITE_BYTES = 1 << 18
+from servicekit.uncached import UncachedFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +154,7 @@ class PublishedGuides:
 def _write_staged(plain: Path, packed: Path, pieces: Iterable[bytes | Ready]) -> str:
     """Writes the text and its gzip; returns the digest of the text."""
     digest = xxhash.xxh3_128()
-    with plain.open("wb", buffering=_WRITE_BYTES) as stream, packed.open("wb", buffering=_WRITE_BYTES) as out:
+    with UncachedFile(plain) as stream, UncachedFile(packed) as out:
         gzip = GzipText(out)
         for piece in pieces:
             text = piece.text if isinstance(piece, Ready) else piece

@@ -2,7 +2,7 @@
 
 import struct
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import Protocol
 
 from isal import isal_zlib
 
@@ -19,10 +19,16 @@ class Ready:
     body: bytes
 
 
+class Writable(Protocol):
+    """A binary stream."""
+
+    def write(self, data: bytes, /) -> object: ...
+
+
 class GzipText:
     """Writes one gzip member (RFC 1952) to a binary stream; `close` ends it, the stream stays its owner's."""
 
-    def __init__(self, stream: BinaryIO) -> None:
+    def __init__(self, stream: Writable) -> None:
         self._stream = stream
         self._packer = isal_zlib.compressobj(LEVEL, isal_zlib.DEFLATED, RAW_DEFLATE)
         self._open = False  # the packer holds text that was not flushed
