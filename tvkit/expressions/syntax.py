@@ -1,0 +1,398 @@
+"""Words to a tree, by the grammar in grammar.lark. A missing or surplus word is found and mended, so that one pass
+finds all that is wrong.
+"""
+
+import functools
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from copy import copy
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tvkit.expressions.asking import asked
+from tvkit.expressions.faults import Findings
+from tvkit.expressions.fields import Fields
+from tvkit.expressions.nodes import (
+    Action,
+    All,
+    Asked,
+    Capture,
+    Condition,
+    Constant,
+    FieldValue,
+    Group,
+    Not,
+    Number,
+    Program,
+    Term,
+    Truth,
+    Value,
+)
+from tvkit.expressions.nodes import Any as AnyOf
+from tvkit.expressions.quoting import literal, template
+from tvkit.expressions.roles import VALUES, unknown_field
+from tvkit.expressions.tokens import EFFECTS, NEGATED, OPERATORS, Token
+
+if TYPE_CHECKING:
+    from lark import Lark
+
+END = "$END"
+_MOST_MENDS = 6
+"""Words put in before one word, until it is left out."""
+
+
+@functools.cache
+def grammar() -> "Lark":
+    """The parser, built once and only where an expression is read: lark costs 90 ms to import."""
+    from lark import Lark
+    from lark.lexer import Lexer
+
+    class Ready(Lexer):
+        """Words come from tokens.py and roles.py; nothing is left to do."""
+
+        def __init__(self, conf: object) -> None:
+            del conf
+
+        def lex(self, data: Any, parser_state: Any = None) -> Iterator[Any]:
+            return iter(data)
+
+    text = Path(__file__).with_name("grammar.lark").read_text("utf-8")
+    return Lark(text, parser="lalr", lexer=Ready, maybe_placeholders=False)
+
+
+@functools.cache
+def _unexpected() -> type[Exception]:
+    from lark import UnexpectedInput
+
+    return UnexpectedInput
+
+
+def tree_of(tokens: list[Token], fields: Fields, found: Findings, end: int) -> Program | None:
+    """The program that the words spell; None when too much is missing. `end` is the length of the text."""
+    raw = _Feeding(found, end).tree(tokens)
+    return None if raw is None else _Building(fields, found).program(raw)
+
+
+class _Feeding:
+    """Feeds words to the grammar, and puts in what it misses."""
+
+    def __init__(self, found: Findings, end: int) -> None:
+        self._found = found
+        self._end = end
+        self._parser: Any = None
+        self._open: list[Token] = []
+        self._last: Token | None = None
+        self._skipping = False
+
+    def tree(self, tokens: list[Token]) -> Any:
+        """The tree of lark; None when it cannot be mended. A text without faults costs no look ahead."""
+        words = [*tokens, Token(END, "", self._end)]
+        plain: Any = grammar().parse_interactive([])
+        with suppress(_unexpected()):
+            for token in words:
+                result = plain.feed_token(token)
+            return result
+        self._parser = grammar().parse_interactive([])
+        for token in words:
+            result = self._careful(token)
+        return result
+
+    def _careful(self, token: Token) -> Any:
+        """Feeds a word, what is missing before it first; a word that cannot be placed is left out."""
+        for _ in range(_MOST_MENDS):
+            if self._takes(token):
+                return self._feed(token)
+            if not self._mend(token, self._parser.accepts()):
+                return None
+        return None
+
+    def _takes(self, token: Token) -> bool:
+        """Tried on a copy that builds nothing: a table of LALR may reduce before it sees that a word cannot follow."""
+        trial = self._parser.copy(deepcopy_values=False)
+        trial.parser_state.parse_conf = copy(trial.parser_state.parse_conf)
+        trial.parser_state.parse_conf.callbacks = {}
+        try:
+            trial.feed_token(token)
+        except _unexpected():
+            return False
+        return True
+
+    def _feed(self, token: Token) -> Any:
+        if token.type == "LPAR":
+            self._open.append(token)
+        elif token.type == "RPAR" and self._open:
+            self._open.pop()
+        self._last = token
+        self._skipping = False
+        return self._parser.feed_token(token)
+
+    def _put(self, kind: str, text: str, position: int) -> None:
+        self._feed(Token(kind, text, position, made=True))
+
+    def _mend(self, token: Token, wanted: set[str]) -> bool:
+        """Says what is missing or too much, puts in what is missing; False leaves the token out."""
+        for applies, mend in self._table():
+            if applies(token, wanted):
+                return mend(token, wanted)
+        return self._surplus(token)
+
+    def _table(self) -> list[tuple[Callable[[Token, set[str]], bool], Callable[[Token, set[str]], bool]]]:
+        return [
+            (lambda token, wanted: token.type == "RPAR" and not self._open, self._unmatched),
+            (lambda token, wanted: bool(wanted & VALUES) and "FIELD" not in wanted, self._value),
+            (lambda token, wanted: "OP" in wanted, self._operator),
+            (lambda token, wanted: "ASSIGN" in wanted, self._assignment),
+            (lambda token, wanted: "LPAR" in wanted and self._wants_condition(token), self._condition),
+            (lambda token, wanted: "FIELD" in wanted and self._wants_action(), self._action),
+            (lambda token, wanted: token.type == END and "RPAR" in wanted, self._unclosed),
+        ]
+
+    def _wants_condition(self, token: Token) -> bool:
+        return self._last is None or self._last.type in ("LPAR", "AND", "OR", "NOT")
+
+    def _wants_action(self) -> bool:
+        return self._last is not None and self._last.type in ("EFFECT", "DELETE", "COMMA")
+
+    # ---- one for each thing that can be missing ------------------------------------------------------------------
+
+    def _unmatched(self, token: Token, wanted: set[str]) -> bool:
+        self._found.add("syntax", "unmatched_closing_parenthesis", "Closing parenthesis without an opening one",
+                        token.position, suggestion="leave out )")  # fmt: skip
+        return False
+
+    def _unclosed(self, token: Token, wanted: set[str]) -> bool:
+        opening = self._open[-1]
+        self._found.add("syntax", "unclosed_parenthesis", "Missing closing parenthesis", opening.position,
+                        details="This parenthesis is never closed.", suggestion=")")  # fmt: skip
+        self._put("RPAR", ")", token.position)
+        return True
+
+    def _value(self, token: Token, wanted: set[str]) -> bool:
+        after = "assignment operator" if self._last is not None and self._last.type == "ASSIGN" else "operator"
+        self._found.add(
+            "syntax",
+            "missing_value",
+            f"Expected value after {after}, found {_shown(token)}",
+            token.position,
+            details="A value is a text in quotes, a number, true, false, $1, $field or @word.",
+            suggestion='"…"',
+        )
+        self._put("STRING", '""', token.position)
+        return True
+
+    def _operator(self, token: Token, wanted: set[str]) -> bool:
+        name = self._last.text if self._last is not None else ""
+        twice = token.type in ("NOT", "CASE")
+        self._found.add("syntax", "missing_operator",
+                        f"Expected operator after {'modifier' if twice else 'field'} {name!r}, found {_shown(token)}",
+                        token.position, suggestion="contains")  # fmt: skip
+        self._put("OP", "equals", token.position)
+        if token.type not in VALUES:
+            self._put("STRING", '""', token.position)
+        return True
+
+    def _assignment(self, token: Token, wanted: set[str]) -> bool:
+        name = self._last.text if self._last is not None else ""
+        if token.type == "OP":
+            self._found.add("syntax", "unexpected_condition", "Conditions stand before the actions", token.position)
+            self._put("ASSIGN", "=", token.position)
+            return False
+        self._found.add("syntax", "missing_assignment", f"Expected assignment operator after field {name!r}, "
+                        f"found {_shown(token)}", token.position, suggestion="= ?= += -=")  # fmt: skip
+        self._put("ASSIGN", "=", token.position)
+        if token.type not in VALUES:
+            self._put("STRING", '""', token.position)
+        return True
+
+    def _condition(self, token: Token, wanted: set[str]) -> bool:
+        self._found.add("syntax", "missing_condition", f"Expected a condition, found {_shown(token)}", token.position,
+                        details="A condition is FIELD OPERATOR VALUE, or conditions in parentheses.",
+                        suggestion='channel_name contains "…"')  # fmt: skip
+        if token.type in VALUES | {"ASSIGN", "COMMA"}:
+            return False
+        self._put("TRUTH", "true", token.position)
+        return True
+
+    def _action(self, token: Token, wanted: set[str]) -> bool:
+        after = self._last.text if self._last is not None and self._last.type != "COMMA" else "comma"
+        self._found.add("syntax", "missing_action", f"Expected action after {after}, found {_shown(token)}",
+                        token.position, suggestion='FIELD = "…"')  # fmt: skip
+        self._put("FIELD", "", token.position)
+        if "ASSIGN" in self._parser.accepts() and token.type != "ASSIGN":
+            self._put("ASSIGN", "=", token.position)
+            if token.type not in VALUES:
+                self._put("STRING", '""', token.position)
+        return True
+
+    def _surplus(self, token: Token) -> bool:
+        """Said once for a run of words that have no place."""
+        if self._skipping:
+            return False
+        self._skipping = True
+        if token.type in ("EFFECT", "DELETE") and self._open:
+            self._found.add(
+                "syntax",
+                "mixed_groups",
+                "Actions inside parentheses need a condition and actions in every group",
+                token.position,
+                details="(CONDITION SET …) AND (CONDITION SET …)",
+            )
+            return False
+        what = "Unexpected end of expression" if token.type == END else f"Unexpected {_shown(token)}"
+        expected = ", ".join(sorted(_WORDS.get(one, one) for one in self._parser.accepts()))
+        self._found.add("syntax", "unexpected_token", what, token.position, details=f"Expected {expected}.")
+        return False
+
+
+_WORDS = {
+    "LPAR": "(",
+    "RPAR": ")",
+    "FIELD": "a field",
+    "OP": "an operator",
+    "ASSIGN": "an assignment",
+    "TRUTH": "true or false",
+    "CASE": "case_sensitive",
+    "EFFECT": "an action",
+    "COMMA": "a comma",
+    END: "the end",
+    "NUMBER": "a number",
+    "STRING": "a text in quotes",
+    "CAPTURE": "$1",
+    "REFERENCE": "$field",
+    "ASKED": "@word",
+}
+
+
+def _shown(token: Token) -> str:
+    return "the end" if token.type == END else token.text[:40]
+
+
+class _Building:
+    """Makes nodes of what the grammar recognised."""
+
+    def __init__(self, fields: Fields, found: Findings) -> None:
+        self._fields = fields
+        self._found = found
+
+    def program(self, raw: Any) -> Program:
+        if not raw.children:
+            return Program()
+        top = raw.children[0]
+        if top.data == "condition":
+            return Program((Group(self._condition(top.children[0]), ()),))
+        if top.data == "rule":
+            return Program((self._group(*top.children, joint=None),))
+        groups = [self._group(part.children[1], part.children[2], joint=None) for part in top.children[::2]]
+        joints = [None, *(part.children[0].type for part in top.children[1::2])]
+        return Program(
+            tuple(Group(one.condition, one.actions, joint) for one, joint in zip(groups, joints, strict=True))
+        )
+
+    def _group(self, condition: Any, actions: Any, *, joint: Any) -> Group:
+        return Group(self._condition(condition), tuple(self._actions(actions)), joint)
+
+    # ---- conditions ----------------------------------------------------------------------------------------------
+
+    def _condition(self, raw: Any) -> Condition:
+        """As deep as the expression, which the limits hold shallow."""
+        kind = str(raw.data)
+        if kind == "term":
+            return self._term(raw.children)
+        if kind == "constant":
+            return Constant(raw.children[0].word == "true")
+        if kind == "negation":
+            return Not(self._condition(raw.children[1]))
+        if kind == "inner":
+            return self._condition(raw.children[1])
+        parts = [self._condition(part) for part in raw.children[::2]]
+        return _flat(All, parts) if kind == "and_expr" else _flat(AnyOf, parts)
+
+    def _term(self, children: list[Any]) -> Term:
+        field, *modifiers, operator, value = children
+        word = operator.word
+        name = OPERATORS.get(word) or NEGATED[word]
+        negations = [one for one in modifiers if one.type == "NOT"]
+        cases = [one for one in modifiers if one.type == "CASE"]
+        if len(negations) + (word in NEGATED) > 1:
+            self._found.add("operator", "duplicate_modifier", "Duplicate 'not' modifier", negations[-1].position,
+                            details="Two negations cancel each other out.", suggestion="leave one out")  # fmt: skip
+        if len(cases) > 1:
+            self._found.add("operator", "duplicate_modifier", "Duplicate 'case_sensitive' modifier", cases[-1].position,
+                            suggestion="leave one out")  # fmt: skip
+        token = value.children[0]
+        return Term(
+            field.text,
+            name,  # type: ignore[arg-type]
+            self._value(token, in_action=False),
+            bool(negations) or word in NEGATED,
+            bool(cases),
+            -1 if field.made or operator.made or token.made else field.position,
+            token.position,
+        )
+
+    # ---- actions -------------------------------------------------------------------------------------------------
+
+    def _actions(self, raw: Any) -> Iterator[Action]:
+        """A keyword goes on behind commas: `SET a = "1", b = "2"`; without a comma the next one stands for itself."""
+        carried, comma = "SET", False
+        for part in raw.children:
+            if not hasattr(part, "children"):
+                comma = True
+                continue
+            first = part.children[0]
+            if first.type == "EFFECT":
+                carried = first.word.upper()
+            elif not comma or first.type == "DELETE":
+                carried = "SET"
+            yield self._action(part.children, "DELETE" if first.type == "DELETE" else carried)
+            comma = False
+
+    def _action(self, children: list[Any], effect: str) -> Action:
+        if effect == "DELETE":
+            return Action("DELETE", children[1].text, None, -1 if children[1].made else children[1].position)
+        field, sign, value = children[-3:]
+        token = value.children[0]
+        if sign.text != "=":
+            effect = EFFECTS[sign.text]
+        return Action(
+            effect,  # type: ignore[arg-type]
+            field.text,
+            self._value(token, in_action=True),
+            -1 if field.made or sign.made or token.made else field.position,
+            token.position,
+        )
+
+    # ---- values --------------------------------------------------------------------------------------------------
+
+    def _value(self, token: Token, *, in_action: bool) -> Value:
+        if token.type == "STRING":
+            quoted = token.text if not token.made else f'"{token.text.strip(chr(34))}"'
+            return template(quoted, self._name_of) if in_action else literal(quoted)
+        if token.type == "NUMBER":
+            return Number(token.text)
+        if token.type == "TRUTH":
+            return Truth(token.word == "true")
+        if token.type == "CAPTURE":
+            return Capture(int(token.text.strip("${}")))
+        if token.type == "REFERENCE":
+            return self._reference(token)
+        return asked(token.text, token.position, self._fields, self._found) or Asked("time")
+
+    def _name_of(self, word: str) -> str | None:
+        field = self._fields.find(word)
+        return None if field is None else field.name
+
+    def _reference(self, token: Token) -> Value:
+        word = token.text.strip("${}")
+        name = self._name_of(word)
+        if name is None:
+            unknown_field(word, token.position + 1, self._fields, self._found)
+        return FieldValue(name or word)
+
+
+def _flat(kind: Any, parts: list[Condition]) -> Condition:
+    inner: list[Condition] = []
+    for part in parts:
+        inner.extend(part.parts if isinstance(part, kind) else (part,))
+    made: Condition = kind(tuple(inner))
+    return made
