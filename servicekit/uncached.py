@@ -22,8 +22,7 @@ class UncachedFile:
 
     def __init__(self, path: Path) -> None:
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
-        self._block = mmap.mmap(-1, BLOCK_BYTES)  # begins at a page, as writing past the cache asks for
-        self._view = memoryview(self._block)
+        self._view = memoryview(mmap.mmap(-1, BLOCK_BYTES))  # begins at a page, as writing past the cache asks for
         self._filled = 0
         self._written = 0
         self._direct = False
@@ -74,12 +73,7 @@ class UncachedFile:
         try:
             self._flush()
         finally:
-            self._release()
-
-    def _release(self) -> None:
-        os.close(self._descriptor)
-        self._view.release()
-        self._block.close()
+            os.close(self._descriptor)
 
     def __enter__(self) -> Self:
         return self
@@ -88,4 +82,4 @@ class UncachedFile:
         if kind is None:
             self.close()
         else:
-            self._release()
+            os.close(self._descriptor)
