@@ -22,7 +22,8 @@ class Viewer:
     """Who asks: two are the same who come from one address with one name of a program and of a user.
 
     `priority`: of two viewers who want one connection, the greater one gets it where that is asked for (`preempt`).
-    `lineup`: through which the channel was found, empty when that is not known.
+    `lineup`: through which the channel was found, empty when that is not known. `tuner`: of a lineup that is watched as
+    a tuner, the one that this stream takes ("default/0").
     """
 
     address: str
@@ -31,6 +32,7 @@ class Viewer:
     priority: int = field(default=0, compare=False)
     lineup: str = field(default="", compare=False)
     via: Via = field(default=Via.TS, compare=False)
+    tuner: str = field(default="", compare=False)
 
 
 class Client:

@@ -43,6 +43,8 @@ _DRAIN_PAUSE_S = 0.01
 _PACED_BYTES = 64 * 1024
 NO_SLOT = "no_slot"
 """The word for "all connections of the account are in use" among an error's fields (`code`)."""
+NO_PICTURE = "no_picture"
+"""The same for a channel that connects and sends nothing that can be shown."""
 
 
 class Hub:
@@ -74,6 +76,8 @@ class Hub:
         self._ending = threading.Event()
         self._renewed_s = 0.0
         self._last_number = 0
+        self._timed: dict[Client, float] = {}
+        """Viewers who asked for so many seconds, and when those are over."""
         self._totals = dict.fromkeys(report.TOTALS, 0)
         self._bandwidth = Bandwidth()
         self._meter = Meter()
@@ -106,6 +110,8 @@ class Hub:
         user: str = "",
         priority: int = 0,
         lineup: str = "",
+        tuner: str = "",
+        for_s: float | None = None,
         head: bytes = b"",
     ) -> None:
         """Carry the viewer at `address` behind `sock_fd`, which the hub owns from now on, until either side ends.
@@ -113,15 +119,16 @@ class Hub:
         Waits for the channel's first packets, then `head` (the answer's headers), tables and the first of the backlog
         go out at once. Raises `Unavailable` (stopping, the channel does not come; with `code="no_slot"` when all
         connections of its account are in use) with nothing sent and `sock_fd` closed; the caller's own descriptor of
-        the connection can still carry an answer.
+        the connection can still carry an answer. `tuner`: what this viewer takes of its lineup's tuners; `for_s`: it
+        is ended after so many seconds.
         """
         try:
             sock = stream_socket(sock_fd)
         except OSError as error:
             raise Unavailable(f"the client has gone: {error}") from error
         try:
-            viewer = Viewer(address, user_agent, user, priority, lineup)
-            self._wait_and_start(self._enter(target, viewer, sock), head)
+            viewer = Viewer(address, user_agent, user, priority, lineup, tuner=tuner)
+            self._wait_and_start(self._enter(target, viewer, sock, for_s), head)
         except BaseException:
             sock.close()
             raise
@@ -136,6 +143,8 @@ class Hub:
         user: str = "",
         priority: int = 0,
         lineup: str = "",
+        tuner: str = "",
+        for_s: float | None = None,
         inside: bool = False,
     ) -> Following:
         """The stream as an iterator, for servers whose sockets cannot be had. Waits and raises as `join`.
@@ -143,11 +152,14 @@ class Hub:
         `inside`: no person, but a reader of ours; it is neither limited nor written down.
         """
         via = Via.INSIDE if inside else Via.TS
-        client = self._enter(target, Viewer(address, user_agent, user, priority, lineup, via), None)
+        viewer = Viewer(address, user_agent, user, priority, lineup, via, tuner)
+        client = self._enter(target, viewer, None, for_s)
         self._wait_and_start(client, b"")
         return Following(self, client)
 
-    def _enter(self, target: ChannelTarget, viewer: Viewer, sock: native.BareSocket | None) -> Client:
+    def _enter(
+        self, target: ChannelTarget, viewer: Viewer, sock: native.BareSocket | None, for_s: float | None
+    ) -> Client:
         """Register the viewer with its channel; both exist before anything can yield, so there is one upstream."""
         now_s = self._clock.monotonic()
         with self._lock:
@@ -159,6 +171,8 @@ class Hub:
                 channel, viewer, since=self._clock.now_s(), sock=sock, number=self._last_number, now_s=now_s
             )
             channel.waiting.add(client)
+            if for_s is not None:
+                self._timed[client] = now_s + for_s
             channel.want(target, now_s)
             self._wheel.enter(client)
             self._wheel.start()
@@ -187,7 +201,8 @@ class Hub:
         try:
             while not self._try_start(client, head):
                 if not client.woken.wait(until_s - self._clock.monotonic()):
-                    raise Unavailable(f"channel {client.channel.target.name} sent no picture within {limit_s:g} s")
+                    words = f"channel {client.channel.target.name} sent no picture within {limit_s:g} s"
+                    raise Unavailable(words, code=NO_PICTURE)
         except BaseException:
             with self._lock:
                 self._totals["refused"] += 1
@@ -244,6 +259,7 @@ class Hub:
         client.channel.clients.pop(client, None)
         if client.cursor is not None:
             self._totals["jumps"] += client.cursor.jumps
+        self._timed.pop(client, None)
         self._bandwidth.forget(client)
         self._wheel.leave(client)
 
@@ -363,6 +379,8 @@ class Hub:
     def _swept(self, now_s: float) -> None:
         """Every second, under the lock."""
         self._meter.note(self._totals["sent_bytes"], now_s)
+        for client in [one for one, until_s in self._timed.items() if until_s <= now_s]:
+            self._end_client(client, End.LEFT)  # it has had the seconds that it asked for
         if now_s - self._renewed_s >= RENEW_EVERY_S:
             self._renewed_s = now_s
             lines = [cast("Connection", one.line) for one in self._channels.values() if one.line is not None]
@@ -422,6 +440,12 @@ class Hub:
             viewers = [one for channel in self._channels.values() for one in audience(channel)]
             mine = sorted((one for one in viewers if one.viewer.user == user and not one.gone), key=by_number)
             return [(one.number, one.viewer.address, one.viewer.user_agent) for one in mine]
+
+    def tuners(self) -> list[str]:
+        """The tuners that viewers hold."""
+        with self._lock:
+            viewers = [one for channel in self._channels.values() for one in audience(channel)]
+            return [one.viewer.tuner for one in viewers if one.viewer.tuner and not one.gone]
 
     def let_go(self, number: int) -> None:
         """End the viewer of that number, on a packet boundary where it has room; nothing when it has gone."""
