@@ -8,20 +8,22 @@ lineup answers at the root of our origin, every other one under `/hdhr/NAME`.
 import json
 import re
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from xml.sax.saxutils import escape
 
+from stream_service.domain.lineup import DEFAULT, LineupView
 from stream_service.domain.model import LineupChannel
 from stream_service.domain.text import clean
 from stream_service.outputs.origin import ORIGIN
 
-DEFAULT = "default"
-DEFAULT_TUNERS = 4
-"""Tuners of a lineup of whose sources nobody said how many connections they allow."""
-MOST_TUNERS = 255
-"""UDP discovery tells them in one byte."""
+DISCOVER = "hdhr/discover.json"
+LINEUP_JSON = "hdhr/lineup.json"
+LINEUP_XML = "hdhr/lineup.xml"
+LINEUP_M3U = "hdhr/lineup.m3u"
+DEVICE_XML = "hdhr/device.xml"
+"""Names of the published files, beside the lineup's others."""
 MODEL = "HDHR5-4US"
 """A model that does not transcode: with an "HDTC" clients would ask for it."""
 FIRMWARE = "hdhomerun5_atsc"
@@ -44,11 +46,13 @@ class Device:
     lineup: str
     id: str
     tuners: int
+    title: str = ""
 
     @property
     def friendly_name(self) -> str:
         """The name that clients show."""
-        return "Aerial" if self.lineup == DEFAULT else f"Aerial {self.lineup}"
+        name = clean(self.title) or ("" if self.lineup == DEFAULT else self.lineup)
+        return f"Aerial {name}".strip()
 
     @property
     def base(self) -> str:
@@ -59,6 +63,11 @@ class Device:
     def udn(self) -> str:
         """The unique name of UPnP: the same for ever, as the id is."""
         return f"uuid:{uuid.uuid5(_UNIQUE_NAMES, self.id)}"
+
+
+def device_of(view: LineupView) -> Device:
+    """A built lineup as a tuner."""
+    return Device(view.name, device_id(view.installation, view.name), view.tuner_count, view.title)
 
 
 def device_id(installation: str, lineup: str) -> str:
@@ -87,24 +96,9 @@ def _check_digit(first: Sequence[int]) -> int:
     return check
 
 
-def tuner_count(chosen: int | None, channels: Iterable[LineupChannel]) -> int:
-    """How many streams a client may open: the lineup's own number, else what its sources' accounts allow together.
-
-    A source that does not say counts as `DEFAULT_TUNERS`.
-    """
-    if chosen:
-        return min(chosen, MOST_TUNERS)
-    limits: dict[int, int | None] = {}
-    for channel in channels:
-        for stream in channel.streams:
-            limits.setdefault(stream.source_id, stream.connection_limit)
-    said = [limit for limit in limits.values() if limit]
-    told = sum(said) + (DEFAULT_TUNERS if not said or len(said) < len(limits) else 0)
-    return min(told, MOST_TUNERS)
-
-
-def discover(device: Device) -> bytes:
+def discover(view: LineupView) -> bytes:
     """`discover.json`."""
+    device = device_of(view)
     base = ORIGIN + device.base
     return _json(
         {
@@ -128,46 +122,48 @@ def read_device(lineup: str, text: bytes) -> Device:
     return Device(lineup, str(said["DeviceID"]), int(said["TunerCount"]))
 
 
-def lineup_json(device: Device, channels: Iterable[LineupChannel]) -> bytes:
+def lineup_json(view: LineupView) -> bytes:
     """`lineup.json`: all channels; numbers are text, addresses have no query (Emby puts its own behind)."""
-    return _json([_row(device, channel) for channel in channels])
+    return _json(_rows(view))
 
 
-def lineup_xml(device: Device, channels: Iterable[LineupChannel]) -> bytes:
+def lineup_xml(view: LineupView) -> bytes:
     """`lineup.xml`."""
     lines = ['<?xml version="1.0" encoding="UTF-8"?>\n<Lineup>\n']
-    for channel in channels:
-        row = _row(device, channel)
+    for row in _rows(view):
         fields = "".join(f"<{key}>{escape(str(value))}</{key}>" for key, value in row.items())
         lines.append(f"<Program>{fields}</Program>\n")
     return "".join([*lines, "</Lineup>\n"]).encode()
 
 
-def lineup_m3u(device: Device, channels: Iterable[LineupChannel]) -> bytes:
+def lineup_m3u(view: LineupView) -> bytes:
     """`lineup.m3u`."""
     lines = ["#EXTM3U\n"]
-    for channel in channels:
-        name = str(_row(device, channel)["GuideName"])
+    for row in _rows(view):
+        number, name = row["GuideNumber"], str(row["GuideName"])
         quoted = name.replace('"', "'")
-        said = f'channel-id="{channel.number}" channel-number="{channel.number}" tvg-name="{quoted}"'
-        lines.append(f"#EXTINF:-1 {said},{channel.number} {name}\n{_address(device, channel)}\n")
+        said = f'channel-id="{number}" channel-number="{number}" tvg-name="{quoted}"'
+        lines.append(f"#EXTINF:-1 {said},{number} {name}\n{row['URL']}\n")
     return "".join(lines).encode()
 
 
-def _row(device: Device, channel: LineupChannel) -> dict[str, str | int]:
+def _rows(view: LineupView) -> list[dict[str, str | int]]:
+    base = ORIGIN + device_of(view).base
+    return [_row(base, channel) for channel in view.channels]
+
+
+def _row(base: str, channel: LineupChannel) -> dict[str, str | int]:
     name = clean(channel.name) or channel.id
     row: dict[str, str | int] = {"GuideNumber": channel.number, "GuideName": name}
     if _HIGH_DEFINITION.search(name):
         row["HD"] = 1
-    return row | {"URL": _address(device, channel)}
+    row["URL"] = f"{base}/auto/v{channel.number}"
+    return row
 
 
-def _address(device: Device, channel: LineupChannel) -> str:
-    return f"{ORIGIN}{device.base}/auto/v{channel.number}"
-
-
-def device_xml(device: Device) -> bytes:
+def device_xml(view: LineupView) -> bytes:
     """`device.xml`, the description that UPnP asks for."""
+    device = device_of(view)
     return (
         '<?xml version="1.0" encoding="UTF-8"?>\n'
         '<root xmlns="urn:schemas-upnp-org:device-1-0">\n'

@@ -3,23 +3,25 @@
 import json
 import re
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_service.domain.model import LineupChannel, StreamAddress
+from stream_service.domain.lineup import LineupView
+from stream_service.domain.model import LineupChannel
 from stream_service.outputs import hdhr
 from stream_service.outputs.origin import with_origin
 
 ORIGIN = "http://tv.lan:8081"
-DEVICE = hdhr.Device("default", hdhr.device_id("house", "default"), 3)
-OTHER = hdhr.Device("kids", hdhr.device_id("house", "kids"), 2)
 CHANNELS = [
     LineupChannel(id="one", number="1", name='Ääkköset "1" <HD> & Co'),
     LineupChannel(id="two", number="5.1", name="Two, the second"),
     LineupChannel(id="radio", number="7", name="", attributes={"radio": "true"}),
 ]
+VIEW = LineupView("default", CHANNELS, tuner_count=3, installation="house")
+KIDS = LineupView("kids", CHANNELS, tuner_count=2, installation="house")
 
 
 def told(text: bytes) -> bytes:
@@ -51,24 +53,25 @@ def test_lineups_and_installations_have_devices_of_their_own() -> None:
 
 
 def test_discover_says_text_as_text_and_the_tuners_as_a_number() -> None:
-    said = json.loads(told(hdhr.discover(DEVICE)))
+    said = json.loads(told(hdhr.discover(VIEW)))
     assert said["TunerCount"] == 3
     assert all(isinstance(value, str) for key, value in said.items() if key != "TunerCount")
     assert said["BaseURL"] == ORIGIN
     assert said["LineupURL"] == f"{ORIGIN}/lineup.json"
     assert "hdtc" not in said["ModelNumber"].lower()  # else Jellyfin asks for a transcoded stream
-    assert hdhr.read_device("default", hdhr.discover(DEVICE)) == DEVICE
+    assert hdhr.read_device("default", hdhr.discover(VIEW)) == hdhr.device_of(VIEW)
 
 
 def test_another_lineup_has_its_own_base() -> None:
-    said = json.loads(told(hdhr.discover(OTHER)))
+    said = json.loads(told(hdhr.discover(KIDS)))
     assert said["BaseURL"] == f"{ORIGIN}/hdhr/kids"
     assert said["FriendlyName"] == "Aerial kids"
-    assert json.loads(told(hdhr.lineup_json(OTHER, CHANNELS)))[1]["URL"] == f"{ORIGIN}/hdhr/kids/auto/v5.1"
+    assert json.loads(told(hdhr.discover(replace(KIDS, title="For the kids"))))["FriendlyName"] == "Aerial For the kids"
+    assert json.loads(told(hdhr.lineup_json(KIDS)))[1]["URL"] == f"{ORIGIN}/hdhr/kids/auto/v5.1"
 
 
 def test_lineup_json_is_what_readers_of_the_real_one_expect() -> None:
-    text = told(hdhr.lineup_json(DEVICE, CHANNELS))
+    text = told(hdhr.lineup_json(VIEW))
     assert b"\\/" not in text  # Emby takes addresses as they stand
     assert json.loads(text) == [
         {"GuideNumber": "1", "GuideName": 'Ääkköset "1" <HD> & Co', "HD": 1, "URL": f"{ORIGIN}/auto/v1"},
@@ -78,10 +81,10 @@ def test_lineup_json_is_what_readers_of_the_real_one_expect() -> None:
 
 
 def test_the_same_lineup_as_xml_and_m3u() -> None:
-    programs = ET.fromstring(told(hdhr.lineup_xml(DEVICE, CHANNELS))).findall("Program")
+    programs = ET.fromstring(told(hdhr.lineup_xml(VIEW))).findall("Program")
     assert [one.findtext("GuideName") for one in programs] == [c.name or c.id for c in CHANNELS]
     assert programs[1].findtext("URL") == f"{ORIGIN}/auto/v5.1"
-    lines = told(hdhr.lineup_m3u(DEVICE, CHANNELS)).decode().splitlines()
+    lines = told(hdhr.lineup_m3u(VIEW)).decode().splitlines()
     assert lines[0] == "#EXTM3U"
     assert lines[1].endswith(',1 Ääkköset "1" <HD> & Co')
     assert lines[2::2] == [f"{ORIGIN}/auto/v{c.number}" for c in CHANNELS]
@@ -89,35 +92,10 @@ def test_the_same_lineup_as_xml_and_m3u() -> None:
 
 def test_the_description_names_the_device() -> None:
     space = "{urn:schemas-upnp-org:device-1-0}"
-    root = ET.fromstring(told(hdhr.device_xml(OTHER)))
+    root = ET.fromstring(told(hdhr.device_xml(KIDS)))
     device = root.find(f"{space}device")
     assert device is not None
-    assert device.findtext(f"{space}serialNumber") == OTHER.id
-    assert device.findtext(f"{space}UDN") == OTHER.udn
-    assert OTHER.udn != DEVICE.udn
+    assert device.findtext(f"{space}serialNumber") == hdhr.device_of(KIDS).id
+    assert device.findtext(f"{space}UDN") == hdhr.device_of(KIDS).udn
+    assert hdhr.device_of(KIDS).udn != hdhr.device_of(VIEW).udn
     assert root.findtext(f"{space}URLBase") == f"{ORIGIN}/hdhr/kids"
-
-
-def channel(*limits: int | None) -> LineupChannel:
-    streams = tuple(
-        StreamAddress(number, number, "http://x/", connection_limit=limit) for number, limit in enumerate(limits, 1)
-    )
-    return LineupChannel(id="c", number="1", name="c", streams=streams)
-
-
-@pytest.mark.parametrize(
-    ("chosen", "limits", "tuners"),
-    [
-        pytest.param(None, [], 4, id="nothing is known"),
-        pytest.param(None, [None], 4, id="its source does not say"),
-        pytest.param(None, [2], 2, id="one account"),
-        pytest.param(None, [2, 3], 5, id="two accounts together"),
-        pytest.param(None, [2, None], 6, id="one account and one that does not say"),
-        pytest.param(1, [2, 3], 1, id="the lineup's own number"),
-        pytest.param(None, [10_000], 255, id="no more than a byte holds"),
-    ],
-)
-def test_tuners_are_chosen_or_what_the_accounts_allow(
-    chosen: int | None, limits: list[int | None], tuners: int
-) -> None:
-    assert hdhr.tuner_count(chosen, [channel(*limits), channel(*limits)]) == tuners
