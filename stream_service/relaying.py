@@ -1,7 +1,7 @@
 """The relay's part of the composition: the hub and what is offered beside its plain streams. Only `wiring` calls it."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +10,8 @@ from servicekit.config import Loaded
 from servicekit.fetch import Answer, Fetcher
 from servicekit.metrics import Sample
 from servicekit.notify import LoggedEvents
+from servicekit.settings import Settings
+from servicekit.sse import Audience, Event
 from servicekit.store.sqlite import Connections
 from stream_service.config import StreamSection
 from stream_service.domain.failover import first_byte_s
@@ -18,15 +20,38 @@ from stream_service.relay.ffmpeg import Feed, Programs
 from stream_service.relay.hls import HlsSettings
 from stream_service.relay.hls_out import HlsOutput, HlsOutSettings
 from stream_service.relay.hub import Hub
+from stream_service.relay.journal import Journal
+from stream_service.relay.limits import LimitSettings
 from stream_service.relay.opening import Opener
 from stream_service.relay.probe import Prober
+from stream_service.relay.retention import KeptLog
 from stream_service.relay.settings import RelaySettings
 from stream_service.relay.slate import Slates
 from stream_service.relay.transcode import Transcoding
 from stream_service.relay.upstream import Upstream
 from stream_service.store.profiles import Profiles
+from stream_service.store.sessions_log import SessionsLog
 
+LOG_DAYS = "relay_log_days"
 Find = Callable[[str], ChannelTarget | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watching:
+    """What happens in the relay, for people; `api.watching` says what the views ask of it."""
+
+    log: SessionsLog
+    events: Audience
+    sessions: Callable[[], list[dict[str, object]]]
+    clock: SystemClock
+
+    def now(self) -> Iterator[Event]:
+        """What runs, as the first thing that a listener hears."""
+        yield Event("sessions", {"items": self.sessions()})
+
+    def now_s(self) -> int:
+        """The present moment."""
+        return self.clock.now_s()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +62,13 @@ class Media:
     through: Callable[[ChannelTarget, str], ChannelTarget]
     hls: HlsOutput
     prober: Prober
+    watching: Watching
+    bandwidth: LimitSettings
+
+    def start(self) -> None:
+        """Follow the settings."""
+        self.bandwidth.look()
+        self.bandwidth.follow()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +80,7 @@ class Around:
     import_dir: Path
     slates: Path
     find: Find
+    settings: Settings
 
 
 def relay(config: Loaded[StreamSection], around: Around) -> tuple[Hub, Media]:
@@ -56,12 +89,14 @@ def relay(config: Loaded[StreamSection], around: Around) -> tuple[Hub, Media]:
     programs = Programs(ffmpeg=own.ffmpeg.ffmpeg, ffprobe=own.ffmpeg.ffprobe)
     profiles = Profiles(around.connections, clock=clock)
     profiles.load()
+    events, log = Audience(), SessionsLog(around.connections)
+    journal = _journal(around.settings, events, log)
 
     def follow(target: ChannelTarget, *, address: str, user_agent: str = "") -> Feed:
-        return hub.follow(target, address=address, user_agent=user_agent)
+        return hub.follow(target, address=address, user_agent=user_agent, inside=True)
 
     transcoding = Transcoding(programs=programs, profile=profiles.find, target=around.find, follow=follow)
-    hub = _hub(config, around, programs, transcoding.open)
+    hub = _hub(config, around, programs, transcoding.open, journal)
     media = Media(
         profiles=profiles,
         through=transcoding.target,
@@ -76,14 +111,33 @@ def relay(config: Loaded[StreamSection], around: Around) -> tuple[Hub, Media]:
                 idle_s=own.hls.idle_s,
                 wait_s=own.relay.first_byte_s,
             ),
+            journal=journal,
+            paced=hub.paced,
         ),
         prober=Prober(programs=programs, follow=follow, clock=clock),
+        watching=Watching(log=log, events=events, sessions=hub.sessions, clock=clock),
+        bandwidth=LimitSettings(values=around.settings, relay=hub),
     )
     return hub, media
 
 
+def _journal(settings: Settings, events: Audience, log: SessionsLog) -> Journal:
+    """Tells listeners what happens, and writes viewings down for as long as the settings say."""
+    kept = KeptLog(log, days=lambda: int(settings.get(LOG_DAYS)), clock=SystemClock())
+
+    def tell(kind: str, said: Mapping[str, object]) -> None:
+        if len(events):
+            events.publish(Event(kind, dict(said)))
+
+    return Journal(write=kept.write, tell=tell)
+
+
 def _hub(
-    config: Loaded[StreamSection], around: Around, programs: Programs, own: Callable[[StreamAddress], Upstream]
+    config: Loaded[StreamSection],
+    around: Around,
+    programs: Programs,
+    own: Callable[[StreamAddress], Upstream],
+    journal: Journal,
 ) -> Hub:
     """The relay. Its streams have no size, so its way out has no limit of one. `own`: opens profiles."""
     settings = config.own.relay
@@ -112,6 +166,7 @@ def _hub(
         settings=RelaySettings(**settings.model_dump()),
         slates=Slates(around.slates),
         notifier=LoggedEvents(logging.getLogger("events")),
+        journal=journal,
         clock=SystemClock(),
     )
 

@@ -256,7 +256,8 @@ def web(config: Config) -> Web:
         catalogue.follow()
         admitted.table.look()
         admitted.table.follow()
-        drain_on_sigterm(hub)
+        media.start()
+        drain_on_sigterm(hub, media.watching.events.end)
 
     metrics = Metrics("aerial_stream", figures=_figures(it, hub, catalogue))
     return Web(door, collaborators, hub, checks, metrics, settings(config), levels(config), start, media, admitted)
@@ -361,6 +362,7 @@ def _relay(config: Config, it: Stores, catalogue: Catalogue) -> tuple[Hub, relay
         import_dir=paths.import_dir,
         slates=paths.slates,
         find=catalogue.find,
+        settings=settings(config),
     )
     return relaying.relay(config, around)
 

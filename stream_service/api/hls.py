@@ -1,5 +1,6 @@
 """Channels as HLS: the playlist, and the segments that it names."""
 
+from collections.abc import Iterable
 from typing import Protocol
 
 from flask import Response, request
@@ -7,8 +8,8 @@ from flask_openapi3 import APIBlueprint
 from pydantic import Field
 
 from servicekit.errors import NotFound
-from servicekit.web import Shape, the_caller
-from stream_service.api.access import keep_hls_seat
+from servicekit.web import Shape
+from stream_service.api.access import keep_hls_seat, player, visitor
 from stream_service.api.live import Catalogue
 from stream_service.api.profiles import ProfileQuery, Through, as_asked, no_profiles
 from stream_service.domain.model import ChannelTarget
@@ -16,18 +17,23 @@ from stream_service.domain.model import ChannelTarget
 PLAYLIST_TYPE = "application/vnd.apple.mpegurl"
 SEGMENT_TYPE = "video/mp2t"
 _ANY_PAGE = {"Access-Control-Allow-Origin": "*", "X-Content-Type-Options": "nosniff"}  # hls.js of any page
-_AGENT_MAX_CHARS = 200
 
 
 class HlsOutput(Protocol):
     """What the views ask of the relay's HLS output."""
 
-    def playlist(self, target: ChannelTarget, *, address: str, user_agent: str = "") -> str:
+    def playlist(
+        self, target: ChannelTarget, *, address: str, user_agent: str = "", user: str = "", lineup: str = ""
+    ) -> str:
         """The playlist now; raises `Unavailable`."""
         ...
 
-    def segment(self, channel_id: str, token: str, number: int) -> bytes:
+    def segment(self, channel_id: str, token: str, number: int, *, address: str = "", user_agent: str = "") -> bytes:
         """A segment; raises `NotFound`."""
+        ...
+
+    def paced(self, data: bytes, *, address: str, user_agent: str = "") -> Iterable[bytes]:
+        """A segment in pieces, as the limits of bandwidth allow."""
         ...
 
 
@@ -55,16 +61,21 @@ def blueprint(*, output: HlsOutput, catalogue: Catalogue, through: Through = no_
         if request.method == "HEAD":
             return _without_body(headers)
         keep_hls_seat()
-        agent = request.headers.get("User-Agent", "")[:_AGENT_MAX_CHARS]
-        return Response(output.playlist(target, address=the_caller().address, user_agent=agent), headers=headers)
+        address, agent = player()
+        text = output.playlist(target, address=address, user_agent=agent, user=visitor().name)
+        return Response(text, headers=headers)
 
     @views.get("/stream/<channel_id>/hls/<token>/<int:number>.ts", summary="A segment that a playlist named")
     def segment(path: _SegmentPath) -> Response:
         """404 when it has gone: ask for the playlist again."""
-        data = output.segment(path.channel_id, path.token, path.number)
+        address, agent = player()
+        data = output.segment(path.channel_id, path.token, path.number, address=address, user_agent=agent)
         # It never changes, and nobody but who knows the token asks for it.
         headers = {**_ANY_PAGE, "Content-Type": SEGMENT_TYPE, "Cache-Control": "private, max-age=60"}
-        return Response(data, headers=headers)
+        if request.method == "HEAD":
+            return Response(data, headers=headers)
+        pieces = output.paced(data, address=address, user_agent=agent)
+        return Response(pieces, headers={**headers, "Content-Length": str(len(data))}, direct_passthrough=True)
 
     return views
 

@@ -53,13 +53,21 @@ class Relay(Protocol):
         user_agent: str = "",
         user: str = "",
         priority: int = 0,
+        lineup: str = "",
         head: bytes = b"",
     ) -> None:
         """Carry the viewer behind the descriptor, which is the relay's from now on."""
         ...
 
     def follow(
-        self, target: ChannelTarget, *, address: str, user_agent: str = "", user: str = "", priority: int = 0
+        self,
+        target: ChannelTarget,
+        *,
+        address: str,
+        user_agent: str = "",
+        user: str = "",
+        priority: int = 0,
+        lineup: str = "",
     ) -> Iterator[bytes]:
         """The stream as an iterator with `close`."""
         ...
@@ -96,10 +104,11 @@ def blueprint(*, hub: Relay, catalogue: Catalogue, through: Through = no_profile
     return views
 
 
-def watch(target: ChannelTarget, *, hub: Relay) -> Response:
+def watch(target: ChannelTarget, *, hub: Relay, lineup: str = "") -> Response:
     """Answer the present request with the channel; raises `Unavailable` when it does not come in time.
 
-    A channel that is delivered by redirect is answered with 302 to its first stream's own address.
+    `lineup`: through which the viewer found it, where that is known; it is written down. A channel that is delivered
+    by redirect is answered with 302 to its first stream's own address.
     """
     if target.delivery == REDIRECT and target.streams and target.streams[0].url.startswith(("http://", "https://")):
         return Response(status=302, headers={"Location": target.streams[0].url, "Cache-Control": "no-store"})
@@ -113,7 +122,13 @@ def watch(target: ChannelTarget, *, hub: Relay) -> Response:
         note_full(error)
         raise
     (address, user_agent), who = player(), visitor()
-    said: dict[str, Any] = {"address": address, "user_agent": user_agent, "user": who.name, "priority": who.priority}
+    said: dict[str, Any] = {
+        "address": address,
+        "user_agent": user_agent,
+        "user": who.name,
+        "priority": who.priority,
+        "lineup": lineup,
+    }
     sock = request.environ.get(_SOCKET)
     if sock is None:
         return Response(hub.follow(target, **said), headers=HEADERS, direct_passthrough=True)

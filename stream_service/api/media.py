@@ -1,11 +1,11 @@
-"""What the relay offers beside the plain stream, in one bundle: profiles, HLS, probes."""
+"""What the relay offers beside the plain stream, in one bundle: profiles, HLS, probes, limits, and what is watched."""
 
 from collections.abc import Iterator
 from typing import Protocol
 
 from flask_openapi3 import APIBlueprint
 
-from stream_service.api import Call, hls, probe, profiles
+from stream_service.api import Call, bandwidth, hls, probe, profiles, watching
 from stream_service.api.live import Catalogue
 from stream_service.api.profiles import Profiles, Through
 
@@ -21,6 +21,10 @@ class Media(Protocol):
     def hls(self) -> hls.HlsOutput: ...
     @property
     def prober(self) -> probe.Prober: ...
+    @property
+    def watching(self) -> watching.Watching: ...
+    @property
+    def bandwidth(self) -> bandwidth.Bandwidth: ...
 
 
 def blueprints(it: Media, *, catalogue: Catalogue, call: Call) -> Iterator[APIBlueprint]:
@@ -28,3 +32,5 @@ def blueprints(it: Media, *, catalogue: Catalogue, call: Call) -> Iterator[APIBl
     yield hls.blueprint(output=it.hls, catalogue=catalogue, through=it.through)
     yield probe.blueprint(prober=it.prober, catalogue=catalogue)
     yield profiles.blueprint(profiles=it.profiles, call=call)
+    yield watching.blueprint(it.watching, call=call)
+    yield bandwidth.blueprint(it.bandwidth, call=call)

@@ -16,6 +16,7 @@ _HELD_S = 0.2
 LEAST_BYTES = 7 * PACKET_BYTES
 """Less than this is not worth a send: the seven packets that fill one frame of a network."""
 _RATE_OVER_S = 5.0
+_MOST_EACH = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,8 @@ class Bandwidth:
         if self.limits.client_mbps and most:
             bucket = self._each.get(who)
             if bucket is None:
+                if len(self._each) >= _MOST_EACH:  # players of HLS come and go without a word
+                    self._each.clear()
                 bucket = self._each[who] = Bucket(self.limits.client_mbps, now_s)
             most = min(most, bucket.there(now_s))
         return most - most % PACKET_BYTES

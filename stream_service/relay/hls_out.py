@@ -10,14 +10,18 @@ import math
 import secrets
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from servicekit.clock import Clock
 from servicekit.errors import AerialError, NotFound, Unavailable
 from stream_service import native
 from stream_service.domain.model import ChannelTarget
+from stream_service.domain.watching import End
 from stream_service.relay.ffmpeg import Feed
+from stream_service.relay.hls_audience import HlsAudience
+from stream_service.relay.journal import Journal
+from stream_service.relay.report import how_well
 from stream_service.relay.segmenter import Cut, Segmenter
 from stream_service.relay.transcode import Follow
 
@@ -45,6 +49,14 @@ class HlsOutSettings:
     """How long the first playlist waits for the first segment."""
 
 
+Paced = Callable[[bytes, object], Iterable[bytes]]
+"""A segment in pieces for somebody, as the limits of bandwidth allow."""
+
+
+def _whole(data: bytes, who: object) -> Iterable[bytes]:
+    return (data,)
+
+
 @dataclass(frozen=True, slots=True)
 class _Held:
     number: int
@@ -54,14 +66,26 @@ class _Held:
 class HlsOutput:
     """Playlists and segments of channels."""
 
-    def __init__(self, *, follow: Follow, clock: Clock, settings: HlsOutSettings | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        follow: Follow,
+        clock: Clock,
+        settings: HlsOutSettings | None = None,
+        journal: Journal | None = None,
+        paced: Paced = _whole,
+    ) -> None:
         self._follow = follow
+        self._journal = journal or Journal()
+        self._paced = paced
         self._clock = clock
         self._settings = settings or HlsOutSettings()
         self._readers: dict[str, _Reader] = {}
         self._lock = threading.Lock()
 
-    def playlist(self, target: ChannelTarget, *, address: str, user_agent: str = "") -> str:
+    def playlist(
+        self, target: ChannelTarget, *, address: str, user_agent: str = "", user: str = "", lineup: str = ""
+    ) -> str:
         """The playlist of the channel now; the first asker waits for the first segment.
 
         Raises `Unavailable` with the reason when the channel does not come.
@@ -69,18 +93,28 @@ class HlsOutput:
         with self._lock:
             reader = self._readers.get(target.id)
             if reader is None or reader.ended:
-                reader = _Reader(target, self._follow, self._clock, self._settings, self._gone)
+                reader = _Reader(target, self._follow, self._clock, self._settings, self._gone, self._journal)
                 self._readers[target.id] = reader
                 native.spawn(lambda: reader.run(address, user_agent), name="hls output")
-        return reader.playlist()
+        return reader.playlist(address, user_agent, user=user, lineup=lineup)
 
-    def segment(self, channel_id: str, token: str, number: int) -> bytes:
+    def audience(self) -> dict[str, list[dict[str, object]]]:
+        """The players by the id of the channel that they watch."""
+        with self._lock:
+            readers = list(self._readers.values())
+        return {one.key: one.audience() for one in readers}
+
+    def paced(self, data: bytes, *, address: str, user_agent: str = "") -> Iterable[bytes]:
+        """A segment in pieces for a player, as the limits of bandwidth allow."""
+        return self._paced(data, (address, user_agent))
+
+    def segment(self, channel_id: str, token: str, number: int, *, address: str = "", user_agent: str = "") -> bytes:
         """A segment that a playlist named; raises `NotFound` when it has gone, or never was."""
         with self._lock:
             readers = [one for one in self._readers.values() if one.channel_id == channel_id]
         for reader in readers:
             if secrets.compare_digest(reader.token.encode(), token.encode("utf-8", "replace")):
-                return reader.segment(number)
+                return reader.segment(number, address, user_agent)
         raise NotFound("there is no such segment: ask for the playlist again")
 
     def _gone(self, reader: "_Reader") -> None:
@@ -99,9 +133,12 @@ class _Reader:
         clock: Clock,
         settings: HlsOutSettings,
         gone: Callable[["_Reader"], None],
+        journal: Journal,
     ) -> None:
         self.key = target.id
-        self.channel_id = target.id.partition("~")[0]
+        self.channel_id, _, profile = target.id.partition("~")
+        self._audience = HlsAudience(self.channel_id, target.name, profile=profile, clock=clock)
+        self._journal = journal
         self.token = secrets.token_urlsafe(_TOKEN_BYTES)
         self.ended = False
         self._target = target
@@ -116,14 +153,17 @@ class _Reader:
         self._longest_s = settings.segment_s
         self._asked_s = clock.monotonic()
         self._change = threading.Condition()
+        self._idle = False
         self._refusal: AerialError | None = None
         self._feed: Feed | None = None
 
     # -- askers
 
-    def playlist(self) -> str:
+    def playlist(self, address: str, user_agent: str, *, user: str, lineup: str) -> str:
         with self._change:
             self._asked_s = self._clock.monotonic()
+            if new := self._audience.asked(address, user_agent, user=user, lineup=lineup):
+                self._journal.happened("join", **new)
             self._change.wait_for(lambda: self._held or self.ended, self._settings.wait_s)
             if self._held:
                 return self._text()
@@ -131,13 +171,18 @@ class _Reader:
             raise self._refusal
         raise Unavailable(f"channel {self._target.name} has sent no picture yet")
 
-    def segment(self, number: int) -> bytes:
+    def segment(self, number: int, address: str, user_agent: str) -> bytes:
         with self._change:
             self._asked_s = self._clock.monotonic()
             for held in self._held:
                 if held.number == number:
+                    self._audience.got(address, user_agent, len(held.cut.data))
                     return held.cut.data
         raise NotFound("the segment has gone: ask for the playlist again")
+
+    def audience(self) -> list[dict[str, object]]:
+        with self._change:
+            return self._audience.shown()
 
     def _text(self) -> str:
         listed = list(self._held)[-self._settings.listed :]
@@ -177,7 +222,14 @@ class _Reader:
             self._gone(self)
             with self._change:
                 self.ended = True
+                self._say_goodbye(0.0, End.LEFT if self._idle else End.FAILED)
                 self._change.notify_all()
+
+    def _say_goodbye(self, idle_s: float, end: End) -> None:
+        for who, over in self._audience.gone(idle_s, end):
+            self._journal.happened("leave", **who, **how_well(over))
+            if over.bytes_sent:
+                self._journal.watched(over)
 
     def _read(self, feed: Feed) -> None:
         segmenter = Segmenter(target_s=self._settings.segment_s, most_bytes=self._settings.max_bytes // _SEGMENT_SHARE)
@@ -206,7 +258,9 @@ class _Reader:
             with self._change:
                 if self._change.wait_for(lambda: self.ended, _LOOK_S):
                     return
+                self._say_goodbye(self._settings.idle_s, End.LEFT)
                 idle = self._clock.monotonic() - self._asked_s > self._settings.idle_s
+                self._idle = idle
             if idle and feed is not None:
                 log.info("HLS of channel %s: nobody asks any more", self._target.id)
                 feed.close()

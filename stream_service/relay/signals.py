@@ -2,6 +2,7 @@
 
 import os
 import signal
+from collections.abc import Callable
 from types import FrameType
 from typing import Protocol
 
@@ -16,16 +17,19 @@ class Drains(Protocol):
         ...
 
 
-def drain_on_sigterm(hub: Drains) -> None:
+def drain_on_sigterm(hub: Drains, *also: Callable[[], object]) -> None:
     """Install a handler that drains `hub` and then calls the handler which was there (gunicorn's, in its worker).
 
-    The order matters: told first, gunicorn sees no connection of its own (the clients' are detached), and ends the
-    process under them. Call it from the main thread, once the server has installed its own handler.
+    `also`: what else has to end before the server may, such as answers that have no end. The order matters: told first,
+    gunicorn sees no connection of its own (the clients' are detached), and ends the process under them. Call it from
+    the main thread, once the server has installed its own handler.
     """
     before = signal.getsignal(signal.SIGTERM)
 
     def end(signum: int, frame: FrameType | None) -> None:
         hub.drain()
+        for work in also:
+            work()
         if callable(before):
             before(signum, frame)
         elif before is not signal.SIG_IGN:
