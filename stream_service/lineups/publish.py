@@ -3,6 +3,7 @@
 DATA/published/stream/
     catalogue.jsonl                what viewers are served from (0600: it holds the providers' addresses)
     lineups/NAME/playlist.m3u      the M3U, origin token inside
+    lineups/NAME/xtream-….json     what an Xtream panel tells of it, and its M3U with a place for name and password
     lineups/NAME/channels.json.gz  the lineup as the guide service gets it
     lineups/NAME/epg.xml[.gz]      the stream port's own copy of the lineup's guide
     rendered/…                     playlists with an origin put in
@@ -19,9 +20,9 @@ import orjson
 from isal import igzip
 
 from servicekit.files import atomic_write
-from stream_service.domain.lineup import M3U, LineupView
+from stream_service.domain.lineup import M3U, XTREAM, LineupView
 from stream_service.domain.model import LineupChannel
-from stream_service.outputs import m3u
+from stream_service.outputs import m3u, xtream
 
 GUIDE_LOGO_MAX_CHARS = 2_000
 CHANNELS = "channels.json.gz"
@@ -43,6 +44,19 @@ RENDERINGS: Mapping[str, Rendering] = {
     PLAYLIST: Rendering(M3U, m3u.text),
 }
 """File name in `lineups/NAME/` -> how it is made."""
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """Files that are made together, of one pass over a lineup's channels."""
+
+    output: str
+    names: tuple[str, ...]
+    render: Callable[[LineupView, Mapping[str, bytes]], Mapping[str, bytes]]
+    """The lineup, and what was made of it already, to the files' texts."""
+
+
+FAMILIES = (Family(XTREAM, xtream.FILES, xtream.texts),)
 
 
 class PublishedFiles:
@@ -76,11 +90,20 @@ def publish_lineup(files: PublishedFiles, view: LineupView) -> str:
     A file whose bytes would be the same is left alone, so that its ETag and time stay. Files of outputs that are
     switched off are removed.
     """
+    texts: dict[str, bytes] = {}
     for name, rendering in RENDERINGS.items():
         if rendering.output in view.outputs:
-            put(files.of(view.name, name), rendering.render(view))
+            texts[name] = rendering.render(view)
+            put(files.of(view.name, name), texts[name])
         else:
             files.of(view.name, name).unlink(missing_ok=True)
+    for family in FAMILIES:
+        made = family.render(view, texts) if family.output in view.outputs else {}
+        for name in family.names:
+            if name in made:
+                put(files.of(view.name, name), made[name])
+            else:
+                files.of(view.name, name).unlink(missing_ok=True)
     return _publish_channels(files, view)
 
 
