@@ -42,13 +42,17 @@ from stream_service.lineups.rendered import RenderedPlaylists
 from stream_service.relay.hub import Hub
 from stream_service.relay.signals import drain_on_sigterm
 from stream_service.relay.slate import make_slates
-from stream_service.sources.access import Access
+from stream_service.sources.cleaning import Cleaning
 from stream_service.sources.load import Refresher
+from stream_service.sources.types import Tools, Ways
 from stream_service.store.channels import Channels
 from stream_service.store.connection import open_database
 from stream_service.store.errands import ErrandQueue
+from stream_service.store.library import Library
+from stream_service.store.library_intake import LibraryIntake
 from stream_service.store.lineups import Lineups
 from stream_service.store.lists import Lists
+from stream_service.store.manual import ManualChannels
 from stream_service.store.profiles import Profiles
 from stream_service.store.runs import Runs
 from stream_service.store.sources import Sources
@@ -123,6 +127,9 @@ class Stores:
     lists: Lists
     channels: Channels
     lineups: Lineups
+    titles: LibraryIntake
+    library: Library
+    typed: ManualChannels
 
 
 def stores(config: Config) -> Stores:
@@ -136,6 +143,9 @@ def stores(config: Config) -> Stores:
         lists=Lists(connections, clock=clock),
         channels=Channels(connections, clock=clock),
         lineups=Lineups(connections, clock=clock),
+        titles=LibraryIntake(connections, clock=clock),
+        library=Library(connections),
+        typed=ManualChannels(connections),
     )
 
 
@@ -226,7 +236,7 @@ def web(config: Config) -> Web:
         playlists=playlists,
         call=native.call,
         ask=errands(config, it).ask,
-        check_address=_access(config).check_address,
+        check_address=_ways(config, it).check_address,
         check_delivery=partial(_check_delivery, media.profiles),
         target=catalogue.find,
         guide_imported=Marker(paths.guide_imported).touch,
@@ -292,10 +302,13 @@ def keeper(config: Config) -> Keeper:
     paths, it, files, own = paths_of(config), stores(config), published_files(config), config.own
     notifier = LoggedEvents(logging.getLogger("events"))
     refresher = Refresher(
-        access=_access(config),
+        ways=_ways(config, it),
         lists=it.lists,
+        titles=it.titles,
         runs=it.runs,
+        accounts=it.sources,
         notifier=notifier,
+        clock=SystemClock(),
         least_share=own.refreshes.min_share,
     )
     link = GuideLink(
@@ -308,7 +321,7 @@ def keeper(config: Config) -> Keeper:
     return Keeper(
         sources=it.sources,
         runs=it.runs,
-        lists=it.lists,
+        lists=Cleaning(lists=it.lists, titles=it.titles, typed=it.typed),
         lineups=it.lineups,
         refresh=refresher.refresh,
         build=Builder(channels=it.channels, lineups=it.lineups, files=files).build,
@@ -344,13 +357,18 @@ def _fetcher(config: Config) -> Fetcher:
     return Fetcher(policy=_policy(config), timeout_s=config.shared.fetch.timeout_s)
 
 
-def _access(config: Config) -> Access:
+def _ways(config: Config, it: Stores) -> Ways:
+    """How the lists of sources are got."""
     paths = paths_of(config)
-    return Access(
-        fetcher=_fetcher(config),
-        import_dir=paths.import_dir,
-        spool_dir=paths.work,
-        max_bytes=config.shared.fetch.max_bytes,
+    return Ways(
+        Tools(
+            fetcher=_fetcher(config),
+            import_dir=paths.import_dir,
+            spool_dir=paths.work,
+            max_bytes=config.shared.fetch.max_bytes,
+            clock=SystemClock(),
+            typed_channels=it.typed.of,
+        )
     )
 
 

@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from stream_service.domain.account import Account
+
 RunStatus = Literal["queued", "running", "success", "failed", "rejected", "interrupted", "unchanged", "cancelled"]
-Reason = Literal["manual", "schedule", "catch-up", "retry", "command"]
+Reason = Literal["manual", "schedule", "catch-up", "retry", "linked", "command"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,8 @@ class Source:
     `url`: an address, or the name of a file in the import directory. `schedule`: a cron expression, None for the daily
     default. `headers` and `user_agent` go to the provider with the list's and the streams' requests.
     `timeouts`: seconds by `connect_s`, `read_s`, `total_s`, the configuration's where none is given. `generation`: of
-    its visible list.
+    its visible list. `username`, `password`, `backup_urls` are a panel's; `options` switches `live`, `vod` and `series`
+    off, and lets `vod_as_channels` stay channels. `auto_epg`: its guide is linked at the guide service.
     """
 
     id: int
@@ -48,11 +51,20 @@ class Source:
     updated_at: int
     generation: int
     good: LastGoodList = field(default_factory=LastGoodList)
+    username: str | None = field(default=None, repr=False)
+    password: str | None = field(default=None, repr=False)
+    backup_urls: tuple[str, ...] = ()
+    options: Mapping[str, bool] = field(default_factory=dict)
+    auto_epg: bool = True
+    account: Account = field(default_factory=Account)
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One refresh of one source: asked for, running, done. `report` holds losses, warnings, how streams were found."""
+    """One refresh of one source: asked for, running, done. `report` holds losses, warnings, how streams were found.
+
+    `stage` and `progress` (percent, counts) say what it is doing. `cancel`: somebody asked it to end.
+    """
 
     id: int
     source_id: int
@@ -68,6 +80,8 @@ class Run:
     force: bool
     stage: str
     report: Mapping[str, object]
+    progress: Mapping[str, object] = field(default_factory=dict)
+    cancel: bool = False
 
     @property
     def ended(self) -> bool:

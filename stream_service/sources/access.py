@@ -12,8 +12,12 @@ from typing import BinaryIO
 from servicekit.errors import BadAnswer, Invalid
 from servicekit.fetch import Fetcher, checked_url
 from stream_service.domain.entities import Source
+from stream_service.domain.losses import Losses
+from stream_service.sources.m3u import Playlist
+from stream_service.sources.telling import Telling, Untold, percent_of
 from stream_service.sources.unpack import unpacked
 
+UNPACKED_FACTOR = 4
 _CHUNK_BYTES = 262_144
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 
@@ -23,6 +27,7 @@ class Fetched:
     """What was got. `unchanged`: the provider says, or its bytes say, that it is the list of last time.
 
     `base_url`: where it came from after redirects, '' for a file. `private`: that address is private, or a file.
+    `trusted`: nobody but the administrator can have made it shorter.
     """
 
     unchanged: bool
@@ -32,12 +37,27 @@ class Fetched:
     digest: str | None = None
     private: bool = False
     body: Path | None = None
+    max_bytes: int = 0
+    trusted: bool = False
 
-    def chunks(self, max_bytes: int) -> Iterator[bytes]:
-        """The plain bytes of the body; raises `BadAnswer` when they cannot be had."""
-        if self.body is not None:
-            with self.body.open("rb") as stream:
-                yield from unpacked(_read(stream), max_bytes=max_bytes)
+    def listing(self, losses: Losses, telling: Telling) -> Playlist:
+        """The list, to be read once; raises `BadAnswer` when it cannot be."""
+        return Playlist(self._chunks(telling), base_url=self.base_url, losses=losses)
+
+    def _chunks(self, telling: Telling) -> Iterator[bytes]:
+        if self.body is None:
+            return
+        size, done = self.body.stat().st_size, 0
+        with self.body.open("rb") as stream:
+
+            def counted() -> Iterator[bytes]:
+                nonlocal done
+                for chunk in _read(stream):
+                    yield chunk
+                    done += len(chunk)
+                    telling.stage("reading", percent=percent_of(done, size))
+
+            yield from unpacked(counted(), max_bytes=UNPACKED_FACTOR * self.max_bytes)
 
 
 class Access:
@@ -60,17 +80,18 @@ class Access:
             self._file(url)
 
     @contextlib.contextmanager
-    def get(self, source: Source, *, force: bool = False) -> Iterator[Fetched]:
+    def get(self, source: Source, *, force: bool = False, telling: Telling | None = None) -> Iterator[Fetched]:
         """The source's list while the block runs. `force`: whole, whatever was got last time.
 
         Raises `Invalid`, `Refused`, `Unreachable`, `BadAnswer`.
         """
+        telling = telling or Untold()
         if not _ADDRESS.match(source.url):
             yield self._from_file(source, force=force)
             return
         self._spool_dir.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=self._spool_dir, prefix="list-") as spool:
-            yield self._from_address(source, spool, Path(spool.name), force=force)  # type: ignore[arg-type]
+            yield self._from_address(source, spool, Path(spool.name), force=force, telling=telling)  # type: ignore[arg-type]
 
     def _from_file(self, source: Source, *, force: bool) -> Fetched:
         path = self._file(source.url)
@@ -79,9 +100,9 @@ class Access:
         with path.open("rb") as stream:
             digest = _digest(_read(stream))
         same = not force and digest == source.good.digest
-        return Fetched(unchanged=same, digest=digest, private=True, body=path)
+        return Fetched(unchanged=same, digest=digest, private=True, body=path, max_bytes=self.max_bytes)
 
-    def _from_address(self, source: Source, spool: BinaryIO, path: Path, *, force: bool) -> Fetched:
+    def _from_address(self, source: Source, spool: BinaryIO, path: Path, *, force: bool, telling: Telling) -> Fetched:
         good = source.good
         headers = {**({"User-Agent": source.user_agent} if source.user_agent else {}), **source.headers}
         if not force and good.digest:
@@ -100,10 +121,12 @@ class Access:
                 return Fetched(unchanged=True, private=answer.private)
             if answer.status != 200:
                 raise BadAnswer(f"the provider answered {answer.status}; only 200 holds a list", status=answer.status)
-            digest = blake2b(digest_size=16)
+            digest, done, size = blake2b(digest_size=16), 0, answer.left_bytes
             for chunk in answer.chunks(_CHUNK_BYTES):
                 digest.update(chunk)
                 spool.write(chunk)
+                done += len(chunk)
+                telling.stage("fetching", percent=percent_of(done, size), bytes=done)
             spool.flush()
             return Fetched(
                 unchanged=not force and digest.hexdigest() == good.digest,
@@ -113,6 +136,7 @@ class Access:
                 digest=digest.hexdigest(),
                 private=answer.private,
                 body=path,
+                max_bytes=self.max_bytes,
             )
 
     def _file(self, name: str) -> Path:

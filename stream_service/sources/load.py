@@ -1,36 +1,42 @@
 """Refreshing one source.
 
-    get > read > stage > verdict > identity > swap > sweep
+    get > read > sort (channels | library) > stage > verdict > identity > swap > sweep
 
-Until the swap nobody sees anything of it, and a list that is refused, broken or much too short changes nothing.
+Until the swap nobody sees anything of it, and a list that is refused, broken or much too short changes nothing. Movies
+and series have a verdict of their own: without them there are channels all the same.
 """
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Protocol
 
+from servicekit.clock import Clock, iso
 from servicekit.errors import AerialError, BadAnswer
 from servicekit.notify import Notifier
 from servicekit.redact import redact
+from stream_service.domain.account import Account
 from stream_service.domain.entities import LastGoodList, Run, RunStatus, Source
 from stream_service.domain.identity import reconcile
 from stream_service.domain.losses import Losses
 from stream_service.domain.model import Entry, StreamKeys
-from stream_service.sources.access import Fetched
-from stream_service.sources.types import SOURCE_TYPES
+from stream_service.domain.titles import Episode, Title
+from stream_service.sources.shelving import shelved
+from stream_service.sources.telling import Cancelled, RunTelling, Telling
+from stream_service.sources.types import Fetched, Listing
 
-UNPACKED_FACTOR = 4
+TITLES_AT_A_TIME = 1_000
 _log = logging.getLogger("sources")
 
 
 class Getting(Protocol):
-    """What a refresh asks of the way out."""
+    """What a refresh asks of the ways out; see `sources.types`."""
 
-    max_bytes: int
-
-    def get(self, source: Source, *, force: bool = False) -> AbstractContextManager[Fetched]: ...
+    def get(
+        self, source: Source, *, force: bool = False, telling: Telling | None = None
+    ) -> AbstractContextManager[Fetched]: ...
 
 
 class ListStore(Protocol):
@@ -45,15 +51,32 @@ class ListStore(Protocol):
     def retained(self, source_id: int) -> list[StreamKeys]: ...
     def assign(self, source_id: int, generation: int, matches: Mapping[int, int]) -> int: ...
     def swap(
-        self, run_id: int, source_id: int, generation: int, good: LastGoodList, report: Mapping[str, object]
+        self,
+        run_id: int,
+        source_id: int,
+        generation: int,
+        good: LastGoodList,
+        report: Mapping[str, object],
+        titles: Sequence[str] = (),
     ) -> bool: ...
     def sweep(self, source_id: int) -> int: ...
+
+
+class TitleStore(Protocol):
+    """What a refresh asks of the library; see `store.library_intake`."""
+
+    def begin(self, source_id: int) -> None: ...
+    def stage(self, source_id: int, first: int, titles: Sequence[Title | Episode]) -> None: ...
+    def staged(self, source_id: int) -> Mapping[str, int]: ...
+    def present(self, source_id: int) -> Mapping[str, int]: ...
+    def drop_staged(self, source_id: int, kind: str) -> None: ...
+    def apply(self, source_id: int) -> None: ...
 
 
 class RunLog(Protocol):
     """What a refresh asks of the log of runs."""
 
-    def stage(self, run_id: int, stage: str) -> None: ...
+    def tell(self, run_id: int, stage: str, progress: Mapping[str, object]) -> bool: ...
     def finish(
         self,
         run_id: int,
@@ -66,27 +89,47 @@ class RunLog(Protocol):
     ) -> None: ...
 
 
+class AccountBook(Protocol):
+    """Where it is kept what a panel says of an account."""
+
+    def note_account(self, source_id: int, account: Account) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class _Staged:
-    """A list that stands in the store and that nobody sees yet."""
+    """A list that stands in the store and that nobody sees yet. `titles`: kinds of titles that go with it."""
 
     generation: int
     entries: int
     losses: Losses
-    guide_urls: Sequence[str]
-    encoding: str
+    listing: Listing
+    titles: Sequence[str]
+    library: Mapping[str, int]
+    warnings: Sequence[str]
 
 
 class Refresher:
     """Runs refreshes. `least_share`: a list shorter than this share of the last good one is refused, unless forced."""
 
     def __init__(
-        self, *, access: Getting, lists: ListStore, runs: RunLog, notifier: Notifier, least_share: float
+        self,
+        *,
+        ways: Getting,
+        lists: ListStore,
+        titles: TitleStore,
+        runs: RunLog,
+        accounts: AccountBook,
+        notifier: Notifier,
+        clock: Clock,
+        least_share: float,
     ) -> None:
-        self._access = access
+        self._ways = ways
         self._lists = lists
+        self._titles = titles
         self._runs = runs
+        self._accounts = accounts
         self._notifier = notifier
+        self._clock = clock
         self._least_share = least_share
 
     def refresh(self, run: Run, source: Source) -> RunStatus:
@@ -97,85 +140,164 @@ class Refresher:
         except AerialError as error:
             status = _status_of(error)
             said = redact(error.detail)
-            self._runs.finish(
-                run.id, status, skipped=losses.entries_lost, error=said, report={"losses": _shown(losses)}
-            )
-            self._notifier.event(
-                "refresh_failed", "warning", f"source {source.name!r}: {said}; its channels stay as they were",
-                source_id=source.id, run_id=run.id,
-            )  # fmt: skip
+            later = getattr(error, "retry_after_s", None)
+            report = {"losses": _shown(losses)} | ({"retry_after_s": later} if later else {})
+            self._runs.finish(run.id, status, skipped=losses.entries_lost, error=said, report=report)
+            if status != "cancelled":
+                self._notifier.event(
+                    "refresh_failed", "warning", f"source {source.name!r}: {said}; its channels stay as they were",
+                    source_id=source.id, run_id=run.id,
+                )  # fmt: skip
         return status
 
+    def sweep(self, source_id: int) -> int:
+        """Go on where a refresh that was killed stopped; returns how many streams are known as vanished now."""
+        self._titles.apply(source_id)
+        return self._lists.sweep(source_id)
+
     def _refresh(self, run: Run, source: Source, losses: Losses) -> RunStatus:
-        self._lists.sweep(source.id)
-        with self._access.get(source, force=run.force) as fetched:
+        self.sweep(source.id)
+        telling = RunTelling(
+            run.id, runs=self._runs, account=partial(self._note_account, source), monotonic=self._clock.monotonic
+        )
+        with self._ways.get(source, force=run.force, telling=telling) as fetched:
             if fetched.unchanged:
                 good = source.good
                 self._runs.finish(run.id, "unchanged", streams=good.entries, skipped=good.skipped)
                 return "unchanged"
-            staged = self._stage(run, source, fetched, losses)
-        self._judge(source, staged, force=run.force)
-        return self._make_visible(run, source, fetched, staged)
+            staged = self._stage(source, fetched, losses, telling, force=run.force)
+        if not fetched.trusted and not run.force:
+            self._judge(source, staged)
+        return self._make_visible(run, source, fetched, staged, telling)
 
-    def _stage(self, run: Run, source: Source, fetched: Fetched, losses: Losses) -> _Staged:
-        self._runs.stage(run.id, "reading")
+    def _note_account(self, source: Source, account: Account) -> None:
+        """Keep it, and say beforehand when it ends soon."""
+        before = source.account
+        if account.status == "limited" and not account.base_url:
+            account = replace(account, base_url=before.base_url)
+        self._accounts.note_account(source.id, account)
+        now_s = self._clock.now_s()
+        if account.status == "active" and account.expires_at is not None and account.expires_soon(now_s):
+            days = max(0, (account.expires_at - now_s) // 86_400)
+            self._notifier.event(
+                "account_expires", "warning",
+                f"the account of source {source.name!r} ends on {iso(account.expires_at)}, in {days} days",
+                source_id=source.id, expires_at=iso(account.expires_at),
+            )  # fmt: skip
+
+    def _stage(self, source: Source, fetched: Fetched, losses: Losses, telling: Telling, *, force: bool) -> _Staged:
+        telling.stage("reading")
         generation = self._lists.begin(source.id, source.generation)
-        chunks = fetched.chunks(UNPACKED_FACTOR * self._access.max_bytes)
-        listing = SOURCE_TYPES[source.type](chunks, fetched.base_url, losses)
-        entries = self._lists.stage(source.id, generation, listing)
-        return _Staged(generation, entries, losses, listing.guide_urls, listing.encoding)
+        self._titles.begin(source.id)
+        listing = fetched.listing(losses, telling)
+        shelf = _Shelf(self._titles, source.id)
+        sorted_out = shelf.taking(shelved(listing, source.options, losses))
+        entries = self._lists.stage(source.id, generation, _counted(sorted_out, telling))
+        shelf.flush()
+        warnings = list(getattr(listing, "warnings", ()))
+        kept = set(getattr(listing, "kept", ()))
+        library = dict(self._titles.staged(source.id))
+        before = self._titles.present(source.id)
+        for kind in ("movie", "series"):
+            if not (force or fetched.trusted) and library.get(kind, 0) < self._least_share * before.get(kind, 0):
+                kept.add(kind)
+                warnings.append(
+                    f"{kind}: the list holds {library.get(kind, 0)} where {before[kind]} stood before, less than "
+                    f"{self._least_share:.0%}; what there was is kept"
+                )
+        for kind in kept:
+            self._titles.drop_staged(source.id, kind)
+        titles = [kind for kind in ("movie", "series") if kind not in kept]
+        if listing.encoding != "utf-8":
+            warnings.append(f"encoding {listing.encoding}")
+        return _Staged(generation, entries, losses, listing, titles, library, list(dict.fromkeys(warnings)))
 
-    def _judge(self, source: Source, staged: _Staged, *, force: bool) -> None:
+    def _judge(self, source: Source, staged: _Staged) -> None:
         """The verdict; raises `BadAnswer` when the list must not replace the last good one."""
-        if force:
-            return
-        if staged.entries == 0:
+        before = source.good.entries
+        if staged.entries == 0 and (before or not any(staged.library.values())):
             raise BadAnswer(
                 f"the list holds no entry that can be used ({staged.losses.entries_lost} left out); "
                 "refresh with force to take it anyway"
             )
-        before = source.good.entries
         if staged.entries < self._least_share * before:
             raise BadAnswer(
                 f"the list holds {staged.entries} entries where the last one held {before}, less than "
                 f"{self._least_share:.0%}: the provider seems to be in trouble; refresh with force to take it anyway"
             )
 
-    def _make_visible(self, run: Run, source: Source, fetched: Fetched, staged: _Staged) -> RunStatus:
-        self._runs.stage(run.id, "comparing")
+    def _make_visible(self, run: Run, source: Source, fetched: Fetched, staged: _Staged, telling: Telling) -> RunStatus:
+        telling.stage("comparing")
         generation = staged.generation
         self._lists.number_likes(source.id, generation)
         unchanged = self._lists.match_unchanged(source.id, generation)
+        vanished_now = self._lists.vanished(source.id, generation)
         found = reconcile(
-            self._lists.vanished(source.id, generation),
-            self._lists.unmatched(source.id, generation),
-            retained=self._lists.retained(source.id),
+            vanished_now, self._lists.unmatched(source.id, generation), retained=self._lists.retained(source.id)
         )
         new = self._lists.assign(source.id, generation, {place: stream for place, (stream, _) in found.matches.items()})
         report = {
             "losses": _shown(staged.losses),
             "streams": {"unchanged": unchanged, "found_again": found.by_rule(), "new": new},
-            "guide_urls": [redact(url) for url in staged.guide_urls],
-            "warnings": [] if staged.encoding == "utf-8" else [f"encoding {staged.encoding}"],
+            "library": staged.library,
+            "guide_urls": [redact(url) for url in staged.listing.guide_urls],
+            "warnings": [redact(said) for said in staged.warnings],
         }
         good = LastGoodList(
             *(fetched.etag, fetched.last_modified, fetched.digest, staged.entries, staged.losses.entries_lost),
             private=fetched.private,
-            guide_urls=tuple(staged.guide_urls),
+            guide_urls=tuple(staged.listing.guide_urls),
         )
-        if not self._lists.swap(run.id, source.id, generation, good, report):
+        telling.stage("taking over")
+        if not self._lists.swap(run.id, source.id, generation, good, report, staged.titles):
             self._runs.finish(run.id, "cancelled", error="the source was deleted while it was being refreshed")
             return "cancelled"
-        vanished = self._lists.sweep(source.id)
+        vanished = self.sweep(source.id)
         _log.info(
-            "source %d: %d streams (%d unchanged, %d found again, %d new), %d vanished, %d left out",
+            "source %d: %d streams (%d unchanged, %d found again, %d new), %d vanished, %d left out; library %s",
             *(source.id, staged.entries, unchanged, len(found.matches), new, vanished, staged.losses.entries_lost),
+            staged.library,
         )
         return "success"
 
 
+class _Shelf:
+    """Takes the titles out of a list as it passes by, and stages them a thousand at a time."""
+
+    def __init__(self, titles: TitleStore, source_id: int) -> None:
+        self._titles = titles
+        self._source_id = source_id
+        self._waiting: list[Title | Episode] = []
+        self._staged = 0
+
+    def taking(self, items: Iterable[Entry | Title | Episode]) -> Iterator[Entry]:
+        for item in items:
+            if isinstance(item, Entry):
+                yield item
+                continue
+            self._waiting.append(item)
+            if len(self._waiting) >= TITLES_AT_A_TIME:
+                self.flush()
+
+    def flush(self) -> None:
+        """Stage what waits."""
+        if self._waiting:
+            self._titles.stage(self._source_id, self._staged, self._waiting)
+            self._staged += len(self._waiting)
+            self._waiting = []
+
+
+def _counted(entries: Iterable[Entry], telling: Telling) -> Iterator[Entry]:
+    for number, entry in enumerate(entries, 1):
+        yield entry
+        if number % 1_000 == 0:
+            telling.stage("reading", entries=number)
+
+
 def _status_of(error: AerialError) -> RunStatus:
     """A provider that cannot be asked failed; one whose answer is no usable list is rejected."""
+    if isinstance(error, Cancelled):
+        return "cancelled"
     return "rejected" if isinstance(error, BadAnswer) and error.status is None else "failed"
 
 

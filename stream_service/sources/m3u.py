@@ -90,6 +90,7 @@ class Playlist:
             ("#KODIPROP", self._take_option),
             ("#EXTGRP", self._take_group),
             ("#EXTM3U", self._take_header),
+            ("#EXT-X-PLAYLIST-TYPE", self._take_type),
         )
 
     def __iter__(self) -> Iterator[Entry]:
@@ -135,6 +136,10 @@ class Playlist:
             self._pending.group = group
         else:
             self._group = group
+
+    def _take_type(self, line: str) -> None:
+        """`#EXT-X-PLAYLIST-TYPE:VOD`, as Kodi reads it: the entry is a film, not a channel."""
+        self._pending.playlist_type = clean(line.partition(":")[2])[:20]
 
     def _take_option(self, line: str) -> None:
         key, _, value = line.partition(":")[2].partition("=")
@@ -199,6 +204,7 @@ class _Pending:
     started: bool = False
     name: str = ""
     group: str = ""
+    playlist_type: str = ""
     attributes: dict[str, str] = field(default_factory=dict)
     headers: dict[str, str] = field(default_factory=dict)
 
@@ -234,6 +240,8 @@ class _Pending:
     def entry(self, url: str, *, inherited_group: str, base_url: str, losses: Losses) -> Entry:
         take = self.attributes.pop
         tvg_id, tvg_name = take("tvg-id", ""), take("tvg-name", "")
+        if self.playlist_type:
+            self.attributes["playlist-type"] = self.playlist_type
         group = take("group-title", "") or self.group or inherited_group
         numbers = [canonical_number(take(key, "")) for key in _NUMBER_KEYS]
         logos = [take("tvg-logo", ""), take("logo", "")]

@@ -133,27 +133,34 @@ class Lists:
         return made
 
     def swap(
-        self, run_id: int, source_id: int, generation: int, good: LastGoodList, report: Mapping[str, object]
+        self,
+        run_id: int,
+        source_id: int,
+        generation: int,
+        good: LastGoodList,
+        report: Mapping[str, object],
+        titles: Sequence[str] = (),
     ) -> bool:
         """Make the staged list the visible one, end the run and mark the lineups stale: one tiny transaction.
 
-        False when the source was deleted meanwhile: nothing is made visible then.
+        `titles`: the kinds of staged movies and series that are accepted with it, to be taken over. False when the
+        source was deleted meanwhile: nothing is made visible then.
         """
         connection = self._connections.get()
         with writing(connection):
             connection.execute(
                 "UPDATE sources SET generation = ?, etag = ?, last_modified = ?, digest = ?, good_entries = ?, "
-                "good_skipped = ?, private = ?, guide_urls = ? WHERE id = ? AND deleted = 0",
+                "good_skipped = ?, private = ?, guide_urls = ?, library_waiting = ? WHERE id = ? AND deleted = 0",
                 (
                     *(generation, good.etag, good.last_modified, good.digest, good.entries, good.skipped),
-                    *(int(good.private), json.dumps(good.guide_urls), source_id),
+                    *(int(good.private), json.dumps(good.guide_urls), json.dumps(list(titles)), source_id),
                 ),
             )
             if connection.changes() == 0:
                 return False
             connection.execute(
                 "UPDATE runs SET status = 'success', completed_at = ?, streams = ?, entries_skipped = ?, report = ?, "
-                "stage = '' WHERE id = ?",
+                "stage = '', progress = '{}' WHERE id = ?",
                 (self._clock.now_s(), good.entries, good.skipped, json.dumps(report), run_id),
             )
             connection.execute("UPDATE lineups SET stale = 1")

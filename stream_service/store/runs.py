@@ -11,7 +11,7 @@ from stream_service.domain.entities import Reason, Run, RunStatus
 
 _COLUMNS = (
     "id, source_id, status, queued_at, started_at, completed_at, streams, entries_skipped, error_message, reason, "
-    "attempt, force, stage, report"
+    "attempt, force, stage, report, progress, cancel"
 )
 
 
@@ -80,11 +80,35 @@ class Runs:
             )
             return connection.changes() == 1
 
-    def stage(self, run_id: int, stage: str) -> None:
-        """Shows what a run is doing."""
+    def tell(self, run_id: int, stage: str, progress: Mapping[str, object]) -> bool:
+        """Shows what a run is doing, and how far it is; True when somebody asked for its end."""
         connection = self._connections.get()
         with writing(connection):
-            connection.execute("UPDATE runs SET stage = ? WHERE id = ?", (stage, run_id))
+            connection.execute(
+                "UPDATE runs SET stage = ?, progress = ? WHERE id = ?", (stage, json.dumps(progress), run_id)
+            )
+            return bool(next(iter(connection.execute("SELECT cancel FROM runs WHERE id = ?", (run_id,))), (0,))[0])
+
+    def cancel(self, run_id: int) -> Run:
+        """Ends a queued run at once and asks a running one to end; one that has ended stays. Raises `NotFound`."""
+        self.get(run_id)
+        connection = self._connections.get()
+        with writing(connection):
+            connection.execute(
+                "UPDATE runs SET status = 'cancelled', completed_at = ?, error_message = 'cancelled by hand' "
+                "WHERE id = ? AND status = 'queued'",
+                (self._clock.now_s(), run_id),
+            )
+            connection.execute("UPDATE runs SET cancel = 1 WHERE id = ? AND status = 'running'", (run_id,))
+        return self.get(run_id)
+
+    def since(self, moment: int, *, limit: int) -> list[Run]:
+        """Runs that wait (and are due), run, or ended at or after `moment`, oldest first."""
+        return self._select(
+            "WHERE (status = 'queued' AND not_before <= ?1) OR status = 'running' OR completed_at >= ?2 "
+            "ORDER BY id LIMIT ?3",
+            *(self._clock.now_s(), moment, limit),
+        )
 
     def finish(
         self,
@@ -101,7 +125,7 @@ class Runs:
         with writing(connection):
             connection.execute(
                 "UPDATE runs SET status = ?, completed_at = ?, streams = ?, entries_skipped = ?, error_message = ?, "
-                "report = ?, stage = '' WHERE id = ?",
+                "report = ?, stage = '', progress = '{}' WHERE id = ?",
                 (status, self._clock.now_s(), streams, skipped, error, json.dumps(report or {}), run_id),
             )
 
@@ -127,6 +151,6 @@ class Runs:
 
 
 def _run(row: Sequence[Any]) -> Run:
-    *plain, force, stage, report = row
-    fields = (*plain, bool(force), stage, json.loads(report))
+    *plain, force, stage, report, progress, cancel = row
+    fields = (*plain, bool(force), stage, json.loads(report), json.loads(progress), bool(cancel))
     return Run(*fields)

@@ -10,16 +10,23 @@ import apsw
 from servicekit.clock import Clock
 from servicekit.errors import Conflict, NotFound
 from servicekit.store.sqlite import Connections, busy_as_unavailable, writing
+from stream_service.domain.account import Account, account_of
 from stream_service.domain.entities import LastGoodList, Source
 
 _COLUMNS = (
     "id, name, type, url, enabled, schedule, connection_limit, user_agent, headers, timeouts, created_at, "
-    "updated_at, generation, etag, last_modified, digest, good_entries, good_skipped, private, guide_urls"
+    "updated_at, generation, etag, last_modified, digest, good_entries, good_skipped, private, guide_urls, "
+    "username, password, backup_urls, options, auto_epg, account"
 )
 _WRITABLE = frozenset(
-    {"name", "type", "url", "enabled", "schedule", "connection_limit", "user_agent", "headers", "timeouts"}
+    {
+        *("name", "type", "url", "enabled", "schedule", "connection_limit", "user_agent", "headers", "timeouts"),
+        *("username", "password", "backup_urls", "options", "auto_epg"),
+    }
 )
-_FETCH_COLUMNS = frozenset({"url", "type", "user_agent", "headers"})
+_JSON = frozenset({"headers", "timeouts", "backup_urls", "options"})
+_FETCH_COLUMNS = frozenset({"url", "type", "user_agent", "headers", "username", "password", "backup_urls", "options"})
+_LOGIN_COLUMNS = frozenset({"url", "type", "username", "password"})
 _STALE = "UPDATE lineups SET stale = 1"
 
 
@@ -82,9 +89,11 @@ class Sources:
         if not columns:
             return before
         sets = ", ".join(f"{name} = ?" for name in columns)
-        if any(name in _FETCH_COLUMNS and value != _known({name: getattr(before, name)})[name]
-               for name, value in columns.items()):  # fmt: skip
+        changed = {name for name, value in columns.items() if value != _known({name: getattr(before, name)})[name]}
+        if changed & _FETCH_COLUMNS:
             sets += ", etag = NULL, last_modified = NULL, digest = NULL"
+        if changed & _LOGIN_COLUMNS:  # what the panel said of another account
+            sets += ", account = '{}', account_connections = NULL"
         connection = self._connections.get()
         with _unique_name(values.get("name")), writing(connection):
             connection.execute(
@@ -104,6 +113,20 @@ class Sources:
             connection.execute("UPDATE sources SET deleted = 1, enabled = 0 WHERE id = ?", (source_id,))
             _cancel_queued(connection, source_id, self._clock.now_s())
             connection.execute(_STALE)
+
+    def note_account(self, source_id: int, account: Account) -> None:
+        """Keep what a panel says of the account; lineups are stale when it allows another number of connections."""
+        connection = self._connections.get()
+        with writing(connection):
+            connection.execute(
+                "UPDATE lineups SET stale = 1 WHERE EXISTS (SELECT 1 FROM sources WHERE id = ?1 "
+                "AND connection_limit IS NULL AND account_connections IS NOT coalesce(?2, account_connections))",
+                (source_id, account.max_connections),
+            )
+            connection.execute(
+                "UPDATE sources SET account = ?, account_connections = coalesce(?, account_connections) WHERE id = ?",
+                (json.dumps(account.as_dict(), ensure_ascii=False), account.max_connections, source_id),
+            )
 
     def deleted_ids(self) -> list[int]:
         """Sources that wait for their purge."""
@@ -132,16 +155,18 @@ def _known(values: Mapping[str, object]) -> dict[str, Any]:
     if unknown := set(values) - _WRITABLE:
         raise KeyError(f"not columns of sources: {sorted(unknown)}")
     return {
-        name: json.dumps(value) if name in ("headers", "timeouts") else int(value) if isinstance(value, bool) else value
+        name: json.dumps(value) if name in _JSON else int(value) if isinstance(value, bool) else value
         for name, value in values.items()
     }
 
 
 def _source(row: Sequence[Any]) -> Source:
     ident, name, kind, url, enabled, schedule, limit, agent, headers, timeouts, created, updated, generation = row[:13]
-    etag, last_modified, digest, entries, skipped, private, guides = row[13:]
+    etag, last_modified, digest, entries, skipped, private, guides = row[13:20]
+    username, password, backups, options, auto_epg, account = row[20:]
     good = LastGoodList(etag, last_modified, digest, entries, skipped, bool(private), tuple(json.loads(guides)))
     return Source(
         ident, name, kind, url, bool(enabled), schedule, limit, agent, json.loads(headers), json.loads(timeouts),
-        created, updated, generation, good,
+        created, updated, generation, good, username, password, tuple(json.loads(backups)), json.loads(options),
+        bool(auto_epg), account_of(json.loads(account)),
     )  # fmt: skip

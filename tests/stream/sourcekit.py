@@ -10,12 +10,15 @@ from servicekit.store.sqlite import Connections
 from stream_service.domain.entities import Run, Source
 from stream_service.lineups.build import Builder
 from stream_service.lineups.publish import PublishedFiles
-from stream_service.sources.access import Access
 from stream_service.sources.load import Refresher
+from stream_service.sources.types import Tools, Ways
 from stream_service.store.channels import Channels
 from stream_service.store.connection import open_database
+from stream_service.store.library import Library
+from stream_service.store.library_intake import LibraryIntake
 from stream_service.store.lineups import Lineups
 from stream_service.store.lists import Lists
+from stream_service.store.manual import ManualChannels
 from stream_service.store.runs import Runs
 from stream_service.store.sources import Sources
 
@@ -68,14 +71,28 @@ class House:
         self.channels = Channels(self.connections, clock=self.clock)
         self.lineups = Lineups(self.connections, clock=self.clock)
         self.files = PublishedFiles(directory / "published")
-        self.access = Access(
-            fetcher=Fetcher(policy=AddressPolicy(), timeout_s=20),
-            import_dir=self.import_dir,
-            spool_dir=directory / "work",
-            max_bytes=max_bytes,
+        self.titles = LibraryIntake(self.connections, clock=self.clock)
+        self.library = Library(self.connections)
+        self.typed = ManualChannels(self.connections)
+        self.access = Ways(
+            Tools(
+                fetcher=Fetcher(policy=AddressPolicy(), timeout_s=20),
+                import_dir=self.import_dir,
+                spool_dir=directory / "work",
+                max_bytes=max_bytes,
+                clock=self.clock,
+                typed_channels=self.typed.of,
+            )
         )
         self.refresher = Refresher(
-            access=self.access, lists=self.lists, runs=self.runs, notifier=self.events, least_share=least_share
+            ways=self.access,
+            lists=self.lists,
+            titles=self.titles,
+            runs=self.runs,
+            accounts=self.sources,
+            notifier=self.events,
+            clock=self.clock,
+            least_share=least_share,
         )
         self.builder = Builder(channels=self.channels, lineups=self.lineups, files=self.files)
 

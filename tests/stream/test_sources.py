@@ -22,6 +22,14 @@ def unpack(body: bytes, *, step: int = 1_000, limit: int = LIMIT) -> bytes:
     return b"".join(unpacked((body[i : i + step] for i in range(0, len(body), step)), max_bytes=limit))
 
 
+def _zipped(*names: str) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        for name in names:
+            archive.writestr(name, TEXT)
+    return out.getvalue()
+
+
 @pytest.mark.parametrize("step", [1, 7, 100_000], ids=["byte by byte", "in sevens", "at once"])
 @pytest.mark.parametrize(
     "body",
@@ -35,6 +43,7 @@ def unpack(body: bytes, *, step: int = 1_000, limit: int = LIMIT) -> bytes:
         pytest.param(lzma.compress(TEXT), id="xz"),
         pytest.param(bz2.compress(TEXT), id="bz2"),
         pytest.param(gzip.compress(bz2.compress(TEXT)), id="bz2 in gzip"),
+        pytest.param(_zipped("readme.html", "list.m3u"), id="the list of an archive"),
     ],
 )
 def test_the_first_bytes_tell_how_a_body_is_packed(body: bytes, step: int) -> None:
@@ -45,24 +54,18 @@ def test_an_empty_body_is_an_empty_list_of_bytes() -> None:
     assert unpack(b"") == b""
 
 
-def _zipped() -> bytes:
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w") as archive:
-        archive.writestr("list.m3u", TEXT)
-    return out.getvalue()
-
-
 @pytest.mark.parametrize(
     ("body", "says"),
     [
-        pytest.param(gzip.compress(TEXT)[:-9], "too early", id="gzip cut short"),
-        pytest.param(lzma.compress(TEXT)[:-20], "too early", id="xz cut short"),
-        pytest.param(gzip.compress(TEXT)[:30] + b"x" * 50, "damaged", id="damaged"),
+        pytest.param(gzip.compress(TEXT)[:-9], "end early", id="gzip cut short"),
+        pytest.param(lzma.compress(TEXT)[:-20], "end early", id="xz cut short"),
+        pytest.param(gzip.compress(TEXT)[:30] + b"x" * 50, "cannot be unpacked|damaged", id="damaged"),
         pytest.param(gzip.compress(TEXT)[:-5] + b"xxxxx", "damaged", id="a wrong checksum"),
         pytest.param(gzip.compress(gzip.compress(gzip.compress(TEXT))), "times over", id="three layers"),
-        pytest.param(_zipped(), "ZIP", id="an archive"),
-        pytest.param(gzip.compress(b"\0" * (LIMIT + 1)), "unpacks to more", id="a bomb"),
-        pytest.param(b"x" * (LIMIT + 1), "more than", id="too long"),
+        pytest.param(_zipped("a.txt", "b.txt")[:-30], "cannot be read", id="an archive cut short"),
+        pytest.param(_zipped("cover.jpg", "page.html"), "called like a list", id="an archive of other things"),
+        pytest.param(gzip.compress(b"\0" * (LIMIT + 1)), "larger than", id="a bomb"),
+        pytest.param(b"x" * (LIMIT + 1), "larger than", id="too long"),
     ],
 )
 def test_what_cannot_be_unpacked_is_refused_with_the_reason(body: bytes, says: str) -> None:
@@ -76,4 +79,4 @@ def test_whatever_was_packed_comes_out_again(data: bytes, step: int) -> None:
 
 
 def test_every_type_of_source_is_one_entry() -> None:
-    assert set(SOURCE_TYPES) == {"m3u"}
+    assert set(SOURCE_TYPES) == {"m3u", "xtream", "manual"}
