@@ -1,0 +1,187 @@
+"""Filters: list, look, write, order, carry from house to house, try on, and attach to lineups."""
+
+from typing import Annotated
+
+from flask import Response
+from flask_openapi3 import APIBlueprint
+from pydantic import Field
+
+from servicekit.clock import iso
+from servicekit.errors import NotFound
+from servicekit.web import Shape, accepts, json_answer, no_content
+from stream_service.api import params
+from stream_service.api.rulebook import (
+    Description,
+    Expression,
+    ImportQuery,
+    Order,
+    Restored,
+    RowPath,
+    RowsQuery,
+    Rulebook,
+    ShippedKey,
+    Tried,
+    asked_for,
+    attachment,
+    cut,
+    sent,
+)
+from stream_service.api.rules import DOCUMENT_MAX_BYTES
+from stream_service.domain.rules import Action, Attached, Domain, Filter
+from stream_service.rules.exchange import MOST_ITEMS, Plan, filters_document, plan_filters, plan_restored
+
+
+class _NewFilter(Shape):
+    name: params.Name
+    expression: Expression = Field(description="A condition; an empty one matches everything.")
+    domain: Domain = Field("stream", description="stream: entries of sources; programme: the guide.")
+    action: Action = Field("include", description="What it usually does where it is attached.")
+    enabled: bool = True
+    description: Description = ""
+
+
+class _ChangedFilter(Shape):
+    name: params.Name | None = None
+    expression: Expression | None = None
+    domain: Domain | None = None
+    action: Action | None = None
+    enabled: bool | None = None
+    description: Description | None = None
+
+
+class _Item(Shape):
+    name: params.Name
+    expression: Expression
+    domain: Domain = "stream"
+    action: Action = "include"
+    enabled: bool = True
+    description: Description = ""
+    shipped: ShippedKey = ""
+
+
+class _Document(Shape):
+    format: Annotated[str, Field(pattern="^aerial-filters$")] = "aerial-filters"
+    version: Annotated[int, Field(ge=1, le=1)] = 1
+    items: Annotated[list[_Item], Field(max_length=MOST_ITEMS)]
+
+
+class _Place(Shape):
+    id: params.Number
+    action: Action | None = Field(None, description="Left out: the filter's usual one.")
+    enabled: bool = True
+
+
+class _Places(Shape):
+    filters: list[_Place] = Field(max_length=200, description="All filters of the lineup, in their order.")
+
+
+def blueprint(it: Rulebook) -> APIBlueprint:
+    """`/api/v1/filters` and `/api/v1/lineups/NAME/filters`."""
+    views = APIBlueprint("filters", __name__, url_prefix="/api/v1")
+    _rows(views, it)
+    _documents(views, it)
+    _attached(views, it)
+
+    @views.post("/filters/test", summary="What a filter would match: counts and a sample")
+    def tried_filter(body: Tried) -> Response:
+        return json_answer(it.ask("filters-test", asked_for(body, "filters")))
+
+    return views
+
+
+def _rows(views: APIBlueprint, it: Rulebook) -> None:
+    @views.get("/filters", summary="All filters")
+    def all_filters(query: RowsQuery) -> Response:
+        return json_answer(cut([shown(one) for one in it.call(it.filters.all, domain=query.domain)], query))
+
+    @views.post("/filters", summary="A new filter, attached nowhere")
+    def new_filter(body: _NewFilter) -> Response:
+        return json_answer(shown(it.call(it.filters.create, sent(body))), 201)
+
+    @views.post("/filters/reorder", summary="Let some filters stand in another order in this list")
+    def ordered_filters(body: Order) -> Response:
+        return json_answer({"items": [shown(one) for one in it.call(it.filters.reorder, body.ids)], "next": None})
+
+    @views.get("/filters/<int:row_id>", summary="One filter, and the lineups it is attached to")
+    def one_filter(path: RowPath) -> Response:
+        found = it.call(it.filters.get, path.row_id)
+        return json_answer({**shown(found), "lineups": it.call(it.filters.lineups_of, found.id)})
+
+    @views.put("/filters/<int:row_id>", summary="Change what is sent of a filter")
+    def changed_filter(path: RowPath, body: _ChangedFilter) -> Response:
+        return json_answer(shown(it.call(it.filters.update, path.row_id, sent(body))))
+
+    @views.delete("/filters/<int:row_id>", summary="Forget a filter, wherever it is attached")
+    def deleted_filter(path: RowPath) -> Response:
+        it.call(it.filters.delete, path.row_id)
+        return no_content()
+
+
+def _documents(views: APIBlueprint, it: Rulebook) -> None:
+    @views.get("/filters/export", summary="All filters as one document")
+    def export() -> Response:
+        answer = json_answer(filters_document(it.call(it.filters.all)))
+        answer.headers.update(attachment())
+        return answer
+
+    @views.post("/filters/import", summary="Take over a document of filters, or say what that would do")
+    @accepts("application/json", max_bytes=DOCUMENT_MAX_BYTES)
+    def imported(query: ImportQuery, body: _Document) -> Response:
+        items = [one.model_dump(exclude_unset=True) for one in body.items]
+        return json_answer(_done(it, plan_filters(items, it.call(it.filters.all), mode=query.mode), apply=query.apply))
+
+    @views.post("/filters/restore", summary="Bring shipped filters back as they came")
+    def restored(body: Restored) -> Response:
+        wanted = [one for one in it.shipped_filters if body.keys is None or one["shipped"] in body.keys]
+        if missing := set(body.keys or ()) - {one["shipped"] for one in wanted}:
+            raise NotFound(f"no filter came with the program under the key {min(missing)!r}")
+        return json_answer(_done(it, plan_restored(wanted, it.call(it.filters.all)), apply=True))
+
+
+def _attached(views: APIBlueprint, it: Rulebook) -> None:
+    @views.get("/lineups/<name>/filters", summary="The filters of a lineup, in their order")
+    def filters_of_lineup(path: params.LineupPath) -> Response:
+        return json_answer({"items": [placed(one) for one in it.call(it.filters.attached, path.name)], "next": None})
+
+    @views.put("/lineups/<name>/filters", summary="Let a lineup have these filters, in this order, and no others")
+    def attach(path: params.LineupPath, body: _Places) -> Response:
+        wanted = [(one.id, one.action, one.enabled) for one in body.filters]
+        attached = it.call(it.filters.attach, path.name, wanted)
+        return json_answer({"items": [placed(one) for one in attached], "next": None})
+
+
+def _done(it: Rulebook, plan: Plan, *, apply: bool) -> dict[str, object]:
+    if apply:
+        it.call(it.filters.put_all, plan.items, gone=plan.gone)
+    return {"applied": apply, **plan.counts()}
+
+
+def placed(one: Attached) -> dict[str, object]:
+    """A filter in its place in a lineup, as JSON."""
+    found = one.filter
+    return {
+        "id": found.id,
+        "name": found.name,
+        "domain": found.domain,
+        "expression": found.expression,
+        "action": one.action,
+        "enabled": one.enabled,
+        "active": one.active,
+    }
+
+
+def shown(one: Filter) -> dict[str, object]:
+    """A filter as JSON."""
+    return {
+        "id": one.id,
+        "name": one.name,
+        "description": one.description,
+        "domain": one.domain,
+        "expression": one.expression,
+        "action": one.action,
+        "enabled": one.enabled,
+        "shipped": one.shipped or None,
+        "position": one.position,
+        "created_at": iso(one.created_at),
+        "updated_at": iso(one.updated_at),
+    }

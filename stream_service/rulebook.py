@@ -1,0 +1,77 @@
+"""The part of the composition that keeps rules and filters, and tries them out. Only `wiring` calls it."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from servicekit.clock import Clock
+from servicekit.redact import redact
+from servicekit.store.sqlite import Connections
+from stream_service import native
+from stream_service.domain.entities import Source
+from stream_service.domain.model import LineupStream
+from stream_service.errands import Call, Handler
+from stream_service.lineups.trial import Trials
+from stream_service.rules import shipped
+from stream_service.rules.check import check_filter, check_rule
+from stream_service.rules.fields import SourceTexts
+from stream_service.store.filters import Filters
+from stream_service.store.rules import Rules
+from tvkit.expressions import Helpers
+
+Ask = Callable[[str, Mapping[str, object]], dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rulebook:
+    """What the views are handed; `api.rulebook` says what they ask of it."""
+
+    rules: Rules
+    filters: Filters
+    source_names: Callable[[], Mapping[int, str]]
+    ask: Ask
+    call: Call = native.call
+    shipped_rules: Sequence[Mapping[str, Any]] = shipped.RULES
+    shipped_filters: Sequence[Mapping[str, Any]] = shipped.FILTERS
+
+
+def rule_store(connections: Connections, *, clock: Clock) -> Rules:
+    """The store of rules, which lets nothing in that cannot be understood."""
+    return Rules(connections, clock=clock, check=check_rule)
+
+
+def filter_store(connections: Connections, *, clock: Clock) -> Filters:
+    """The store of filters, which lets nothing in that cannot be understood."""
+    return Filters(connections, clock=clock, check=check_filter)
+
+
+def rulebook(connections: Connections, *, sources: Callable[[], Sequence[Source]], ask: Ask, clock: Clock) -> Rulebook:
+    """Rules and filters for the views; those that came with the program are written down when they are new."""
+    rules, filters = rule_store(connections, clock=clock), filter_store(connections, clock=clock)
+    rules.seed(shipped.RULES)
+    filters.seed(shipped.FILTERS)
+    return Rulebook(rules=rules, filters=filters, source_names=lambda: {one.id: one.name for one in sources()}, ask=ask)
+
+
+def source_texts(sources: Iterable[Source]) -> dict[int, SourceTexts]:
+    """What the language may ask of each source."""
+    return {one.id: SourceTexts(one.name, one.type, redact(one.url)) for one in sources}
+
+
+def errands_of_rules(
+    connections: Connections,
+    *,
+    streams: Callable[[str | None], Iterable[LineupStream]],
+    sources: Callable[[], Sequence[Source]],
+    helpers: Helpers,
+    clock: Clock,
+) -> dict[str, Handler]:
+    """What the keeper does with rules when it is asked to."""
+    trials = Trials(
+        streams=streams,
+        rules=rule_store(connections, clock=clock),
+        filters=filter_store(connections, clock=clock),
+        source_texts=lambda: source_texts(sources()),
+        helpers=helpers,
+    )
+    return {"rules-test": trials.rule, "filters-test": trials.filter}

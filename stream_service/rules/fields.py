@@ -1,0 +1,88 @@
+"""A stream of a lineup as the expression language sees it, and back."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from stream_service.domain.model import LineupStream
+from stream_service.domain.numbering import canonical_number
+from stream_service.domain.text import clean
+
+_TEXTS = {
+    "channel_name": "name",
+    "tvg_id": "tvg_id",
+    "tvg_logo": "logo",
+    "group_title": "group",
+    "tvg_chno": "wanted_number",
+}
+"""Field of the language -> field of a stream."""
+_ATTRIBUTES = {
+    "tvg_name": ("tvg-name",),
+    "tvg_shift": ("tvg-shift",),
+    "tvg_language": ("tvg-language",),
+    "tvg_country": ("tvg-country",),
+    "radio": ("radio",),
+    "is_adult": ("is-adult", "is_adult", "adult"),
+}
+"""Field of the language -> attributes of an entry that say so, the one that is written first."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceTexts:
+    """What the language may ask of a source. `url`: as it may be shown, without passwords."""
+
+    name: str = ""
+    type: str = ""
+    url: str = ""
+
+
+NO_SOURCE = SourceTexts()
+
+
+def record_of(stream: LineupStream, source: SourceTexts = NO_SOURCE) -> dict[str, str]:
+    """Canonical field name -> text; what the entry does not say is ''."""
+    record = {
+        "channel_name": stream.name,
+        "tvg_id": stream.tvg_id,
+        "tvg_logo": stream.logo,
+        "group_title": stream.group,
+        "tvg_chno": stream.wanted_number,
+        "tvg_name": "",
+        "tvg_shift": "",
+        "tvg_language": "",
+        "tvg_country": "",
+        "radio": "",
+        "is_adult": "",
+        "stream_url": stream.stream.url,
+        "source_name": source.name,
+        "source_type": source.type,
+        "source_url": source.url,
+    }
+    said = stream.attributes
+    if said:
+        for name, keys in _ATTRIBUTES.items():
+            for key in keys:
+                if key in said:
+                    record[name] = said[key]
+                    break
+    return record
+
+
+def with_texts(stream: LineupStream, record: Mapping[str, str], written: Iterable[str]) -> LineupStream:
+    """The stream with the fields of `written` as `record` has them. A number that is none counts as not given."""
+    texts: dict[str, str] = {}
+    attributes: dict[str, str] | None = None
+    for name in written:
+        value = clean(record[name])
+        if name in _TEXTS:
+            texts[_TEXTS[name]] = canonical_number(value) if name == "tvg_chno" else value
+        elif name in _ATTRIBUTES:
+            keys = _ATTRIBUTES[name]
+            if attributes is None:
+                attributes = dict(stream.attributes)
+            for key in keys:
+                attributes.pop(key, None)
+            if value:
+                attributes[keys[0]] = value
+    if attributes is None:
+        return replace(stream, **texts) if texts else stream  # type: ignore[arg-type]
+    return replace(stream, attributes=attributes, **texts)  # type: ignore[arg-type]
