@@ -79,4 +79,4 @@ def test_whatever_was_packed_comes_out_again(data: bytes, step: int) -> None:
 
 
 def test_every_type_of_source_is_one_entry() -> None:
-    assert set(SOURCE_TYPES) == {"m3u"}
+    assert set(SOURCE_TYPES) == {"m3u", "xtream", "manual"}
