@@ -10,6 +10,7 @@ from epg_service.api import (
     imports,
     internal,
     lineups,
+    listings,
     mappings,
     pages,
     providers,
@@ -34,6 +35,6 @@ def create_app(
     """The guide service's web application."""
     app = make_app(__name__, title="Aerial guide", door=door, metrics=metrics, settings=settings, checks=checks)
     app.before_request(levels.look)
-    for room in (pages, providers, channels, mappings, lineups, browse, search, imports, guides, internal):
+    for room in (pages, providers, channels, mappings, lineups, browse, search, imports, guides, internal, listings):
         app.register_api(room.blueprint(collaborators))
     return app

@@ -1,0 +1,71 @@
+"""What some channels of a lineup show in a window, for the stream service (`/internal/v1/lineups/NAME/listings`)."""
+
+from dataclasses import replace
+
+from flask import Response
+from flask_openapi3 import APIBlueprint
+from pydantic import BaseModel, ConfigDict, Field
+
+from epg_service.api import Collaborators, params
+from epg_service.domain.entities import LineupChannel, Listing
+from epg_service.xmltv.fields import fields
+from servicekit.errors import Invalid, NotFound
+from servicekit.web import json_answer
+
+MOST_CHANNELS = 500
+MOST_PROGRAMMES = 2_000
+LONGEST_S = 120 * 86_400
+
+
+class _Query(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+    channels: str = Field(min_length=1, max_length=60_000, description="Ids of the lineup, by commas.")
+    start: int = Field(ge=0, lt=1 << 32, description="Epoch seconds; what runs then is included.")
+    end: int = Field(ge=0, lt=1 << 32)
+    limit: int = Field(100, ge=1, le=MOST_PROGRAMMES, description="Programmes of each channel.")
+
+
+def blueprint(it: Collaborators) -> APIBlueprint:
+    """`/internal/v1/lineups/NAME/listings`."""
+    views = APIBlueprint("listings", __name__, url_prefix="/internal/v1", doc_ui=False)
+
+    @views.get("/lineups/<name>/listings")
+    def listings(path: params.LineupPath, query: _Query) -> Response:
+        """One programme at a time, as in the published guide; a channel that is not there is left out."""
+        it.lineups.get(path.name)
+        wanted = list(dict.fromkeys(one for one in query.channels.split(",") if one))
+        if len(wanted) > MOST_CHANNELS or not 0 < query.end - query.start <= LONGEST_S:
+            raise Invalid(f"at most {MOST_CHANNELS} channels and {LONGEST_S} s at a time, and the start before the end")
+        items = []
+        with it.browse.one_instant():
+            for one in wanted:
+                try:
+                    channel = it.lineups.channel(path.name, one)
+                except NotFound:
+                    continue
+                shown = _shown(it, channel, query.start, query.end)[: query.limit]
+                items.append({"id": channel.id, "programs": [_told(each) for each in it.browse.with_elements(shown)]})
+        return json_answer({"items": items, "next": None})
+
+    return views
+
+
+def _shown(it: Collaborators, channel: LineupChannel, from_s: int, to_s: int) -> list[Listing]:
+    """The programmes of its guide channel, moved by the lineup's own shift ("+1" of another channel)."""
+    if channel.channel_id is None:
+        return []
+    by_s = channel.shift_minutes * 60
+    found = it.browse.shown(channel.channel_id, max(0, from_s - by_s), max(0, to_s - by_s))
+    return [replace(one, start_s=max(0, one.start_s + by_s), stop_s=max(0, one.stop_s + by_s)) for one in found]
+
+
+def _told(one: Listing) -> dict[str, object]:
+    said = fields(one.raw) if one.raw else None
+    return {
+        "id": one.id,
+        "start": one.start_s,
+        "stop": one.stop_s,
+        "title": one.title,
+        "subtitle": said.subtitle if said else None,
+        "description": said.description if said else None,
+    }
