@@ -3,6 +3,7 @@
 DATA/published/stream/
     catalogue.jsonl                what viewers are served from (0600: it holds the providers' addresses)
     lineups/NAME/playlist.m3u      the M3U, origin token inside
+    lineups/NAME/hdhr/…            what it tells as an HDHomeRun tuner
     lineups/NAME/xtream-….json     what an Xtream panel tells of it, and its M3U with a place for name and password
     lineups/NAME/channels.json.gz  the lineup as the guide service gets it
     lineups/NAME/epg.xml[.gz]      the stream port's own copy of the lineup's guide
@@ -20,9 +21,9 @@ import orjson
 from isal import igzip
 
 from servicekit.files import atomic_write
-from stream_service.domain.lineup import M3U, XTREAM, LineupView
+from stream_service.domain.lineup import HDHR, M3U, XTREAM, LineupView
 from stream_service.domain.model import LineupChannel
-from stream_service.outputs import m3u, xtream
+from stream_service.outputs import hdhr, m3u, xtream
 
 GUIDE_LOGO_MAX_CHARS = 2_000
 CHANNELS = "channels.json.gz"
@@ -42,6 +43,11 @@ class Rendering:
 
 RENDERINGS: Mapping[str, Rendering] = {
     PLAYLIST: Rendering(M3U, m3u.text),
+    hdhr.DISCOVER: Rendering(HDHR, hdhr.discover),
+    hdhr.LINEUP_JSON: Rendering(HDHR, hdhr.lineup_json),
+    hdhr.LINEUP_XML: Rendering(HDHR, hdhr.lineup_xml),
+    hdhr.LINEUP_M3U: Rendering(HDHR, hdhr.lineup_m3u),
+    hdhr.DEVICE_XML: Rendering(HDHR, hdhr.device_xml),
 }
 """File name in `lineups/NAME/` -> how it is made."""
 
