@@ -7,7 +7,8 @@ another server, tests) the same stream comes as an ordinary iterated answer.
 
 import os
 import ssl
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from flask import Response, request
@@ -30,15 +31,26 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Access-Control-Allow-Origin": "*",  # players in browsers (mpegts.js) of any page
 }
-HEAD_BYTES = (
-    "HTTP/1.1 200 OK\r\n" + "".join(f"{name}: {value}\r\n" for name, value in HEADERS.items()) + "\r\n"
-).encode()
 HDHOMERUN_ERROR = "X-HDHomeRun-Error"
 _ALL_TUNERS_IN_USE = "805 All Tuners In Use"
 _TUNE_FAILED = "806 Tune Failed"
-_NO_SLOT = "no_slot"
+_ERROR_OF_CODE = {
+    "no_slot": _ALL_TUNERS_IN_USE,
+    "tuners_in_use": _ALL_TUNERS_IN_USE,
+    "tuner_in_use": "804 Tuner In Use",
+    "no_picture": "807 No Video Data",
+}
 _SOCKET = "aerial.socket"
 _TAKEN = "aerial.taken"
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """How a stream is watched as a tuner's: which one it takes, for how long, and what its answer says besides."""
+
+    tuner: str
+    for_s: float | None
+    headers: Mapping[str, str]
 
 
 class Relay(Protocol):
@@ -54,6 +66,8 @@ class Relay(Protocol):
         user: str = "",
         priority: int = 0,
         lineup: str = "",
+        tuner: str = "",
+        for_s: float | None = None,
         head: bytes = b"",
     ) -> None:
         """Carry the viewer behind the descriptor, which is the relay's from now on."""
@@ -68,6 +82,8 @@ class Relay(Protocol):
         user: str = "",
         priority: int = 0,
         lineup: str = "",
+        tuner: str = "",
+        for_s: float | None = None,
     ) -> Iterator[bytes]:
         """The stream as an iterator with `close`."""
         ...
@@ -104,7 +120,7 @@ def blueprint(*, hub: Relay, catalogue: Catalogue, through: Through = no_profile
     return views
 
 
-def watch(target: ChannelTarget, *, hub: Relay, lineup: str = "") -> Response:
+def watch(target: ChannelTarget, *, hub: Relay, lineup: str = "", tuning: Tuning | None = None) -> Response:
     """Answer the present request with the channel; raises `Unavailable` when it does not come in time.
 
     `lineup`: through which the viewer found it, where that is known; it is written down. A channel that is delivered
@@ -129,17 +145,27 @@ def watch(target: ChannelTarget, *, hub: Relay, lineup: str = "") -> Response:
         "priority": who.priority,
         "lineup": lineup,
     }
+    headers = HEADERS
+    if tuning is not None:
+        said |= {"tuner": tuning.tuner, "for_s": tuning.for_s}
+        headers = {**HEADERS, **tuning.headers}
     sock = request.environ.get(_SOCKET)
     if sock is None:
-        return Response(hub.follow(target, **said), headers=HEADERS, direct_passthrough=True)
-    hub.join(target, os.dup(sock.fileno()), **said, head=HEAD_BYTES)
+        return Response(hub.follow(target, **said), headers=headers, direct_passthrough=True)
+    hub.join(target, os.dup(sock.fileno()), **said, head=_head(headers))
     request.environ[_TAKEN] = True
-    return Response(headers=HEADERS)
+    return Response(headers=headers)
+
+
+def _head(headers: Mapping[str, str]) -> bytes:
+    """The beginning of the answer, as the relay sends it before the first packet."""
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    return f"HTTP/1.1 200 OK\r\n{lines}\r\n".encode("latin-1")
 
 
 def hdhomerun_error(error: Unavailable) -> str:
     """What a tuner of the kind says in `X-HDHomeRun-Error` when the relay refuses a channel with this error."""
-    return _ALL_TUNERS_IN_USE if error.extra.get("code") == _NO_SLOT else _TUNE_FAILED
+    return _ERROR_OF_CODE.get(str(error.extra.get("code")), _TUNE_FAILED)
 
 
 def handover(app: "WSGIApplication") -> "WSGIApplication":

@@ -108,6 +108,18 @@ class Catalogue:
         folded = now.lineups.get(lineup, {}).get(number)
         return None if folded is None else now.channels.get(folded)
 
+    def tuned(self, lineup: str, number: str) -> ChannelTarget | None:
+        """As `by_number`; before it says None it looks whether another catalogue was published this very second."""
+        found = self.by_number(lineup, number)
+        if found is None:
+            self.look()
+            found = self.by_number(lineup, number)
+        return found
+
+    def count(self, lineup: str) -> int:
+        """How many channels a lineup has."""
+        return len(self._now.members.get(lineup, ()))
+
     def in_lineup(self, lineup: str, channel_id: str) -> bool:
         """Whether a lineup has this channel."""
         return channel_id.casefold() in self._now.members.get(lineup, ())
