@@ -17,15 +17,18 @@ from stream_service.api import (
     access,
     breakers,
     channels,
+    filters,
     internal,
     live,
     pages,
     playlists,
+    rules,
     sources,
     users,
 )
 from stream_service.api.media import Media, blueprints
 from stream_service.api.profiles import no_profiles
+from stream_service.api.rulebook import Rulebook
 
 
 class Accounts(users.Accounts, Protocol):
@@ -54,6 +57,7 @@ def create_app(
     levels: LevelFollower,
     media: Media | None = None,
     accounts: Accounts | None = None,
+    rulebook: Rulebook | None = None,
 ) -> OpenAPI:
     """The stream service's web application.
 
@@ -79,6 +83,9 @@ def create_app(
     for one in blueprints(media, catalogue=collaborators.target, call=collaborators.call) if media is not None else ():
         app.register_api(one)
     app.register_api(breakers.blueprint(relay))
+    if rulebook is not None:
+        app.register_api(rules.blueprint(rulebook))
+        app.register_api(filters.blueprint(rulebook))
     if accounts is not None:
         app.after_request(access.mark_refused_tuner)
         app.register_api(users.blueprint(accounts, call=collaborators.call))

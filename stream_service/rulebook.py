@@ -46,11 +46,19 @@ def filter_store(connections: Connections, *, clock: Clock) -> Filters:
 
 
 def rulebook(connections: Connections, *, sources: Callable[[], Sequence[Source]], ask: Ask, clock: Clock) -> Rulebook:
-    """Rules and filters for the views; those that came with the program are written down when they are new."""
-    rules, filters = rule_store(connections, clock=clock), filter_store(connections, clock=clock)
-    rules.seed(shipped.RULES)
-    filters.seed(shipped.FILTERS)
-    return Rulebook(rules=rules, filters=filters, source_names=lambda: {one.id: one.name for one in sources()}, ask=ask)
+    """Rules and filters for the views."""
+    return Rulebook(
+        rules=rule_store(connections, clock=clock),
+        filters=filter_store(connections, clock=clock),
+        source_names=lambda: {one.id: one.name for one in sources()},
+        ask=ask,
+    )
+
+
+def write_down_shipped(connections: Connections, *, clock: Clock) -> None:
+    """Writes down the rules and filters that came with the program and that this installation never had."""
+    rule_store(connections, clock=clock).seed(shipped.RULES)
+    filter_store(connections, clock=clock).seed(shipped.FILTERS)
 
 
 def source_texts(sources: Iterable[Source]) -> dict[int, SourceTexts]:

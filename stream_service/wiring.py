@@ -42,6 +42,7 @@ from stream_service.lineups.rendered import RenderedPlaylists
 from stream_service.relay.hub import Hub
 from stream_service.relay.signals import drain_on_sigterm
 from stream_service.relay.slate import make_slates
+from stream_service.rulebook import Rulebook, errands_of_rules, rulebook, write_down_shipped
 from stream_service.sources.cleaning import Cleaning
 from stream_service.sources.load import Refresher
 from stream_service.sources.types import Tools, Ways
@@ -56,6 +57,7 @@ from stream_service.store.manual import ManualChannels
 from stream_service.store.profiles import Profiles
 from stream_service.store.runs import Runs
 from stream_service.store.sources import Sources
+from tvkit.expressions import Helpers
 
 EPG_PORT = 8080
 FIGURES_EVERY_S = 30.0
@@ -216,6 +218,7 @@ class Web:
     start: Callable[[], None]
     media: relaying.Media
     accounts: Accounts
+    rulebook: Rulebook
 
 
 def web(config: Config) -> Web:
@@ -270,7 +273,10 @@ def web(config: Config) -> Web:
         drain_on_sigterm(hub, media.watching.events.end)
 
     metrics = Metrics("aerial_stream", figures=_figures(it, hub, catalogue))
-    return Web(door, collaborators, hub, checks, metrics, settings(config), levels(config), start, media, admitted)
+    book = rulebook(it.connections, sources=it.sources.all, ask=collaborators.ask, clock=SystemClock())
+    return Web(
+        door, collaborators, hub, checks, metrics, settings(config), levels(config), start, media, admitted, book
+    )
 
 
 def tidy(config: Config) -> None:
@@ -293,7 +299,16 @@ def errands(config: Config, it: Stores) -> Errands:
 def errand_runner(config: Config) -> ErrandRunner:
     """The keeper's side of errands; what it can do stands here by name."""
     it = stores(config)
-    handlers: dict[str, Handler] = {}
+    write_down_shipped(it.connections, clock=SystemClock())
+    handlers: dict[str, Handler] = {
+        **errands_of_rules(
+            it.connections,
+            streams=lambda lineup: it.channels.streams(),
+            sources=it.sources.all,
+            helpers=Helpers(now=SystemClock().now_s),
+            clock=SystemClock(),
+        ),
+    }
     return ErrandRunner(ErrandQueue(it.connections, clock=SystemClock()), handlers=handlers, clock=SystemClock())
 
 

@@ -112,15 +112,15 @@ class Trials:
         """Records to try on, each with what is known of its entry; ends when the trial has had its time."""
         began = time.thread_time()
         for record, known in self._walked(params, domain, before):
-            if expression.given_up:
-                found.too_slow = "a pattern needs ages for some text: make it simpler"
-                found.complete = False
-                return
             if found.tested % LOOK_EVERY == 0 and time.thread_time() - began > WALK_S:
                 found.complete = False
                 return
             found.tested += 1
             yield record, known
+            if expression.given_up:
+                found.too_slow = "a pattern needs ages for some text: make it simpler"
+                found.complete = False
+                return
 
     def _walked(
         self, params: Mapping[str, Any], domain: Domain, before: Rule | None

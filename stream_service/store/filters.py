@@ -37,9 +37,10 @@ class Filters:
 
     def create(self, values: Mapping[str, Any]) -> Filter:
         """A new filter, attached nowhere; raises `Invalid`, `Conflict` when the name is taken."""
-        self._check(Filter(id=0, **values))
+        new = Filter(id=0, **values)
+        self._check(new)
         with self._rows.transaction() as connection:
-            made = self._rows.insert(connection, values)
+            made = self._rows.insert(connection, _values(new))
         return self.get(made)
 
     def update(self, filter_id: int, values: Mapping[str, Any]) -> Filter:
@@ -69,12 +70,15 @@ class Filters:
 
         Raises `Invalid`, `NotFound`, `Conflict`, and changes nothing then.
         """
-        removed = list(gone)
+        removed, whole = list(gone), list[tuple[int | None, Mapping[str, Any]]]()
         for place, (ident, values) in enumerate(items):
-            self._checked(place, Filter(id=ident or 0, **({**_values(self.get(ident)), **values} if ident else values)))
+            before = _values(self.get(ident)) if ident is not None else {}
+            after = Filter(id=ident or 0, **{**before, **values})
+            self._checked(place, after)
+            whole.append((ident, _values(after) if ident is None else values))
         with self._rows.transaction() as connection:
             _stale(connection, [*removed, *(ident for ident, _ in items if ident is not None)])
-            self._rows.put_all(connection, items, gone=removed)
+            self._rows.put_all(connection, whole, gone=removed)
 
     def _checked(self, place: int, one: Filter) -> None:
         try:
@@ -87,7 +91,7 @@ class Filters:
         with self._rows.transaction() as connection:
             for values in unseen(connection, "filter", shipped):
                 if not _name_taken(connection, values["name"]):
-                    self._rows.insert(connection, values)
+                    self._rows.insert(connection, _values(Filter(id=0, **values)))
 
     # ---- attached to lineups -----------------------------------------------------------------------------------------
 

@@ -119,7 +119,9 @@ class OrderedRows:
             raise KeyError(f"not columns of {self._table}: {sorted(unknown)}")
         return {name: int(value) if isinstance(value, bool) else value for name, value in values.items()}
 
-    def _refused(self, values: Mapping[str, object], error: apsw.ConstraintError) -> Conflict | Invalid:
-        if "FOREIGN" in str(error):
+    def _refused(self, values: Mapping[str, object], error: apsw.ConstraintError) -> Exception:
+        if str(error).startswith("FOREIGN"):
             return Invalid(f"the {self._noun} names a source or a lineup that is not there")
-        return Conflict(f"there is a {self._noun} named {values.get('name')!r} already")
+        if str(error).startswith("UNIQUE"):
+            return Conflict(f"there is a {self._noun} named {values.get('name')!r} already")
+        return error

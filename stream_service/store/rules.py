@@ -42,9 +42,10 @@ class Rules:
 
     def create(self, values: Mapping[str, Any]) -> Rule:
         """A new rule behind all others; raises `Invalid`, `Conflict` when the name is taken."""
-        self._check(Rule(id=0, **values))
+        new = Rule(id=0, **values)
+        self._check(new)
         with self._rows.transaction() as connection:
-            made = self._rows.insert(connection, values)
+            made = self._rows.insert(connection, _values(new))
             _stale(connection)
         return self.get(made)
 
@@ -76,11 +77,14 @@ class Rules:
 
         Raises `Invalid`, `NotFound`, `Conflict`, and changes nothing then.
         """
-        removed = list(gone)
+        removed, whole = list(gone), list[tuple[int | None, Mapping[str, Any]]]()
         for place, (ident, values) in enumerate(items):
-            self._checked(place, Rule(id=ident or 0, **({**_values(self.get(ident)), **values} if ident else values)))
+            before = _values(self.get(ident)) if ident is not None else {}
+            after = Rule(id=ident or 0, **{**before, **values})
+            self._checked(place, after)
+            whole.append((ident, _values(after) if ident is None else values))
         with self._rows.transaction() as connection:
-            self._rows.put_all(connection, items, gone=removed)
+            self._rows.put_all(connection, whole, gone=removed)
             _stale(connection)
 
     def _checked(self, place: int, one: Rule) -> None:
@@ -94,7 +98,7 @@ class Rules:
         with self._rows.transaction() as connection:
             for values in unseen(connection, "rule", shipped):
                 if not _name_taken(connection, values["name"]):
-                    self._rows.insert(connection, {**values, "enabled": False})
+                    self._rows.insert(connection, _values(Rule(id=0, enabled=False, **values)))
 
 
 def _name_taken(connection: apsw.Connection, name: str) -> bool:
