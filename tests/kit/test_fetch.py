@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import trustme
 
-from servicekit import fetch
+from servicekit import fetch, judged
 from servicekit.addresses import AddressPolicy
 from servicekit.errors import AerialError, BadAnswer, Invalid, Refused, Unreachable
 from servicekit.fetch import Answer, Fetcher, checked_url
@@ -138,7 +138,7 @@ def test_only_the_address_that_was_judged_is_connected_to(
         dialled.append(address[0])
         raise ConnectionRefusedError("not today")
 
-    monkeypatch.setattr(fetch, "_dial", dial)
+    monkeypatch.setattr(judged, "_dial", dial)
     with pytest.raises(Unreachable, match="not today"):
         fetcher.open(f"http://both.example:{canary.port}/", typed=False)
     assert dialled == ["93.184.216.34"]
@@ -195,9 +195,9 @@ def test_a_public_provider_may_not_redirect_into_the_house(
     fetcher: Fetcher, provider: ScriptedProvider, canary: Canary, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names(monkeypatch, {"public.example": ["93.184.216.34"]})
-    real = fetch._dial
+    real = judged._dial
     monkeypatch.setattr(
-        fetch,
+        judged,
         "_dial",
         lambda family, address, timeout_s: real(family, ("127.0.0.1", *address[1:]), timeout_s),
     )
@@ -414,7 +414,7 @@ def test_a_resolver_that_hangs_is_not_waited_for(fetcher: Fetcher, monkeypatch: 
         raise socket.gaierror(-2, "late")
 
     monkeypatch.setattr(socket, "getaddrinfo", hang)
-    monkeypatch.setattr(fetch, "RESOLVE_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(judged, "RESOLVE_TIMEOUT_S", 0.2)
     try:
         with pytest.raises(Unreachable, match="not resolved within"):
             fetcher.open("http://slow.example/")
