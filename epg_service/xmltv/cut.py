@@ -19,7 +19,7 @@ import pyexpat
 import re
 from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from functools import lru_cache
-from itertools import compress, groupby
+from itertools import compress, groupby, takewhile
 
 import xxhash
 
@@ -28,7 +28,7 @@ from epg_service.domain.losses import Losses
 from epg_service.domain.model import Readable
 from epg_service.xmltv.elements import folded, proven
 from epg_service.xmltv.encoding import utf8_chunks
-from epg_service.xmltv.form import flags_of
+from epg_service.xmltv.form import BODY, flags_in_form, flags_of
 from epg_service.xmltv.iterparse import CHUNK_BYTES, MAX_ELEMENT_BYTES, ExactReader, title_of
 from epg_service.xmltv.records import Item
 from epg_service.xmltv.times import MAX_ENTRIES, Stamps
@@ -50,6 +50,8 @@ _ANY_HEAD = re.compile(
 _ATTRIBUTE = re.compile(rb"(" + _NAME + rb")=(?:(\")[^\"]*+\"|(')[^']*+')")
 _PLAIN_TITLE = rb"(?:" + _BLANK + rb"*+<title(?:" + _BLANK + rb"++lang=\"[^\"<]*+\")?+>([^<\r]*+)</title>)?+"
 
+_ODD_SIGNS = (b"&", b"\t", b"\r", b"  ", b"\n ", b" \n")  # in titles, joined by line feeds, that are to be folded
+_WANTED = (b"start", b"stop", b"channel")
 _LEGAL = b"\t\n\r" + bytes(range(0x20, 0x100))
 # A reference to anything but the five that XML predefines, or characters from 32 to 9999, all of them legal.
 _REFERENCE = re.compile(rb"&(?!(?:amp|lt|gt|quot|apos|#(?:3[2-9]|[4-9][0-9]|[1-9][0-9]{2,3}));)")
@@ -96,19 +98,30 @@ class _Instants(dict[bytes, int | None]):
 
 
 class _Form:
-    """How the start tag of a file's programmes is written: which attributes in which order, in which quotes."""
+    """How the start tag of a file's programmes is written: which attributes in which order, in which quotes.
+
+    Groups of both patterns: start, stop and channel as they are ordered, the first title (None: look for it), and the
+    episode numbers of an element in form (`xmltv.form`; None: not looked at).
+    """
 
     def __init__(self, attributes: Sequence[tuple[bytes, bytes]]) -> None:
-        parts = []
-        for name, quote in attributes:
-            wanted = name in (b"start", b"stop", b"channel")
-            value = rb"([^\"'<&\t\r\n]*+)" if wanted else rb"[^" + quote + rb"<]*+"
-            parts.append(_BLANK + rb"++" + name.replace(b".", rb"\.") + rb"=" + quote + value + quote)
-        self.match = re.compile(_BLANK + rb"*+<programme" + b"".join(parts) + _BLANK + rb"*+>" + _PLAIN_TITLE).match
-        order = [name for name, _ in attributes if name in (b"start", b"stop", b"channel")]
+        order = [name for name, _ in attributes if name in _WANTED]
+        self.head = re.compile(_tag(attributes, rb"[^\"'<&\t\r\n]*+") + _PLAIN_TITLE + rb"((?!))?+").match
+        self.whole = None
+        if len(order) == len(attributes):
+            self.whole = re.compile(_tag(attributes, rb"[^\"'<>&\t\r\n]*+") + BODY).fullmatch
         self.start = order.index(b"start")
         self.channel = order.index(b"channel")
         self.stop = order.index(b"stop") if b"stop" in order else -1
+
+
+def _tag(attributes: Sequence[tuple[bytes, bytes]], wanted: bytes) -> bytes:
+    """A pattern for the start tag with these attributes in their quotes."""
+    parts = []
+    for name, quote in attributes:
+        value = rb"(" + wanted + rb")" if name in _WANTED else rb"[^" + quote + rb"<]*+"
+        parts.append(_BLANK + rb"++" + name.replace(b".", rb"\.") + rb"=" + quote + value + quote)
+    return _BLANK + rb"*+<programme" + b"".join(parts) + _BLANK + rb"*+>"
 
 
 @lru_cache(64)
@@ -134,6 +147,7 @@ class _Cutter(ExactReader):
         self._instants = _Instants(stamps)
         self._known = known
         self._form: _Form | None = None
+        self._mostly_new = True  # look at elements whole at once: few of the last ones were known
         self._reach = _MAX_REACH  # pieces to cut off at most
         self._wait = 1  # programmes for the exact reader after a leap that came to little
         self._leap_from = 1  # leap when so many programmes were read
@@ -170,38 +184,32 @@ class _Cutter(ExactReader):
 
     def _take(self, pieces: list[bytes]) -> int:
         """Takes over the first pieces, as many as are sure to be one element each; how many."""
-        form, heads = self._heads(pieces)
+        form = self._form_at(pieces)
         if form is None:
             return 0
+        looked = form.whole is not None and self._mostly_new
+        heads = _heads(form, pieces, whole=looked)
         del pieces[len(heads) :]
         raws = [piece.lstrip() + _END for piece in pieces]
         if sum(map(len, raws)) > MAX_ELEMENT_BYTES and max(map(len, raws)) > MAX_ELEMENT_BYTES:
             return 0
         columns = list(zip(*(head.groups() for head in heads), strict=True))
         channels = columns[form.channel]
-        sure = self._sure(channels, raws)
+        sure = self._sure(channels, raws, columns[-1] if looked else None)
         if sure:
             stops = columns[form.stop] if form.stop >= 0 else (b"",) * len(raws)
-            self._add(sure, channels, (columns[form.start], stops, columns[-1]), raws)
+            self._add(sure, channels, (columns[form.start], stops, columns[-2]), raws)
         return sure
 
-    def _heads(self, pieces: list[bytes]) -> tuple[_Form | None, list[re.Match[bytes]]]:
-        """The start tags of the first pieces, as long as they are of one form."""
-        form = self._form
-        if pieces and (form is None or not form.match(pieces[0])):
-            form = self._form = _form_of(pieces[0])
-        heads: list[re.Match[bytes]] = []
-        if form is None:
-            return None, heads
-        for head in map(form.match, pieces):
-            if head is None:
-                break
-            heads.append(head)
-        return (form, heads) if heads else (None, heads)
+    def _form_at(self, pieces: list[bytes]) -> _Form | None:
+        """The form of the start tag at the head of the pieces; None when it is one for the exact reader."""
+        if pieces and (self._form is None or not self._form.head(pieces[0])):
+            self._form = _form_of(pieces[0])
+        return self._form if pieces and self._form and self._form.head(pieces[0]) else None
 
     # ---- the proof ---------------------------------------------------------------------------------------------------
 
-    def _sure(self, channels: Sequence[bytes], raws: list[bytes]) -> int:
+    def _sure(self, channels: Sequence[bytes], raws: list[bytes], numbers: Sequence[bytes | None] | None) -> int:
         """How many of the first elements are well formed, each by itself."""
         fresh: list[tuple[int, int, MutableMapping[int, int]]] = []
         at = 0
@@ -210,7 +218,9 @@ class _Cutter(ExactReader):
             known = self._known(_name(channel))
             digests = map(digest_of, raws[begin:at])
             fresh += [(index, digest, known) for index, digest in enumerate(digests, begin) if digest not in known]
-        sound, flags = _proof([raws[index] for index, _, _ in fresh])
+        self._mostly_new = 2 * len(fresh) > len(raws)
+        found = [numbers[index] for index, _, _ in fresh] if numbers is not None else None
+        sound, flags = _proof([raws[index] for index, _, _ in fresh], found)
         for (_, digest, known), flag in zip(fresh[:sound], flags, strict=False):
             known[digest] = flag
         return len(raws) if sound == len(fresh) else fresh[sound][0]
@@ -251,11 +261,11 @@ def _titles(texts: Sequence[bytes | None], raws: Sequence[bytes]) -> list[str]:
     """The first titles, blanks folded."""
     if None not in texts:
         joined = b"\n".join(texts)  # type: ignore[arg-type]
-        odd = b"&" in joined or b"\t" in joined or b"  " in joined or b"\n " in joined or b" \n" in joined
+        odd = any(sign in joined for sign in _ODD_SIGNS)
         if not odd and joined == joined.strip(b" ") and joined.count(b"\n") == len(texts) - 1:
             return joined.decode().split("\n")
     return [
-        title_of(raw) if text is None or b"&#" in text else _unescaped(folded(text.decode()))
+        title_of(raw) if text is None or b"&#" in text or b"\r" in text else _unescaped(folded(text.decode()))
         for text, raw in zip(texts, raws, strict=True)
     ]
 
@@ -268,9 +278,26 @@ def _unescaped(text: str) -> str:
     return text
 
 
-def _proof(raws: list[bytes]) -> tuple[int, list[int]]:
-    """How many of the first elements are well formed, and the flags of each element."""
-    flags = flags_of(raws)
+def _heads(form: _Form, pieces: list[bytes], *, whole: bool) -> list[re.Match[bytes]]:
+    """The start tags of the first pieces, as long as they are of the form; with `whole` elements in form as a whole."""
+    if not whole or form.whole is None:
+        return list(takewhile(bool, map(form.head, pieces)))  # type: ignore[arg-type]
+    found = list(map(form.whole, pieces))
+    if all(found):
+        return found  # type: ignore[return-value]
+    heads = (one or form.head(piece) for one, piece in zip(found, pieces, strict=True))
+    return list(takewhile(bool, heads))  # type: ignore[arg-type]
+
+
+def _proof(raws: list[bytes], numbers: list[bytes | None] | None) -> tuple[int, list[int]]:
+    """How many of the first elements are well formed, and the flags of each element.
+
+    `numbers`: group 2 of `BODY` of each element, None for those that are not in form; None: nobody has looked yet.
+    """
+    if numbers is None:
+        flags = flags_of(raws)
+    else:
+        flags = [0 if one is None else flags_in_form(raw, one) for raw, one in zip(raws, numbers, strict=True)]
     forms = [flag & IN_FORM for flag in flags]
     if not _sound_bytes(b"".join(compress(raws, forms))):
         forms = [form and _sound_bytes(raw) for form, raw in zip(forms, raws, strict=True)]

@@ -128,15 +128,18 @@ def _forms() -> dict[str, bytes]:
     return {name: special.get(name) or _form(name, lang) for name in CHILDREN}
 
 
-def _ready() -> re.Pattern[bytes]:
-    """Elements that are valid as they stand. Group 1: all children; group 2: the episode numbers."""
+def _body() -> bytes:
+    """All children of an element that is valid as it stands. Group 1: the first title; group 2: the episode numbers."""
     body = {name: _any(form) if CHILDREN[name] else _once(form) for name, form in _forms().items()}
-    body["title"] = _form("title", _maybe("lang")) + rb"\s*+" + body["title"]
+    body["title"] = _form("title", _maybe("lang"), rb"(" + _TEXT + rb")") + rb"\s*+" + body["title"]
     body["episode-num"] = rb"(" + body["episode-num"] + rb")"
     for run in _RUNS:
         body[run[0]] = _if_any(run, [body.pop(name) if name != run[0] else body[name] for name in run])
-    opening = rb"<programme(?:\s++(?:start|stop|channel)=(?:\"[^\"<>]*+\"|'[^'<>]*+'))*+\s*+>"
-    return re.compile(opening + rb"(\s*+" + b"".join(body.values()) + rb")</programme\s*+>")
+    return rb"\s*+" + b"".join(body.values())
+
+
+BODY = _body()
+"""What may stand between the tags of a programme in form."""
 
 
 def _child() -> re.Pattern[bytes]:
@@ -152,7 +155,9 @@ def _child() -> re.Pattern[bytes]:
     return re.compile(rb"\s*+(?:" + b"|".join(groups) + rb")")
 
 
-_READY = _ready()
+_READY = re.compile(
+    rb"<programme(?:\s++(?:start|stop|channel)=(?:\"[^\"<>]*+\"|'[^'<>]*+'))*+\s*+>" + BODY + rb"</programme\s*+>"
+)
 _CHILD = _child()
 _OPENING = re.compile(rb"<programme((?:\s++" + _NAME + rb"\s*+=\s*+" + _QUOTED + rb")*+)\s*+>")
 _KEPT_ATTRIBUTES = re.compile(rb"\s(?:pdc-start|vps-start|showview|videoplus|clumpidx)\s*+=\s*+" + _QUOTED)
@@ -165,15 +170,19 @@ def flags_of(raws: Sequence[bytes]) -> list[int]:
 
     In form: publishing changes nothing of it but its start tag, which ends at the first `>`.
     """
-    return [_flags(found) if found else 0 for found in map(_READY.fullmatch, raws)]
+    return [
+        flags_in_form(raw, found[2]) if found else 0
+        for raw, found in zip(raws, map(_READY.fullmatch, raws), strict=True)
+    ]
 
 
-def _flags(found: re.Match[bytes]) -> int:
-    if _has_controls(found.string):
+def flags_in_form(raw: bytes, numbers: bytes) -> int:
+    """The flags of an element that was found in form: `numbers` is group 2 of `BODY`."""
+    if b"\xc2" in raw and _has_controls(raw):
         return 0
-    numbers = found[2]
-    both = not numbers or (b'system="xmltv_ns"' in numbers and b'system="onscreen"' in numbers)
-    return IN_FORM | NUMBERED if both else IN_FORM
+    if not numbers or (b'"xmltv_ns"' in numbers and b'"onscreen"' in numbers):
+        return IN_FORM | NUMBERED
+    return IN_FORM
 
 
 def copied(opening: bytes, raw: bytes) -> bytes | None:
@@ -181,7 +190,7 @@ def copied(opening: bytes, raw: bytes) -> bytes | None:
     found = _READY.fullmatch(raw)
     if found is None or _has_controls(raw):
         return None
-    return b"%b>%b\n  </programme>\n" % (opening, found[1].rstrip())
+    return b"%b>%b\n  </programme>\n" % (opening, raw[raw.index(b">") + 1 : raw.rindex(b"<")].rstrip())
 
 
 def put_in_order(opening: bytes, raw: bytes) -> bytes | None:
