@@ -1,8 +1,7 @@
-"""Actions as closures: each makes a field's new value from its old one, the record and the match."""
+"""Actions as closures: each makes a field's new value from its old one, the record and what the condition answered."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from tvkit.expressions.asking import Lookups
 from tvkit.expressions.conditions import Record
@@ -10,33 +9,47 @@ from tvkit.expressions.nodes import Action, Asked, Capture, FieldValue, Number, 
 
 Write = Callable[[Record, Any], str]
 """A record and what its condition answered, to a text."""
+After = Callable[[str, Record, Any], str]
+"""A field's old value, the record and what its condition answered, to the new value."""
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One action ready to be done: `value` makes the new text; None empties the field."""
+class Step(NamedTuple):
+    """One action ready to be done."""
 
     field: str
-    effect: str
-    value: Write | None
-
-    def after(self, before: str, record: Record, answer: Any) -> str:
-        """The field's new value."""
-        if self.value is None:
-            return ""
-        if self.effect == "SET":
-            return self.value(record, answer)
-        if self.effect == "SET_IF_EMPTY":
-            return before if before.strip() else self.value(record, answer)
-        text = self.value(record, answer)
-        if self.effect == "APPEND":
-            return before + text
-        return before.replace(text, "") if text else before
+    after: After
 
 
 def step(action: Action, lookups: Lookups) -> Step:
     """The action, compiled."""
-    return Step(action.field, action.effect, None if action.value is None else _write(action.value, lookups))
+    if action.value is None:
+        return Step(action.field, lambda before, record, answer: "")
+    return Step(action.field, _EFFECTS[action.effect](_write(action.value, lookups)))
+
+
+def _set(write: Write) -> After:
+    return lambda before, record, answer: write(record, answer)
+
+
+def _set_if_empty(write: Write) -> After:
+    return lambda before, record, answer: before if before.strip() else write(record, answer)
+
+
+def _append(write: Write) -> After:
+    return lambda before, record, answer: before + write(record, answer)
+
+
+def _remove(write: Write) -> After:
+    def after(before: str, record: Record, answer: Any) -> str:
+        text = write(record, answer)
+        return before.replace(text, "") if text else before
+
+    return after
+
+
+_EFFECTS: dict[str, Callable[[Write], After]] = {
+    "SET": _set, "SET_IF_EMPTY": _set_if_empty, "APPEND": _append, "REMOVE": _remove,
+}  # fmt: skip
 
 
 def _write(value: Value, lookups: Lookups) -> Write:

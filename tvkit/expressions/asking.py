@@ -54,7 +54,8 @@ def asked(text: str, position: int, fields: Fields, found: Findings) -> Asked | 
             return Asked("header", header[1].lower())
         found.add("value", "unavailable_here", f"{text} stands in expressions about requests only", position)
         return None
-    close = nearest(text, tuple(FORMS))
+    head = text.partition(":")[0].partition("(")[0].lower()
+    close = next((form for form in FORMS if form.startswith(head)), "") or nearest(text, tuple(FORMS))
     found.add("value", "unknown_helper", f"Unknown helper {text}", position,
               details=f"Helpers are {', '.join(FORMS)}.", suggestion=close or next(iter(FORMS)))  # fmt: skip
     return None

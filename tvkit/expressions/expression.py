@@ -1,8 +1,8 @@
 """An expression from text to something that tests and changes records."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from tvkit.expressions.actions import Step, step
 from tvkit.expressions.asking import Lookups
@@ -21,17 +21,15 @@ from tvkit.expressions.tokens import words_of
 _USUAL: Final = Bound()
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
-    """A field that an expression changed."""
+class Change(NamedTuple):
+    """A field that an expression changed. (A tuple: millions are made while a playlist is mapped.)"""
 
     field: str
     before: str
     after: str
 
 
-@dataclass(frozen=True, slots=True)
-class Applied:
+class Applied(NamedTuple):
     """Whether the condition held, and what came of it; `changes` names each field once, in order of first change."""
 
     matched: bool
@@ -84,7 +82,10 @@ class Expression:
             return UNMATCHED
         if not answer:
             return UNMATCHED
-        return _done(record, ((one, answer) for one in self._steps)) if self._steps else _UNCHANGED
+        steps = self._steps
+        if len(steps) == 1:
+            return _done_one(record, steps[0], answer)
+        return _done(record, [(one, answer) for one in steps]) if steps else _UNCHANGED
 
     def _any_part(self, record: Mapping[str, str]) -> bool:
         return not self._parts or any(part.test(record) for part in self._parts)
@@ -104,17 +105,27 @@ class Expression:
         return _done(record, held) if matched else UNMATCHED
 
 
-def _done(record: dict[str, str], steps: Any) -> Applied:
+def _done_one(record: dict[str, str], one: Step, answer: Any) -> Applied:
+    """Most rules have one action."""
+    name, make = one
+    before = record.get(name, "")
+    after = make(before, record, answer)
+    if after == before:
+        record.setdefault(name, after)
+        return _UNCHANGED
+    record[name] = after
+    return Applied(True, (Change(name, before, after),))
+
+
+def _done(record: dict[str, str], steps: Sequence[tuple[Step, Any]]) -> Applied:
     """Does the steps in order and tells what differs afterwards."""
     was: dict[str, str] = {}
-    for one, answer in steps:
-        before = record.get(one.field, "")
-        after = one.after(before, record, answer)
-        if after != before or one.field not in record:
-            was.setdefault(one.field, before)
-            record[one.field] = after
-    changes = tuple(Change(name, before, record[name]) for name, before in was.items() if before != record[name])
-    return Applied(matched=True, changes=changes) if changes else _UNCHANGED
+    for (name, make), answer in steps:
+        before = record.get(name, "")
+        was.setdefault(name, before)
+        record[name] = make(before, record, answer)
+    changes = tuple([Change(name, before, record[name]) for name, before in was.items() if before != record[name]])
+    return Applied(True, changes) if changes else _UNCHANGED
 
 
 def compile_expression(

@@ -59,10 +59,11 @@ class Roles:
         return index == 0 or self._last() not in ("OP", "ASSIGN")
 
     def _after_field(self) -> bool:
+        """Whether what comes next is the operator of a condition."""
         at = len(self._done) - 1
         while at >= 0 and self._done[at].type in _MODIFIERS:
             at -= 1
-        return at >= 0 and self._done[at].type == "FIELD" and not (self._acting and at != len(self._done) - 1)
+        return at >= 0 and self._done[at].type == "FIELD" and not self._acting
 
     # ---- names ----------------------------------------------------------------------------------------------------
 
@@ -143,10 +144,9 @@ class Roles:
 
     def _known(self, token: Token) -> Token:
         """The field under its canonical name; an unknown one is a fault."""
-        word = token.word
-        if word.startswith(_DYNAMIC) and self._fields.headers:
-            return Token("FIELD", HEADER + word[len(_DYNAMIC) :], token.position)
-        field = self._fields.find(word)
+        if token.text.lower().startswith(_DYNAMIC) and self._fields.headers:
+            return Token("FIELD", HEADER + token.text[len(_DYNAMIC) :].lower(), token.position)
+        field = self._fields.find(token.word)
         if field is None:
             unknown_field(token.text, token.position, self._fields, self._found)
             return Token("FIELD", token.text, token.position, made=True)

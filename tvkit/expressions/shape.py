@@ -4,6 +4,7 @@ The reader knows the plain part of the syntax. Where it meets anything else it c
 without a bound.
 """
 
+import math
 import re
 from dataclasses import dataclass, field
 
@@ -11,6 +12,9 @@ _DEEPEST = 40
 _BIGGEST = 10_000
 _STEPS = 200_000
 """What a search may cost before it is put under a time limit; about a millisecond."""
+_FREE_STEPS = 5_000
+"""What a search may cost before it is metered; some 20 microseconds."""
+_MOST_REPEATS = 8
 _FEW = 3
 _OPTIONS = 8
 """Short repeats and alternatives of one pattern, each of which doubles what it may cost, until it counts as wild."""
@@ -39,17 +43,21 @@ class Shape:
 
     @property
     def longest_plain(self) -> int:
-        """Length of a text up to which a search needs no time limit: the worst case of k unnested repeats is
-        n^(k+1) / k! steps.
-        """
-        if self.wild or self.repeats > 8:
+        """Length of a text up to which a search needs no time limit."""
+        return self._longest(_STEPS)
+
+    @property
+    def longest_free(self) -> int:
+        """Length of a text up to which a search costs so little that nobody need count it."""
+        return self._longest(_FREE_STEPS)
+
+    def _longest(self, steps: int) -> int:
+        """The worst case of k repeats that do not nest is n^(k+1) / k! steps."""
+        if self.wild or self.repeats > _MOST_REPEATS:
             return -1
         if self.repeats == 0:
             return 1 << 30
-        steps, k = _STEPS, self.repeats
-        for factor in range(2, k + 1):
-            steps *= factor
-        return int(steps ** (1 / (k + 1)))
+        return int((steps * math.factorial(self.repeats)) ** (1 / (self.repeats + 1)))
 
 
 @dataclass(slots=True)

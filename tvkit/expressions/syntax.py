@@ -83,6 +83,7 @@ class _Feeding:
         self._open: list[Token] = []
         self._last: Token | None = None
         self._skipping = False
+        self._closes_later = False
 
     def tree(self, tokens: list[Token]) -> Any:
         """The tree of lark; None when it cannot be mended. A text without faults costs no look ahead."""
@@ -93,7 +94,8 @@ class _Feeding:
                 result = plain.feed_token(token)
             return result
         self._parser = grammar().parse_interactive([])
-        for token in words:
+        for index, token in enumerate(words):
+            self._closes_later = any(one.type == "RPAR" for one in words[index:])
             result = self._careful(token)
         return result
 
@@ -127,7 +129,9 @@ class _Feeding:
         return self._parser.feed_token(token)
 
     def _put(self, kind: str, text: str, position: int) -> None:
-        self._feed(Token(kind, text, position, made=True))
+        token = Token(kind, text, position, made=True)
+        if self._takes(token):
+            self._feed(token)
 
     def _mend(self, token: Token, wanted: set[str]) -> bool:
         """Says what is missing or too much, puts in what is missing; False leaves the token out."""
@@ -142,12 +146,12 @@ class _Feeding:
             (lambda token, wanted: bool(wanted & VALUES) and "FIELD" not in wanted, self._value),
             (lambda token, wanted: "OP" in wanted, self._operator),
             (lambda token, wanted: "ASSIGN" in wanted, self._assignment),
-            (lambda token, wanted: "LPAR" in wanted and self._wants_condition(token), self._condition),
+            (lambda token, wanted: {"LPAR", "FIELD"} <= wanted and self._wants_condition(), self._condition),
             (lambda token, wanted: "FIELD" in wanted and self._wants_action(), self._action),
-            (lambda token, wanted: token.type == END and "RPAR" in wanted, self._unclosed),
+            (lambda token, wanted: "RPAR" in wanted and not self._closes_later, self._unclosed),
         ]
 
-    def _wants_condition(self, token: Token) -> bool:
+    def _wants_condition(self) -> bool:
         return self._last is None or self._last.type in ("LPAR", "AND", "OR", "NOT")
 
     def _wants_action(self) -> bool:

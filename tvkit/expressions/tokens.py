@@ -114,4 +114,5 @@ def _mended(kind: str, piece: str, at: int, found: Findings) -> list[Token]:
     found.add(
         "syntax", "unexpected_character", f"Unexpected character {piece!r}", at, suggestion=_INSTEAD.get(piece, "")
     )
-    return []
+    meant = {"&": "AND", "|": "OR"}.get(piece)
+    return [Token(meant, piece, at, made=True)] if meant else []
