@@ -10,13 +10,13 @@ from stream_service.domain.text import clean
 _TEXTS = {
     "channel_name": "name",
     "tvg_id": "tvg_id",
+    "tvg_name": "tvg_name",
     "tvg_logo": "logo",
     "group_title": "group",
     "tvg_chno": "wanted_number",
 }
 """Field of the language -> field of a stream."""
 _ATTRIBUTES = {
-    "tvg_name": ("tvg-name",),
     "tvg_shift": ("tvg-shift",),
     "tvg_language": ("tvg-language",),
     "tvg_country": ("tvg-country",),
@@ -46,7 +46,7 @@ def record_of(stream: LineupStream, source: SourceTexts = NO_SOURCE) -> dict[str
         "tvg_logo": stream.logo,
         "group_title": stream.group,
         "tvg_chno": stream.wanted_number,
-        "tvg_name": "",
+        "tvg_name": stream.tvg_name,
         "tvg_shift": "",
         "tvg_language": "",
         "tvg_country": "",

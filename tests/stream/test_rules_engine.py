@@ -82,7 +82,7 @@ def test_a_rule_of_a_source_leaves_the_entries_of_others_alone() -> None:
         ("tvg_logo", "http://x/l.png", lambda one: one.logo),
         ("group_title", "Sport", lambda one: one.group),
         ("tvg_chno", "007", lambda one: one.wanted_number),
-        ("tvg_name", "Name", lambda one: one.attributes["tvg-name"]),
+        ("tvg_name", "Name", lambda one: one.tvg_name),
         ("tvg_shift", "-2", lambda one: one.attributes["tvg-shift"]),
         ("tvg_language", "de", lambda one: one.attributes["tvg-language"]),
         ("tvg_country", "DE", lambda one: one.attributes["tvg-country"]),
@@ -242,7 +242,7 @@ def test_a_rule_that_takes_too_long_is_left_out_whole_and_named() -> None:
     rules = [rule(HOSTILE + ' SET group_title = "x"', 1), rule('true SET tvg_name = "kept"', 2)]
     outcome = selected(streams, rules)
     assert [one.group for one in outcome.streams] == ["", "", ""]
-    assert [one.attributes["tvg-name"] for one in outcome.streams] == ["kept"] * 3
+    assert [one.tvg_name for one in outcome.streams] == ["kept"] * 3
     assert "takes too long" in outcome.left_out[1]
 
 
