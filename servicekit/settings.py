@@ -123,6 +123,14 @@ REGISTRY: tuple[Setting, ...] = (
         "Playlists, guides, streams and tuners are open to the home network without a user.",
     ),
     Setting(
+        "logos_cache_enabled", "boolean", True, "logos",
+        "Fetch the logos of channels and serve them from here; off: addresses stay the providers'.",
+    ),
+    Setting(
+        "logos_initials_enabled", "boolean", True, "logos",
+        "Draw a channel's initials where it has no logo (with logos_cache_enabled).",
+    ),
+    Setting(
         "log_level", "string", "", "logging", "Level of the logs; empty means the configuration file's.",
         choices=("", "DEBUG", "INFO", "WARNING", "ERROR"),
     ),

@@ -160,6 +160,7 @@ def make_app(
     app.config.update(
         MAX_CONTENT_LENGTH=MAX_BODY_BYTES,
         COMPRESS_ALGORITHM=["br", "gzip"],
+        COMPRESS_STREAMS=False,  # a file is sent as it stands; who has a long one has it packed beforehand
         COMPRESS_MIMETYPES=["application/json", PROBLEM, "text/html", "text/plain"],
         AERIAL_DOOR=door,
     )
@@ -538,13 +539,14 @@ def _settings_views(settings: Settings, waiting: Waiting) -> APIBlueprint:
 
 def page_of(items: Sequence[object], query: PageQuery, *, most: int) -> tuple[Iterable[object], str | None]:
     """The part of a whole list that `query` asks for, and the cursor of the next part."""
-    start = _cursor_number(query.cursor)
+    start = cursor_number(query.cursor)
     limit = min(query.limit or most, most)
     end = start + limit
     return items[start:end], str(end) if end < len(items) else None
 
 
-def _cursor_number(cursor: str | None) -> int:
+def cursor_number(cursor: str | None) -> int:
+    """The place in a list that a cursor made of a number stands for; raises `Invalid`."""
     if cursor is None:
         return 0
     if not (cursor.isascii() and cursor.isdigit() and len(cursor) < 16):

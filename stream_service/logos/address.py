@@ -11,6 +11,8 @@ CONTENT = re.compile(r"[0-9a-f]{32}", re.ASCII)
 UPLOADED = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?", re.ASCII)
 """The id of an uploaded logo."""
 MAX_CHARS = 2_000
+_RESERVED = frozenset({"addresses"})
+"""Words of the API's own."""
 
 
 def served(picture: str) -> str:
@@ -35,7 +37,7 @@ def id_of(name: str, taken: set[str]) -> str:
     """An id for an uploaded logo, made of its name: "Harbour News" is "harbour-news", the next one "harbour-news-2"."""
     base = re.sub(r"[^a-z0-9]+", "-", name.lower(), flags=re.ASCII).strip("-")[:34].strip("-") or "logo"
     number, ident = 1, base
-    while ident in taken:
+    while ident in taken or ident in _RESERVED:
         number += 1
         ident = f"{base}-{number}"
     return ident

@@ -44,20 +44,20 @@ class Dressing:
         self._now_s = now_s
         self._public_url = public_url
         self.drawn: frozenset[str] = frozenset()
-        """Names of the pictures that the last build wants drawn."""
+        """Names of the pictures that builds wanted drawn."""
 
     def uploads(self) -> dict[str, str]:
         """Address of each uploaded logo, without our origin, by its id: what `@logo:ID` stands for."""
         return {one.id: served(one.picture) for one in self._store.all()}
 
-    def dress(self, lineups: Sequence[Sequence[LineupChannel]]) -> list[list[LineupChannel]]:
-        """The channels of every lineup with their logos. Called once a build, for all lineups together."""
+    def dress(self, channels: Sequence[LineupChannel]) -> list[LineupChannel]:
+        """The channels of a lineup with their logos."""
         wishes = self._wishes()
         work = _Dressing(wishes, self.uploads(), {one.url: one for one in self._store.known()}, self._public_url)
-        dressed = [[work.dressed(channel) for channel in channels] for channels in lineups]
+        dressed = [work.dressed(channel) for channel in channels]
         if wishes.cache:
             self._store.want(work.to_note(self._now_s() - NOTED_AGAIN_S))
-        self.drawn = frozenset(work.drawn)
+        self.drawn |= work.drawn
         return dressed
 
 

@@ -1,0 +1,112 @@
+"""The part of the composition for what clients get beside playlists: tuners and logos. Only `wiring` calls it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from servicekit.clock import Clock
+from servicekit.fetch import Fetcher
+from servicekit.settings import Settings
+from servicekit.store.sqlite import Connections
+from stream_service.domain.model import ChannelTarget
+from stream_service.lineups.catalogue import Catalogue
+from stream_service.lineups.devices import Devices
+from stream_service.lineups.publish import PublishedFiles
+from stream_service.logos.drawing import Drawing
+from stream_service.logos.dressing import Dressing, Wishes
+from stream_service.logos.fetching import Fetching
+from stream_service.logos.shelf import Shelf
+from stream_service.logos.uploads import Uploads
+from stream_service.outputs.hdhr import Device
+from stream_service.relay.hub import Hub
+from stream_service.relay.tuners import Scans, Tuners
+from stream_service.store.logos import Logos
+
+CACHE = "logos_cache_enabled"
+INITIALS = "logos_initials_enabled"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tunable:
+    """Lineups as tuners; `api.hdhr` and `api.tuning` say what they ask of it."""
+
+    tuners: Tuners
+    scans: Scans
+    device: Callable[[str], Device | None]
+    count: Callable[[str], int]
+    channel: Callable[[str, str], ChannelTarget | None]
+
+
+def tunable(files: PublishedFiles, catalogue: Catalogue, hub: Hub, clock: Clock) -> Tunable:
+    """The tuners of all lineups."""
+    return Tunable(
+        tuners=Tuners(hub, clock=clock),
+        scans=Scans(clock=clock),
+        device=Devices(files).of,
+        count=catalogue.count,
+        channel=catalogue.tuned,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogoDesk:
+    """Logos as the views ask for them; see `api.logos`."""
+
+    store: Logos
+    shelf: Shelf
+    ask: Callable[[str, Mapping[str, object]], dict[str, Any]]
+    changed: Callable[[], None]
+
+
+def shelf_of(data_dir: Path) -> Shelf:
+    """Where pictures stand."""
+    return Shelf(data_dir / "logos")
+
+
+class LogoRoom:
+    """The keeper's side of logos: the stage of a build, what is fetched behind it, uploads."""
+
+    def __init__(
+        self,
+        connections: Connections,
+        *,
+        shelf: Shelf,
+        fetcher: Fetcher,
+        settings: Settings,
+        public_url: str,
+        changed: Callable[[], None],
+        clock: Clock,
+    ) -> None:
+        self._settings = settings
+        self._changed = changed
+        self._seen = self.wishes()
+        store, drawing = Logos(connections, clock=clock), Drawing()
+        self.dressing = Dressing(store, wishes=self.wishes, now_s=clock.now_s, public_url=public_url)
+        self.uploads = Uploads(store=store, shelf=shelf, drawing=drawing, changed=changed)
+        self._fetching = Fetching(
+            store=store,
+            shelf=shelf,
+            drawing=drawing,
+            open_address=fetcher.open,
+            wanted=lambda: self.dressing.drawn,
+            changed=changed,
+            clock=clock,
+        )
+
+    def wishes(self) -> Wishes:
+        """What is switched on."""
+        return Wishes(cache=bool(self._settings.get(CACHE)), initials=bool(self._settings.get(INITIALS)))
+
+    def turn(self) -> None:
+        """One look at what lineups miss; builds them again when the switches were changed."""
+        wishes = self.wishes()
+        if wishes != self._seen:
+            self._seen = wishes
+            self._changed()
+        if wishes.cache:
+            self._fetching.turn()
+
+    def sweep(self) -> None:
+        """The daily clearing up."""
+        self._fetching.sweep()
