@@ -37,19 +37,19 @@ def blueprint(it: Collaborators) -> APIBlueprint:
 
     @views.get("/epg.xml", summary="The default lineup's guide")
     def guide() -> Response:
-        return _guide(it, DEFAULT, packed=False)
+        return guide_answer(it, DEFAULT, packed=False)
 
     @views.get("/epg.xml.gz", summary="The default lineup's guide, packed")
     def guide_packed() -> Response:
-        return _guide(it, DEFAULT, packed=True)
+        return guide_answer(it, DEFAULT, packed=True)
 
     @views.get("/lineups/<name>/epg.xml", summary="A lineup's guide")
     def lineup_guide(path: params.LineupPath) -> Response:
-        return _guide(it, path.name, packed=False)
+        return guide_answer(it, path.name, packed=False)
 
     @views.get("/lineups/<name>/epg.xml.gz", summary="A lineup's guide, packed")
     def lineup_guide_packed(path: params.LineupPath) -> Response:
-        return _guide(it, path.name, packed=True)
+        return guide_answer(it, path.name, packed=True)
 
     return views
 
@@ -68,7 +68,8 @@ def _playlist(it: Collaborators, lineup: str) -> Response:
     return response
 
 
-def _guide(it: Collaborators, lineup: str, *, packed: bool) -> Response:
+def guide_answer(it: Collaborators, lineup: str, *, packed: bool) -> Response:
+    """Our copy of a lineup's guide; an empty one before there is any. Raises `NotFound` for no lineup."""
     path = it.files.guide(lineup, packed=True)
     if not it.call(path.exists):
         _known(it, lineup)

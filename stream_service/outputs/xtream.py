@@ -224,6 +224,15 @@ class Login:
     hls: bool = False
     plain: bool = False
 
+    def __call__(self, text: bytes) -> bytes:
+        """The entries of a playlist for users, for this one. Names and passwords hold nothing to be escaped."""
+        if self.plain:
+            text = _EXTINF.sub(b"#EXTINF:-1,", text)
+        form = "m3u8" if self.hls else "ts"
+        for token, value in ((_NAME, self.name), (_PASSWORD, self.password), (_FORM, form)):
+            text = text.replace(token, value.encode())
+        return text
+
 
 _PLAIN_ADDRESS = re.compile(re.escape(ORIGIN).encode() + rb"/stream/([A-Za-z0-9._-]+)\.ts\n")
 _GUIDE = re.compile(rb'(x-tvg-url|url-tvg)="[^"]*"')
@@ -243,15 +252,6 @@ def playlist(text: bytes, view: LineupView) -> bytes:
     guide += b"&lineup=" + view.name.encode()
     head, newline, rest = text.partition(b"\n")
     return _GUIDE.sub(lambda found: found[1] + b'="' + guide + b'"', head) + newline + _PLAIN_ADDRESS.sub(address, rest)
-
-
-def for_user(text: bytes, login: Login) -> bytes:
-    """That playlist for one user. Names and passwords hold nothing that would have to be written otherwise."""
-    if login.plain:
-        text = _EXTINF.sub(b"#EXTINF:-1,", text)
-    for token, value in ((_NAME, login.name), (_PASSWORD, login.password), (_FORM, "m3u8" if login.hls else "ts")):
-        text = text.replace(token, value.encode())
-    return text
 
 
 # ---- listings --------------------------------------------------------------------------------------------------------

@@ -456,6 +456,11 @@ class Hub:
                         self._end_client(client, End.SEAT_TAKEN)
                         return
 
+    @property
+    def slots(self) -> Slots:
+        """The slots of accounts: whoever else connects to one takes a slot of these."""
+        return self._slots
+
     def leases(self) -> list[Lease]:
         """The slots that are held now."""
         return self._slots.held()
