@@ -50,8 +50,8 @@ class Collaborators(Protocol):
         ...
 
     @property
-    def check_address(self) -> Callable[[str], None]:
-        """Raises `Invalid` for an address that no source may have."""
+    def check_address(self) -> Callable[[str, str], None]:
+        """Raises `Invalid` for an address that no source of that type may have."""
         ...
 
     @property

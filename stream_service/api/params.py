@@ -42,11 +42,12 @@ def _headers(found: dict[str, str]) -> dict[str, str]:
 
 Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_text)]
 Address = Annotated[str, Field(min_length=1, max_length=4_000), AfterValidator(_text)]
+Login = Annotated[str | None, Field(min_length=1, max_length=400)]
 Schedule = Annotated[str | None, Field(max_length=100), AfterValidator(_schedule)]
 Headers = Annotated[dict[str, str], AfterValidator(_headers)]
 Number = Annotated[int, Field(ge=1, lt=1 << 53)]
 Limit = Annotated[int | None, Field(ge=1, le=10_000)]
-SourceType = Literal["m3u"]
+SourceType = Literal["m3u", "xtream", "manual"]
 
 
 class Timeouts(Shape):
@@ -59,8 +60,21 @@ class Timeouts(Shape):
     total_s: float | None = Field(None, gt=0, le=86_400)
 
 
+class SourceOptions(Shape):
+    """What of a source's list is taken; what is left out is on (`vod_as_channels`: off)."""
+
+    live: bool | None = None
+    vod: bool | None = Field(None, description="Movies, into the library.")
+    series: bool | None = None
+    vod_as_channels: bool | None = Field(None, description="M3U: movies and series are channels, not library.")
+
+
 class SourcePath(Shape):
     source_id: Number
+
+
+class SourceRunPath(SourcePath):
+    run_id: Number
 
 
 class ChannelPath(Shape):
@@ -88,7 +102,12 @@ class RefreshBody(Shape):
 class NewSource(Shape):
     name: Name
     type: SourceType = "m3u"
-    url: Address = Field(description="http(s) address, or the name of a file in the import directory.")
+    url: Address = Field("", description="http(s) address, or the name of a file in the import directory.")
+    username: Login = Field(None, description="Of an Xtream account.")
+    password: Login = Field(None, description="Never shown again.")
+    backup_urls: list[Address] = Field(default_factory=list, max_length=20, description="Xtream: other hosts.")
+    options: SourceOptions | None = None
+    auto_epg: bool = Field(True, description="Xtream: link the panel's guide at the guide service.")
     enabled: bool = True
     schedule: Schedule = Field(None, description="Cron expression, or HH:MM; daily when left out.")
     connection_limit: Limit = None
@@ -101,6 +120,11 @@ class ChangedSource(Shape):
     name: Name | None = None
     type: SourceType | None = None
     url: Address | None = None
+    username: Login = None
+    password: Login = None
+    backup_urls: Annotated[list[Address], Field(max_length=20)] | None = None
+    options: SourceOptions | None = None
+    auto_epg: bool | None = None
     enabled: bool | None = None
     schedule: Schedule = None
     connection_limit: Limit = None

@@ -6,9 +6,11 @@ from typing import Protocol
 from servicekit.clock import iso
 from servicekit.errors import Invalid
 from servicekit.redact import redact
+from stream_service.domain.account import Account
 from stream_service.domain.entities import Run, Source
 
 MOST_ITEMS = 500
+SOURCE_OPTIONS = {"live": True, "vod": True, "series": True, "vod_as_channels": False}
 
 
 class ChannelRow(Protocol):
@@ -65,6 +67,12 @@ def source(one: Source, last: Run | None) -> dict[str, object]:
         "name": one.name,
         "type": one.type,
         "url": one.url,
+        "username": one.username,
+        "has_password": one.password is not None,
+        "backup_urls": [redact(url) for url in one.backup_urls],
+        "options": {**SOURCE_OPTIONS, **one.options},
+        "auto_epg": one.auto_epg,
+        "account": account(one.account) if one.type == "xtream" else None,
         "enabled": one.enabled,
         "schedule": one.schedule,
         "connection_limit": one.connection_limit,
@@ -84,6 +92,23 @@ def source(one: Source, last: Run | None) -> dict[str, object]:
     }
 
 
+def account(one: Account) -> dict[str, object]:
+    """What a panel said of the account when it was asked last."""
+    return {
+        "status": one.status,
+        "message": redact(one.message) or None,
+        "expires_at": _moment(one.expires_at),
+        "max_connections": one.max_connections,
+        "active": one.active,
+        "trial": one.trial,
+        "created_at": _moment(one.created_at),
+        "timezone": one.timezone or None,
+        "host": redact(one.base_url) or None,
+        "checked_at": _moment(one.checked_at or None),
+        "wait_until": _moment(one.wait_until or None),
+    }
+
+
 def run(one: Run) -> dict[str, object]:
     """A refresh."""
     return {
@@ -97,11 +122,13 @@ def run(one: Run) -> dict[str, object]:
         "started_at": _moment(one.started_at),
         "completed_at": _moment(one.completed_at),
         "stage": one.stage,
+        "progress": dict(one.progress),
         "streams": one.streams,
         "entries_skipped": one.entries_skipped,
         "losses": _losses(one),
         "warnings": one.report.get("warnings", []),
         "identity": one.report.get("streams", {}),
+        "library": one.report.get("library", {}),
         "error_message": one.error_message,
     }
 

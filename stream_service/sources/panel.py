@@ -26,11 +26,12 @@ from servicekit.redact import redact
 from stream_service.domain.account import Account
 from stream_service.domain.entities import Source
 from stream_service.domain.losses import Losses
+from stream_service.domain.panels import panel_of
 from stream_service.domain.titles import Episode
 from stream_service.sources.objects import START
 from stream_service.sources.telling import Telling, Untold, percent_of
 from stream_service.sources.unpack import unpacked
-from stream_service.sources.xtream import Login, PanelListing, account_of, details_of, episodes_of, panel_of
+from stream_service.sources.xtream import Login, PanelListing, account_of, details_of, episodes_of
 
 CHUNK_BYTES = 262_144
 SMALL_MAX_BYTES = 32 << 20

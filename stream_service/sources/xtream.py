@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import parse_qsl, quote, urlsplit
+from urllib.parse import quote
 
 from servicekit.errors import BadAnswer
 from stream_service.domain.account import Account, AccountStatus
@@ -27,7 +27,6 @@ MAX_TEXT_CHARS = 4_096
 MAX_ID = 1 << 53
 _YES = frozenset({"1", "true", "yes", "y", "on"})
 _NOTHING = frozenset({"", "null", "none", "n/a", "na", "unlimited", "never", "false"})
-_PAGES = ("/player_api.php", "/panel_api.php", "/get.php", "/xmltv.php", "/c", "/index.php")
 _STATUS: Mapping[str, AccountStatus] = {
     "active": "active", "expired": "expired", "banned": "banned", "disabled": "disabled", "trial": "active",
 }  # fmt: skip
@@ -119,21 +118,6 @@ def picture(value: object) -> str:
 
 
 # ---- the panel -------------------------------------------------------------------------------------------------------
-
-
-def panel_of(typed: str) -> tuple[str, str, str]:
-    """An address as it was pasted: (the panel's own, user name, password), the latter '' where it names none.
-
-    People paste `http://host:8080/get.php?username=U&password=P&type=m3u_plus` as often as `http://host:8080/`.
-    """
-    parts = urlsplit(typed.strip())
-    path = parts.path.rstrip("/")
-    for page in _PAGES:
-        if path.lower().endswith(page):
-            path = path[: -len(page)].rstrip("/")
-            break
-    said = dict(parse_qsl(parts.query))
-    return f"{parts.scheme}://{parts.netloc}{path}", said.get("username", ""), said.get("password", "")
 
 
 def account_of(answer: object, *, base_url: str, now_s: int) -> Account:
