@@ -21,7 +21,7 @@ from tests.programs import needs
 from tests.stream import hlskit
 from tests.stream.hlskit import H264, HEVC, MPEG2, HlsServer, closing, decode_errors, drained, made, picture_and_sound
 from tests.stream.relaykit import packets as ts
-from tests.stream.relaykit.house import leaves_nothing
+from tests.stream.relaykit.held import leaves_nothing
 from tests.stream.relaykit.viewers import target
 from tests.waiting import until
 

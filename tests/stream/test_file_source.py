@@ -13,7 +13,7 @@ from stream_service.relay.opening import Opener
 from tests.programs import needs
 from tests.stream import hlskit
 from tests.stream.hlskit import H264, closing, decode_errors, drained, made, picture_and_sound, probed
-from tests.stream.relaykit.house import leaves_nothing
+from tests.stream.relaykit.held import leaves_nothing
 
 
 @pytest.fixture(autouse=True)

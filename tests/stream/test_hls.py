@@ -24,7 +24,7 @@ from tests.programs import needs
 from tests.stream import hlskit
 from tests.stream.hlskit import HlsServer, Reply, Segments, closing, drained, entry, playlist
 from tests.stream.relaykit import packets as ts
-from tests.stream.relaykit.house import leaves_nothing
+from tests.stream.relaykit.held import leaves_nothing
 from tests.waiting import until
 
 QUICK = HlsSettings(stall_min_s=0.3, stall_targets=0.5, retry_s=0.01)

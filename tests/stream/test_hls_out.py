@@ -21,6 +21,7 @@ from stream_service.relay.ffmpeg import DrainedFeed, Programs
 from stream_service.relay.file_source import PacedFile
 from stream_service.relay.hls_out import HlsOutput, HlsOutSettings, _Reader
 from stream_service.relay.hub import Hub
+from stream_service.relay.journal import Journal
 from stream_service.relay.opening import Opener
 from stream_service.relay.segmenter import Cut, Segmenter
 from stream_service.relay.settings import RelaySettings
@@ -28,7 +29,7 @@ from tests.programs import needs
 from tests.stream import hlskit
 from tests.stream.hlskit import H264, MPEG2, HlsServer, decode_errors, made, picture_and_sound, probed
 from tests.stream.relaykit import packets as ts
-from tests.stream.relaykit.house import leaves_nothing
+from tests.stream.relaykit.held import leaves_nothing
 from tests.waiting import until
 
 SETTINGS = HlsOutSettings(segment_s=1.0, listed=3, kept=40, idle_s=2.0, wait_s=30.0)
@@ -196,6 +197,7 @@ def test_a_clock_that_jumps_is_marked_for_players_and_counted_when_it_has_left(f
         SystemClock(),
         replace(SETTINGS, kept=5),
         lambda _: None,
+        Journal(),
     )
     keep = reader._keep
 

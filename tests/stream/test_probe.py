@@ -12,7 +12,7 @@ from stream_service.relay.ffmpeg import Programs
 from stream_service.relay.probe import Prober, bitrate_bps
 from tests.programs import needs
 from tests.stream.hlskit import H264, made, picture_and_sound
-from tests.stream.relaykit.house import leaves_nothing
+from tests.stream.relaykit.held import leaves_nothing
 from tests.stream.relaykit.viewers import target
 
 

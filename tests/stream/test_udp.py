@@ -11,7 +11,7 @@ from stream_service.relay.udp import UdpUpstream, group_of, payload_of
 from tests.stream import hlskit
 from tests.stream.hlskit import closing, drained
 from tests.stream.relaykit import packets as ts
-from tests.stream.relaykit.house import leaves_nothing
+from tests.stream.relaykit.held import leaves_nothing
 
 GROUP = "239.255.7.9"
 

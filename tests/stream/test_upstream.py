@@ -12,7 +12,7 @@ from servicekit.fetch import Answer, Fetcher
 from stream_service.domain.model import StreamAddress
 from stream_service.relay.upstream import QueuedUpstream, SocketUpstream, Upstream, open_upstream
 from tests.stream.relaykit import packets as ts
-from tests.stream.relaykit.house import leaves_nothing
+from tests.stream.relaykit.held import leaves_nothing
 from tests.stream.relaykit.upstream import ScriptedUpstream, chunked, ends, hangs, redirects, resets, sends, status
 from tests.waiting import until
 

@@ -1,19 +1,19 @@
 """A relay with a provider, put up for one test and checked afterwards: nothing may be left."""
 
-import sys
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
 
 from servicekit.addresses import AddressPolicy
 from servicekit.fetch import Answer, Fetcher
 from stream_service.domain.model import ChannelTarget, StreamAddress
+from stream_service.domain.watching import Watched
 from stream_service.relay.hub import Hub
+from stream_service.relay.journal import Journal
 from stream_service.relay.settings import RelaySettings
 from stream_service.relay.upstream import open_upstream
+from tests.stream.relaykit.held import leaves_nothing
 from tests.stream.relaykit.upstream import ScriptedUpstream
 from tests.stream.relaykit.viewers import ViewerEnd
 from tests.waiting import until
@@ -60,6 +60,10 @@ class House:
     provider: ScriptedUpstream
     events: Events
     viewers: list[ViewerEnd] = field(default_factory=list)
+    told: list[tuple[str, dict[str, object]]] = field(default_factory=list)
+    """What listeners to the relay's events heard."""
+    viewings: list[Watched] = field(default_factory=list)
+    """What was written into the sessions log."""
 
     def viewer(
         self, channel: ChannelTarget, *, reads: bool = True, address: str = "192.0.2.7", priority: int = 0
@@ -96,12 +100,17 @@ def house(settings: RelaySettings = QUICK, **changes: object) -> Iterator[House]
 
     with leaves_nothing(), ScriptedUpstream() as provider:
         events = Events()
+        told: list[tuple[str, dict[str, object]]] = []
+        viewings: list[Watched] = []
         hub = Hub(
             open_stream=partial(open_upstream, open_address=open_address),
             settings=replace(settings, **changes),  # type: ignore[arg-type]
             notifier=events,
+            journal=Journal(
+                write=viewings.extend, tell=lambda kind, said: told.append((kind, dict(said))), batch_s=0.01
+            ),
         )
-        there = House(hub, provider, events)
+        there = House(hub, provider, events, told=told, viewings=viewings)
         try:
             yield there
         finally:
@@ -109,21 +118,3 @@ def house(settings: RelaySettings = QUICK, **changes: object) -> Iterator[House]
             for viewer in there.viewers:
                 viewer.leave()
             until(lambda: hub.leases() == [], what=f"the slots to come back: {hub.leases()}")
-
-
-@contextmanager
-def leaves_nothing() -> Iterator[None]:
-    """After the body as many descriptors and threads as before."""
-    before = _held()
-    yield
-    until(lambda: _held() == before, what=f"descriptors and threads to go: {before} before, {_held()} now")
-
-
-def _held() -> tuple[list[str], list[str]]:
-    """Open descriptors (what they are) and live threads (their names)."""
-    kinds = []
-    if sys.platform.startswith("linux"):
-        for entry in Path("/proc/self/fd").iterdir():
-            with suppress(OSError):
-                kinds.append(str(entry.readlink()).split(":")[0])
-    return sorted(kinds), sorted(thread.name for thread in threading.enumerate())
