@@ -61,6 +61,30 @@ def write_down_shipped(connections: Connections, *, clock: Clock) -> None:
     filter_store(connections, clock=clock).seed(shipped.FILTERS)
 
 
+def for_guide(connections: Connections, *, clock: Clock) -> Callable[[str], Mapping[str, object]]:
+    """What the guide service gets of a lineup beside its channels: its rules and filters for programmes, in order."""
+    rules, filters = rule_store(connections, clock=clock), filter_store(connections, clock=clock)
+
+    def of_lineup(lineup: str) -> Mapping[str, object]:
+        own = rules.of_lineup(lineup, domain="programme")
+        attached = [one for one in filters.attached(lineup, domain="programme") if one.active]
+        told = {
+            "rules": [{"id": r.id, "name": r.name, "expression": r.expression, "stop": r.stop} for r in own],
+            "filters": [
+                {
+                    "id": one.filter.id,
+                    "name": one.filter.name,
+                    "expression": one.filter.expression,
+                    "action": one.action,
+                }
+                for one in attached
+            ],
+        }
+        return {key: some for key, some in told.items() if some}
+
+    return of_lineup
+
+
 def source_texts(sources: Iterable[Source]) -> dict[int, SourceTexts]:
     """What the language may ask of each source."""
     return {one.id: SourceTexts(one.name, one.type, redact(one.url)) for one in sources}
