@@ -28,6 +28,7 @@ MODEL = "HDHR5-4US"
 """A model that does not transcode: with an "HDTC" clients would ask for it."""
 FIRMWARE = "hdhomerun5_atsc"
 FIRMWARE_VERSION = "20190621"
+DEVICE_AUTH = "aerial"
 TUNED_LIKE_A_DEVICE = frozenset(
     {"none", "heavy", "mobile", "internet720", "internet540", "internet480", "internet360", "internet240"}
 )
@@ -108,7 +109,7 @@ def discover(view: LineupView) -> bytes:
             "FirmwareName": FIRMWARE,
             "FirmwareVersion": FIRMWARE_VERSION,
             "DeviceID": device.id,
-            "DeviceAuth": "aerial",
+            "DeviceAuth": DEVICE_AUTH,
             "TunerCount": device.tuners,
             "BaseURL": base,
             "LineupURL": f"{base}/lineup.json",
