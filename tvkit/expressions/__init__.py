@@ -20,6 +20,7 @@ from tvkit.expressions.expression import (
 from tvkit.expressions.faults import ExpressionError, Fault
 from tvkit.expressions.fields import DOMAINS, HEADER, PROGRAMME, REQUEST, STREAM, Field, Fields
 from tvkit.expressions.patterns import Bound
+from tvkit.expressions.tokens import OPERATORS as SPELLINGS
 
 __all__ = [
     "DOMAINS",
@@ -27,6 +28,7 @@ __all__ = [
     "HEADER",
     "PROGRAMME",
     "REQUEST",
+    "SPELLINGS",
     "STREAM",
     "Applied",
     "Bound",
