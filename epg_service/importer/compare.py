@@ -13,6 +13,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import compress
 
 from epg_service.domain.days import (
     DAY_S,
@@ -31,7 +32,7 @@ from epg_service.domain.days import (
 )
 from epg_service.domain.model import Rows
 from epg_service.xmltv.form import flags_of
-from epg_service.xmltv.write import start_tags
+from epg_service.xmltv.write import with_start_tags
 
 
 @dataclass(frozen=True)
@@ -94,12 +95,14 @@ def _columns(keys: list[int], digests: list[int], rows: Rows, part: slice, store
     if -1 in marks:  # the reader has looked at nearly all of them
         fresh = iter(flags_of([raw for raw, mark in zip(raws, marks, strict=True) if mark < 0]))
         marks = [next(fresh) if mark < 0 else mark for mark in marks]
-    tags = start_tags(rows.starts[part], rows.stops[part], stored.name)
-    texts = [
-        tag + raw[raw.index(b">") + 1 :] if mark & IN_FORM else raw
-        for mark, tag, raw in zip(marks, tags, raws, strict=True)
-    ]
-    return DayColumns(keys, digests, rows.stops[part], rows.titles[part], texts, marks)
+    starts, stops, titles = rows.starts[part], rows.stops[part], rows.titles[part]
+    if all(mark & IN_FORM for mark in set(marks)):
+        return DayColumns(keys, digests, stops, titles, with_start_tags(raws, starts, stops, stored.name), marks)
+    form = [mark & IN_FORM for mark in marks]
+    chosen = list(compress(raws, form))
+    published = iter(with_start_tags(chosen, compress(starts, form), compress(stops, form), stored.name))
+    texts = [next(published) if one else raw for one, raw in zip(form, raws, strict=True)]
+    return DayColumns(keys, digests, stops, titles, texts, marks)
 
 
 def _with_history(old: DayColumns, new: DayColumns) -> DayColumns:

@@ -19,17 +19,19 @@ import pyexpat
 import re
 from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from functools import lru_cache
-from itertools import compress, groupby, takewhile
+from itertools import compress, groupby
 
 import xxhash
 
 from epg_service.domain.days import IN_FORM
 from epg_service.domain.losses import Losses
 from epg_service.domain.model import Readable
+from epg_service.xmltv.columns import title_of
 from epg_service.xmltv.elements import folded, proven
 from epg_service.xmltv.encoding import utf8_chunks
-from epg_service.xmltv.form import BODY, flags_in_form, flags_of
-from epg_service.xmltv.iterparse import CHUNK_BYTES, MAX_ELEMENT_BYTES, ExactReader, title_of
+from epg_service.xmltv.form import flags_in_form, flags_of
+from epg_service.xmltv.heads import Form, form_of, heads_of
+from epg_service.xmltv.iterparse import CHUNK_BYTES, MAX_ELEMENT_BYTES, ExactReader
 from epg_service.xmltv.records import Item
 from epg_service.xmltv.times import MAX_ENTRIES, Stamps
 
@@ -42,16 +44,8 @@ _LARGE_BYTES = 4 * 1024
 """Few programmes are larger: so far a leap of some pieces looks ahead."""
 _MAX_REACH = 1 << 10
 
-_BLANK = rb"[ \t\r\n]"
-_NAME = rb"[A-Za-z_][\w.-]*+"
-_ANY_HEAD = re.compile(
-    _BLANK + rb"*+<programme((?:" + _BLANK + rb"++" + _NAME + rb"=(?:\"[^\"<]*+\"|'[^'<]*+'))++)" + _BLANK + rb"*+>"
-)
-_ATTRIBUTE = re.compile(rb"(" + _NAME + rb")=(?:(\")[^\"]*+\"|(')[^']*+')")
-_PLAIN_TITLE = rb"(?:" + _BLANK + rb"*+<title(?:" + _BLANK + rb"++lang=\"[^\"<]*+\")?+>([^<\r]*+)</title>)?+"
 
 _ODD_SIGNS = (b"&", b"\t", b"\r", b"  ", b"\n ", b" \n")  # in titles, joined by line feeds, that are to be folded
-_WANTED = (b"start", b"stop", b"channel")
 _LEGAL = b"\t\n\r" + bytes(range(0x20, 0x100))
 # A reference to anything but the five that XML predefines, or characters from 32 to 9999, all of them legal.
 _REFERENCE = re.compile(rb"&(?!(?:amp|lt|gt|quot|apos|#(?:3[2-9]|[4-9][0-9]|[1-9][0-9]{2,3}));)")
@@ -97,48 +91,6 @@ class _Instants(dict[bytes, int | None]):
         return value
 
 
-class _Form:
-    """How the start tag of a file's programmes is written: which attributes in which order, in which quotes.
-
-    Groups of both patterns: start, stop and channel as they are ordered, the first title (None: look for it), and the
-    episode numbers of an element in form (`xmltv.form`; None: not looked at).
-    """
-
-    def __init__(self, attributes: Sequence[tuple[bytes, bytes]]) -> None:
-        order = [name for name, _ in attributes if name in _WANTED]
-        self.head = re.compile(_tag(attributes, rb"[^\"'<&\t\r\n]*+") + _PLAIN_TITLE + rb"((?!))?+").match
-        self.whole = None
-        if len(order) == len(attributes):
-            self.whole = re.compile(_tag(attributes, rb"[^\"'<>&\t\r\n]*+") + BODY).fullmatch
-        self.start = order.index(b"start")
-        self.channel = order.index(b"channel")
-        self.stop = order.index(b"stop") if b"stop" in order else -1
-
-
-def _tag(attributes: Sequence[tuple[bytes, bytes]], wanted: bytes) -> bytes:
-    """A pattern for the start tag with these attributes in their quotes."""
-    parts = []
-    for name, quote in attributes:
-        value = rb"(" + wanted + rb")" if name in _WANTED else rb"[^" + quote + rb"<]*+"
-        parts.append(_BLANK + rb"++" + name.replace(b".", rb"\.") + rb"=" + quote + value + quote)
-    return _BLANK + rb"*+<programme" + b"".join(parts) + _BLANK + rb"*+>"
-
-
-@lru_cache(64)
-def _form(attributes: tuple[tuple[bytes, bytes], ...]) -> _Form | None:
-    names = [name for name, _ in attributes]
-    usable = b"start" in names and b"channel" in names and len(set(names)) == len(names)
-    return _Form(attributes) if usable else None
-
-
-def _form_of(piece: bytes) -> _Form | None:
-    """The form of the start tag at the head of a piece; None when it is one for the exact reader."""
-    head = _ANY_HEAD.match(piece)
-    if not head:
-        return None
-    return _form(tuple((name, double or single) for name, double, single in _ATTRIBUTE.findall(head[1])))
-
-
 class _Cutter(ExactReader):
     """The exact reader, leaping over the stretches that can be had for less."""
 
@@ -146,7 +98,7 @@ class _Cutter(ExactReader):
         super().__init__(chunks, stamps, losses)
         self._instants = _Instants(stamps)
         self._known = known
-        self._form: _Form | None = None
+        self._form: Form | None = None
         self._mostly_new = True  # look at elements whole at once: few of the last ones were known
         self._reach = _MAX_REACH  # pieces to cut off at most
         self._wait = 1  # programmes for the exact reader after a leap that came to little
@@ -188,7 +140,7 @@ class _Cutter(ExactReader):
         if form is None:
             return 0
         looked = form.whole is not None and self._mostly_new
-        heads = _heads(form, pieces, whole=looked)
+        heads = heads_of(form, pieces, whole=looked)
         del pieces[len(heads) :]
         raws = [piece.lstrip() + _END for piece in pieces]
         if sum(map(len, raws)) > MAX_ELEMENT_BYTES and max(map(len, raws)) > MAX_ELEMENT_BYTES:
@@ -201,10 +153,10 @@ class _Cutter(ExactReader):
             self._add(sure, channels, (columns[form.start], stops, columns[-2]), raws)
         return sure
 
-    def _form_at(self, pieces: list[bytes]) -> _Form | None:
+    def _form_at(self, pieces: list[bytes]) -> Form | None:
         """The form of the start tag at the head of the pieces; None when it is one for the exact reader."""
         if pieces and (self._form is None or not self._form.head(pieces[0])):
-            self._form = _form_of(pieces[0])
+            self._form = form_of(pieces[0])
         return self._form if pieces and self._form and self._form.head(pieces[0]) else None
 
     # ---- the proof ---------------------------------------------------------------------------------------------------
@@ -276,17 +228,6 @@ def _unescaped(text: str) -> str:
         for reference, character in (("&lt;", "<"), ("&gt;", ">"), ("&quot;", '"'), ("&apos;", "'"), ("&amp;", "&")):
             text = text.replace(reference, character)
     return text
-
-
-def _heads(form: _Form, pieces: list[bytes], *, whole: bool) -> list[re.Match[bytes]]:
-    """The start tags of the first pieces, as long as they are of the form; with `whole` elements in form as a whole."""
-    if not whole or form.whole is None:
-        return list(takewhile(bool, map(form.head, pieces)))  # type: ignore[arg-type]
-    found = list(map(form.whole, pieces))
-    if all(found):
-        return found  # type: ignore[return-value]
-    heads = (one or form.head(piece) for one, piece in zip(found, pieces, strict=True))
-    return list(takewhile(bool, heads))  # type: ignore[arg-type]
 
 
 def _proof(raws: list[bytes], numbers: list[bytes | None] | None) -> tuple[int, list[int]]:

@@ -14,17 +14,16 @@ from typing import NoReturn
 
 from epg_service.domain.losses import Losses
 from epg_service.domain.model import Readable
-from epg_service.xmltv.elements import CAPPED_BYTES, MAX_DEPTH, Node, capped, folded, open_count, proven, tree
+from epg_service.xmltv.columns import Columns, channel_of
+from epg_service.xmltv.elements import CAPPED_BYTES, MAX_DEPTH, capped, folded, open_count, proven
 from epg_service.xmltv.encoding import SAMPLE_BYTES, guess, utf8_chunks
-from epg_service.xmltv.records import Batch, ChannelElement, End, Head, Item
+from epg_service.xmltv.records import End, Head, Item
 from epg_service.xmltv.repair import repaired
 from epg_service.xmltv.times import Stamps
 from servicekit.errors import BadAnswer, Invalid
 
 CHUNK_BYTES = 256 * 1024
 MAX_ELEMENT_BYTES = 4 * 1024 * 1024
-BATCH_ROWS = 500
-BATCH_BYTES = 1024 * 1024
 # A programme inside a programme is either nonsense that is well formed, or the one before has lost its end tag.
 # Within this many bytes it may still prove well formed; past them the end tag counts as lost. Each time that happens
 # the patience of this reading halves, or a file of lost end tags would cost the square of its size.
@@ -40,9 +39,6 @@ _SLASH = ord("/")
 _PREAMBLE_BYTES = 4096
 _PREAMBLE_TAGS = frozenset(("b", "br", "p", "pre", "font", "div", "span", "i"))  # how PHP words its warnings
 _TAG = re.compile(rb"""<[^"'>]*+(?:"[^"]*+"[^"'>]*+|'[^']*+'[^"'>]*+)*+>""")
-_TITLE = re.compile(
-    rb"<programme[^>]*+>\s*+<title(?:\s[^>\"']*+(?:\"[^\">]*+\"|'[^'>]*+')?+)?+>([^<&\r]*+)</title\s*+>"
-)
 _ROOT = re.compile(rb"<\?xml\s|<tv[\s>]")
 _PAGE = re.compile(rb"<!doctype\s+html|<html[\s>]", re.IGNORECASE)
 _PAGE_TITLE = re.compile(rb"<title[^>]*>\s*([^<]{1,200})", re.IGNORECASE)
@@ -66,70 +62,6 @@ class _DoctypeEnd(Exception):
     something expat skips in silence because an external DTD, which is never fetched, might declare it."""
 
 
-class _Columns:
-    """Rows on their way into batches, and everything else in its order between them."""
-
-    def __init__(self, stamps: Stamps, losses: Losses) -> None:
-        self._stamps = stamps
-        self._losses = losses
-        self._ready: list[Item] = []
-        self._channel = ""
-        self._bytes = 0
-        self._rows: tuple[list[int], list[int], list[str], list[bytes]] = ([], [], [], [])
-
-    def add(self, attributes: dict[str, str], raw: bytes) -> None:
-        """One whole programme."""
-        channel = attributes.get("channel", "").strip()
-        try:
-            start = self._stamps[attributes["start"]]
-        except (KeyError, ValueError) as reason:
-            text = str(reason) if isinstance(reason, ValueError) else "no start attribute"
-            self._losses.add("unreadable_start", f"channel {channel[:60]!r}: {text}")
-            return
-        if not channel:
-            self._losses.add("no_channel", f"start {attributes['start']}")
-            return
-        if channel != self._channel or self._bytes > BATCH_BYTES or len(self._rows[0]) >= BATCH_ROWS:
-            self.cut()
-            self._channel = channel
-        starts, stops, titles, raws = self._rows
-        starts.append(start)
-        stops.append(self._stop(attributes.get("stop")))
-        titles.append(title_of(raw))
-        raws.append(raw)
-        self._bytes += len(raw)
-
-    def _stop(self, text: str | None) -> int:
-        if not text:
-            return 0
-        try:
-            return self._stamps[text]
-        except ValueError:
-            return 0
-
-    def extend(self, channel: str, starts: list[int], stops: list[int], titles: list[str], raws: list[bytes]) -> None:
-        """Whole programmes of one channel, their columns read already."""
-        self.cut()
-        self._ready.append(Batch(channel, starts, stops, titles, raws))
-
-    def cut(self) -> None:
-        """End the batch under way."""
-        if self._rows[0]:
-            self._ready.append(Batch(self._channel, *self._rows))
-            self._rows = ([], [], [], [])
-            self._bytes = 0
-
-    def put(self, item: Item) -> None:
-        """Something that stands between programmes."""
-        self.cut()
-        self._ready.append(item)
-
-    def take(self) -> list[Item]:
-        """What is finished."""
-        ready, self._ready = self._ready, []
-        return ready
-
-
 def _end_of_tag(buffer: bytes, begin: int, end: int) -> int:
     """Where an element ends that may be an empty one: expat tells the end of `<a/>` at either end of the tag, so that
     `<a/>` and `<a><b/></a>` look alike by its offsets."""
@@ -137,38 +69,6 @@ def _end_of_tag(buffer: bytes, begin: int, end: int) -> int:
     if tag and tag.end() in (end, end + len(tag[0])):
         return tag.end()
     return buffer.index(b">", end) + 1
-
-
-def title_of(raw: bytes) -> str:
-    """The first title's text; by a pattern where it stands first and plain, as it does in nearly every file."""
-    if match := _TITLE.match(raw):
-        text = match[1].decode()
-        if text.isascii() and text.isprintable() and "  " not in text:
-            return text.strip()
-        return folded(text)
-    for node in tree(raw).nodes():
-        if node.name == "title":
-            return node.text()
-    return ""
-
-
-def _channel(attributes: dict[str, str], raw: bytes) -> ChannelElement:
-    """A `<channel>` that is well formed."""
-    names: list[tuple[str | None, str]] = []
-    urls: list[str] = []
-    icon: str | None = None
-    for node in tree(raw).nodes():
-        if node.name == "display-name" and (text := node.text()):
-            names.append((node.attributes.get("lang"), text))
-        elif node.name == "icon" and icon is None:
-            icon = _icon(node)
-        elif node.name == "url" and (text := node.text()):
-            urls.append(text)
-    return ChannelElement(attributes.get("id", "").strip(), raw, names, icon, urls)
-
-
-def _icon(node: Node) -> str | None:
-    return node.attributes.get("src", "").strip() or None
 
 
 class ExactReader:
@@ -182,7 +82,7 @@ class ExactReader:
         self._chunks = chunks
         self._stamps = stamps
         self._losses = losses
-        self._columns = _Columns(stamps, losses)
+        self._columns = Columns(stamps, losses)
         self._buffer = b""
         self._fed = 0
         self._step = CHUNK_BYTES
@@ -404,7 +304,7 @@ class ExactReader:
         self._found.clear()
 
     def _add_channel(self, attributes: dict[str, str], raw: bytes) -> None:
-        channel = _channel(attributes, raw)
+        channel = channel_of(attributes, raw)
         if channel.id:
             self._columns.put(channel)
         else:

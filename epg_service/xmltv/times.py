@@ -144,6 +144,12 @@ def text_utc(epoch_s: int) -> str:
     return _day_text(day) + _second_text(second)
 
 
+@lru_cache(maxsize=65_536)
+def bytes_utc(epoch_s: int) -> bytes:
+    """The same as bytes."""
+    return text_utc(epoch_s).encode()
+
+
 @lru_cache(4096)
 def _day_text(day: int) -> str:
     return (_EPOCH + timedelta(days=day)).strftime("%Y%m%d")

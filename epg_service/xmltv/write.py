@@ -13,7 +13,7 @@ from epg_service.xmltv.details import CREDIT_KINDS
 from epg_service.xmltv.elements import Node, folded, tree
 from epg_service.xmltv.form import CHILDREN
 from epg_service.xmltv.repair import without_illegal
-from epg_service.xmltv.times import text_utc
+from epg_service.xmltv.times import bytes_utc, text_utc
 
 _CONTROLS = re.compile("[\x7f-\x9f]")
 _SUBTITLE_TYPES = frozenset(("teletext", "onscreen", "deaf-signed"))
@@ -125,6 +125,16 @@ def start_tags(starts: Iterable[int], stops: Iterable[int], channel_id: str) -> 
     return [
         f'<programme start="{text_utc(start)}" stop="{text_utc(stop)}{rest}'.encode()
         for start, stop in zip(starts, stops, strict=True)
+    ]
+
+
+def with_start_tags(raws: Sequence[bytes], starts: Iterable[int], stops: Iterable[int], channel_id: str) -> list[bytes]:
+    """Elements whose start tag ends at the first `>`, behind the same tags as `start_tags` writes."""
+    rest = _attribute(channel_id).encode().replace(b"%", b"%%")
+    element = b'<programme start="%b" stop="%b" channel="' + rest + b'">%b'
+    return [
+        element % (start, stop, raw[raw.index(b">") + 1 :])
+        for start, stop, raw in zip(map(bytes_utc, starts), map(bytes_utc, stops), raws, strict=True)
     ]
 
 
