@@ -21,6 +21,7 @@ from stream_service.api import (
     internal,
     live,
     pages,
+    lineups,
     playlists,
     rules,
     sources,
@@ -76,7 +77,7 @@ def create_app(
         waiting=native.call,
     )
     app.before_request(levels.look)
-    for room in (pages, sources, channels, playlists, internal):
+    for room in (pages, sources, channels, lineups, playlists, internal):
         app.register_api(room.blueprint(collaborators))
     through = media.through if media is not None else no_profiles
     app.register_api(live.blueprint(hub=relay, catalogue=collaborators.target, through=through))

@@ -30,6 +30,17 @@ class Refreshes(Section):
     keep_vanished_days: Annotated[int, Field(ge=1, le=3650)] = 30
 
 
+class Guarding(Section):
+    enabled: bool = True
+    delay_s: Annotated[float, Field(gt=0, le=3600)] = 15.0
+    max_attempts: Annotated[int, Field(ge=1, le=1000)] = 20
+
+
+class LineupBuilding(Section):
+    settle_s: Annotated[float, Field(ge=0, le=600)] = 1.0
+    log_days: Annotated[int, Field(ge=1, le=3650)] = 30
+
+
 class Relay(Section):
     backlog_s: Seconds = 5.0
     ring_max_bytes: Annotated[int, Field(ge=1 << 20, le=1 << 30)] = 48 << 20
@@ -66,6 +77,8 @@ class StreamSection(Section):
     database: StreamDatabase = StreamDatabase()
     scheduler: Scheduler = Scheduler()
     refreshes: Refreshes = Refreshes()
+    ingestion_guard: Guarding = Guarding()
+    lineups: LineupBuilding = LineupBuilding()
     relay: Relay = Relay()
     ffmpeg: Ffmpeg = Ffmpeg()
     hls: Hls = Hls()
@@ -85,6 +98,9 @@ VARIABLES = (
     Variable("STREAM_LOG_LEVEL", "logging.level"),
     Variable("STREAM_LOG_FORMAT", "logging.format"),
     Variable("STREAM_EPG_URL", "stream.epg_url"),
+    Variable("STREAM_INGESTION_GUARD_ENABLED", "stream.ingestion_guard.enabled"),
+    Variable("STREAM_INGESTION_GUARD_DELAY_S", "stream.ingestion_guard.delay_s"),
+    Variable("STREAM_INGESTION_GUARD_MAX_ATTEMPTS", "stream.ingestion_guard.max_attempts"),
 )
 
 

@@ -66,6 +66,7 @@ class GuideLink:
     ) -> None:
         self._asking = asking
         self._base = f"{epg_url}/internal/v1/lineups"
+        self._activity = f"{epg_url}/internal/v1/activity"
         self._headers = {"Aerial-Internal": "1", "Aerial-Secret": secret}
         self._lineups = lineups
         self._files = files
@@ -91,6 +92,18 @@ class GuideLink:
             _log.info("the guide service answers again")
         self._away = False
         return in_step
+
+    def importing(self) -> frozenset[int]:
+        """The providers whose guides the guide service is importing; none when it cannot be asked."""
+        try:
+            with self._asking.open(
+                self._activity, headers=self._headers, read_timeout_s=TIMEOUT_S, max_bytes=ANSWER_MAX_BYTES
+            ) as answer:
+                said = json.loads(_whole(answer))
+            return frozenset(int(one["provider_id"]) for one in said["imports"])
+        except (AerialError, OSError, ValueError, KeyError, TypeError) as error:
+            _log.debug("what the guide service imports is not known: %s", error)
+            return frozenset()
 
     def _send(self, lineup: Lineup) -> bool:
         """True when it had to be sent."""

@@ -13,20 +13,20 @@ import logging
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, tzinfo
+from functools import partial
 from typing import Protocol
 
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.base import BaseTrigger
 
 from servicekit.clock import Clock
-from servicekit.errors import AerialError
+from servicekit.errors import AerialError, NotFound
 from servicekit.notify import Notifier
 from stream_service.domain.entities import Reason, Run, RunStatus, Source
 from stream_service.domain.schedule import last_before, next_after
 
 TURN_S = 0.25
 BEAT_S = 5.0
-SETTLE_S = 1.0
 BUILD_AGAIN_S = 30.0
 RECONCILE_S = 30.0
 RECONCILE_AGAIN_S = 3.0
@@ -78,6 +78,14 @@ class LineupStore(Protocol):
 
     def stale(self) -> list[str]: ...
     def mark(self, name: str | None, *, stale: bool) -> None: ...
+    def purge(self) -> None: ...
+
+
+class BuildLog(Protocol):
+    """What the keeper asks of the log of builds."""
+
+    def interrupt(self) -> int: ...
+    def forget_before(self, moment: int) -> int: ...
 
 
 class Keeper:
@@ -91,7 +99,11 @@ class Keeper:
         lists: ListStore,
         lineups: LineupStore,
         refresh: Callable[[Run, Source], RunStatus],
-        build: Callable[[], object],
+        builds: BuildLog,
+        build: Callable[[str], object],
+        tidy_lineups: Callable[[], int],
+        settle_s: float,
+        build_log_days: int,
         reconcile: Callable[[], bool],
         guide_imported: Callable[[], bool],
         beat: Callable[[], None],
@@ -108,7 +120,11 @@ class Keeper:
         self._lists = lists
         self._lineups = lineups
         self._refresh = refresh
+        self._builds = builds
         self._build = build
+        self._tidy_lineups = tidy_lineups
+        self._settle_s = settle_s
+        self._build_log_days = build_log_days
         self._reconcile = reconcile
         self._guide_imported = guide_imported
         self._beat = beat
@@ -122,8 +138,9 @@ class Keeper:
         self._scheduler = BackgroundScheduler(timezone=UTC)
         self._busy: set[int] = set()
         self._lock = threading.Lock()
-        self._stale_since: float | None = None
-        self._lineups_work = _Alone("lineups")
+        self._stale_since: dict[str, float] = {}
+        self._lineups_work: dict[str, _Alone] = {}
+        self._tidy_work = _Alone("tidy")
         self._link_work = _Alone("guide-link")
         self._prune_work = _Alone("prune")
         self._next: dict[str, float] = {}
@@ -152,6 +169,8 @@ class Keeper:
                 run.id, "interrupted", error="the service stopped while this refresh ran; nothing changed by it"
             )
             _log.warning("run %d of source %d was interrupted", run.id, run.source_id)
+        self._builds.interrupt()
+        self._lineups.purge()
         self._lineups.mark(None, stale=True)
         for source in self._sources.all(enabled_only=True):
             due = int(last_before(self._cron(source), self._clock.now(), self._zone).timestamp())
@@ -164,7 +183,8 @@ class Keeper:
         self.recover()
         for run in self._runs.due():
             self._do(run)
-        self._build_all()
+        for name in self._lineups.stale():
+            self._build_one(name)
 
     def turn(self) -> None:
         """One look at everything; returns soon, the work is done on threads."""
@@ -176,6 +196,7 @@ class Keeper:
             for source_id in self._sources.deleted_ids():
                 if source_id not in self._busy:
                     self._lists.purge_source(source_id)
+            self._tidy_work.start(self._tidy_lineups)
         self._start_due()
         self._build_stale()
         if self._guide_imported():
@@ -236,23 +257,29 @@ class Keeper:
     # ---- building ----------------------------------------------------------------------------------------------------
 
     def _build_stale(self) -> None:
-        """Builds a moment after the first change, so that changes that come together make one build."""
-        if not self._lineups.stale():
-            self._stale_since = None
-            return
-        now = self._clock.monotonic()
-        if self._stale_since is None:
-            self._stale_since = max(now, self._next.get("build", 0.0))
-        elif now - self._stale_since >= SETTLE_S and self._lineups_work.start(self._build_all):
-            self._stale_since = None
+        """Builds a moment after the first change, so that changes that come together make one build.
 
-    def _build_all(self) -> None:
-        self._lineups.mark(None, stale=False)
+        One build of a lineup at a time; what changes meanwhile is built afterwards.
+        """
+        stale = self._lineups.stale()
+        now = self._clock.monotonic()
+        for name in self._stale_since.keys() - stale:
+            del self._stale_since[name]
+        for name in stale:
+            since = self._stale_since.setdefault(name, max(now, self._next.get(f"build {name}", 0.0)))
+            work = self._lineups_work.setdefault(name, _Alone(f"lineup-{name}"))
+            if now - since >= self._settle_s and work.start(partial(self._build_one, name)):
+                del self._stale_since[name]
+
+    def _build_one(self, name: str) -> None:
+        self._lineups.mark(name, stale=False)
         try:
-            self._build()
+            self._build(name)
+        except NotFound:  # deleted a moment ago
+            _log.info("lineup %s is not there any more", name)
         except BaseException:
-            self._next["build"] = self._clock.monotonic() + BUILD_AGAIN_S
-            self._lineups.mark(None, stale=True)
+            self._next[f"build {name}"] = self._clock.monotonic() + BUILD_AGAIN_S
+            self._lineups.mark(name, stale=True)
             raise
         self._next["reconcile"] = 0.0
 
@@ -285,6 +312,7 @@ class Keeper:
         """Forget old runs and streams that vanished long ago; returns how many of each."""
         now = self._clock.now_s()
         runs = self._runs.forget_before(now - self._log_days * DAY_S)
+        self._builds.forget_before(now - self._build_log_days * DAY_S)
         streams = self._lists.purge_vanished(now - self._keep_vanished_days * DAY_S)
         for source in self._sources.all():
             if not self._runs.waiting(source.id):

@@ -29,14 +29,15 @@ from servicekit.store.sqlite import Connections
 from servicekit.web import Door
 from stream_service import native, relaying
 from stream_service.admission import Accounts, accounts
+from stream_service.building import builder, condition
 from stream_service.config import StreamSection, load_config
 from stream_service.domain.model import REDIRECT, RELAY, ChannelTarget
 from stream_service.domain.schedule import cron_of
 from stream_service.errands import ErrandRunner, Errands, Handler
 from stream_service.guide_link import GuideLink
 from stream_service.keeper import Keeper
-from stream_service.lineups.build import Builder
 from stream_service.lineups.catalogue import Catalogue
+from stream_service.lineups.guard import Patience
 from stream_service.lineups.publish import PublishedFiles
 from stream_service.lineups.rendered import RenderedPlaylists
 from stream_service.relay.hub import Hub
@@ -46,11 +47,14 @@ from stream_service.rulebook import Rulebook, errands_of_rules, rulebook, write_
 from stream_service.sources.cleaning import Cleaning
 from stream_service.sources.load import Refresher
 from stream_service.sources.types import Tools, Ways
+from stream_service.store.builds import Builds
 from stream_service.store.channels import Channels
 from stream_service.store.connection import open_database
 from stream_service.store.errands import ErrandQueue
+from stream_service.store.installation import installation_of
 from stream_service.store.library import Library
 from stream_service.store.library_intake import LibraryIntake
+from stream_service.store.lineup_channels import LineupChannels
 from stream_service.store.lineups import Lineups
 from stream_service.store.lists import Lists
 from stream_service.store.manual import ManualChannels
@@ -129,6 +133,8 @@ class Stores:
     lists: Lists
     channels: Channels
     lineups: Lineups
+    lineup_channels: LineupChannels
+    builds: Builds
     titles: LibraryIntake
     library: Library
     typed: ManualChannels
@@ -145,6 +151,8 @@ def stores(config: Config) -> Stores:
         lists=Lists(connections, clock=clock),
         channels=Channels(connections, clock=clock),
         lineups=Lineups(connections, clock=clock),
+        lineup_channels=LineupChannels(connections, clock=clock),
+        builds=Builds(connections, clock=clock),
         titles=LibraryIntake(connections, clock=clock),
         library=Library(connections),
         typed=ManualChannels(connections),
@@ -193,12 +201,15 @@ class Collaborators:
     runs: Runs
     channels: Channels
     lineups: Lineups
+    lineup_channels: LineupChannels
+    builds: Builds
     files: PublishedFiles
     playlists: RenderedPlaylists
     call: Call
     ask: Callable[[str, Mapping[str, object]], dict[str, Any]]
-    check_address: Callable[[str], None]
+    check_address: Callable[[str, str], None]
     check_delivery: Callable[[str], None]
+    check_condition: Callable[[str], object]
     target: Callable[[str], ChannelTarget | None]
     guide_imported: Callable[[], None]
     status: Callable[[], str]
@@ -235,12 +246,15 @@ def web(config: Config) -> Web:
         runs=it.runs,
         channels=it.channels,
         lineups=it.lineups,
+        lineup_channels=it.lineup_channels,
+        builds=it.builds,
         files=files,
         playlists=playlists,
         call=native.call,
         ask=errands(config, it).ask,
         check_address=_ways(config, it).check_address,
         check_delivery=partial(_check_delivery, media.profiles),
+        check_condition=condition,
         target=catalogue.find,
         guide_imported=Marker(paths.guide_imported).touch,
         status=lambda: str(checks.state().as_dict()["status"]),
@@ -333,13 +347,28 @@ def keeper(config: Config) -> Keeper:
         lineups=it.lineups.all,
         files=files,
     )
+    building = builder(
+        connections=it.connections,
+        sources=it.sources,
+        runs=it.runs,
+        files=files,
+        patience=Patience(**own.ingestion_guard.model_dump()),
+        importing=link.importing,
+        clock=SystemClock(),
+        helpers=Helpers(now=SystemClock().now_s),
+        installation=installation_of(it.connections),
+    )
     return Keeper(
         sources=it.sources,
         runs=it.runs,
         lists=Cleaning(lists=it.lists, titles=it.titles, typed=it.typed),
         lineups=it.lineups,
         refresh=refresher.refresh,
-        build=Builder(channels=it.channels, lineups=it.lineups, files=files).build,
+        builds=it.builds,
+        build=building.build,
+        tidy_lineups=building.tidy,
+        settle_s=own.lineups.settle_s,
+        build_log_days=own.lineups.log_days,
         reconcile=link.reconcile,
         guide_imported=Marker(paths.guide_imported).touched,
         beat=partial(beat, paths.heartbeat),

@@ -12,7 +12,9 @@ from stream_service.domain.model import ChannelTarget
 if TYPE_CHECKING:
     from stream_service.lineups.publish import PublishedFiles
     from stream_service.lineups.rendered import RenderedPlaylists
+    from stream_service.store.builds import Builds
     from stream_service.store.channels import Channels
+    from stream_service.store.lineup_channels import LineupChannels
     from stream_service.store.lineups import Lineups
     from stream_service.store.runs import Runs
     from stream_service.store.sources import Sources
@@ -39,6 +41,10 @@ class Collaborators(Protocol):
     @property
     def lineups(self) -> "Lineups": ...
     @property
+    def lineup_channels(self) -> "LineupChannels": ...
+    @property
+    def builds(self) -> "Builds": ...
+    @property
     def files(self) -> "PublishedFiles": ...
     @property
     def playlists(self) -> "RenderedPlaylists": ...
@@ -57,6 +63,11 @@ class Collaborators(Protocol):
     @property
     def check_delivery(self) -> Callable[[str], None]:
         """Raises `Invalid` for a way of delivery that does not exist."""
+        ...
+
+    @property
+    def check_condition(self) -> Callable[[str], object]:
+        """Raises `Invalid` for an expression that is no condition on streams."""
         ...
 
     @property

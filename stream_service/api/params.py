@@ -85,12 +85,6 @@ class LineupPath(Shape):
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
 
 
-class ChangedLineup(Shape):
-    delivery: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,40}$")] = Field(
-        description="How viewers get its channels: relay, redirect, or the name of a profile."
-    )
-
-
 class ChannelsQuery(PageQuery):
     q: str = Field("", max_length=200, description="Only channels whose name contains this.")
 

@@ -45,21 +45,6 @@ class StreamRow(Protocol):
     def url(self) -> str: ...
 
 
-class LineupRow(Protocol):
-    """A lineup."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def created_at(self) -> int: ...
-    @property
-    def built_at(self) -> int | None: ...
-    @property
-    def channels(self) -> int: ...
-    @property
-    def delivery(self) -> str: ...
-
-
 def source(one: Source, last: Run | None) -> dict[str, object]:
     """A source as its administrator sees it: the address as it was typed, and how the last refresh went."""
     return {
@@ -154,19 +139,6 @@ def stream(one: StreamRow) -> dict[str, object]:
         "source": one.source,
         "name": one.name,
         "url": redact(one.url),
-    }
-
-
-def lineup(one: LineupRow, origin: str) -> dict[str, object]:
-    """A lineup and its addresses."""
-    return {
-        "name": one.name,
-        "channels": one.channels,
-        "delivery": one.delivery,
-        "created_at": iso(one.created_at),
-        "built_at": _moment(one.built_at),
-        "playlist_url": f"{origin}/lineups/{one.name}/playlist.m3u",
-        "guide_url": f"{origin}/lineups/{one.name}/epg.xml.gz",
     }
 
 

@@ -1,11 +1,10 @@
 """A lineup as values: what a person sets of it and of single channels in it, and what is published of it."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
-from stream_service.domain.model import RELAY, LineupChannel, LineupStream
-from stream_service.domain.numbering import number_key
+from stream_service.domain.model import RELAY, LineupChannel
 
 M3U = "m3u"
 HDHR = "hdhr"
@@ -98,7 +97,8 @@ class LineupView:
     `tvg_id`: whether outputs name a channel's guide by our own id or by the provider's. `tuner_count`: as it was set,
     or how many connections its sources allow. `outputs`: which of `OUTPUTS` are published. `catchup`: whether the
     provider's catch-up attributes are passed on. `aliases`: ids of channels that were merged away -> the channel that
-    stands for them. `installation`: what this installation is known by, for ever.
+    stands for them. `installation`: what this installation is known by, for ever. `for_guide`: what the guide service
+    gets beside the channels.
     """
 
     name: str
@@ -111,6 +111,7 @@ class LineupView:
     delivery: str = RELAY
     aliases: Mapping[str, str] = field(default_factory=dict)
     installation: str = ""
+    for_guide: Mapping[str, object] = field(default_factory=dict)
 
     def guide_id(self, channel: LineupChannel) -> str:
         """The id under which clients look for the channel's programmes."""
@@ -123,30 +124,3 @@ def tuners(asked: int | None, limits: Mapping[int, int | None]) -> int:
         return asked
     known = [limit for limit in limits.values() if limit is not None]
     return min(sum(known), MOST_TUNERS) if known and len(known) == len(limits) else DEFAULT_TUNERS
-
-
-def arrange(streams: Iterable[LineupStream], numbers: Mapping[str, str]) -> list[LineupChannel]:
-    """The channels in the order of their numbers; each with its streams in the order they came.
-
-    A channel's texts are those of its first stream. Every stream must belong to a channel, every channel have a number.
-    """
-    by_channel: dict[str, list[LineupStream]] = {}
-    for stream in streams:
-        if stream.channel_id is not None:
-            by_channel.setdefault(stream.channel_id, []).append(stream)
-    channels = [_channel(channel_id, numbers[channel_id], own) for channel_id, own in by_channel.items()]
-    return sorted(channels, key=lambda channel: (number_key(channel.number), channel.id))
-
-
-def _channel(channel_id: str, number: str, streams: list[LineupStream]) -> LineupChannel:
-    first = streams[0]
-    return LineupChannel(
-        id=channel_id,
-        number=number,
-        name=first.name,
-        tvg_id=first.tvg_id,
-        group=first.group,
-        logo=first.logo,
-        attributes=first.attributes,
-        streams=tuple(stream.stream for stream in streams),
-    )

@@ -2,6 +2,7 @@
 
 DATA/published/stream/
     catalogue.jsonl                what viewers are served from (0600: it holds the providers' addresses)
+    lineups/NAME/catalogue.part    the lineup's part of that
     lineups/NAME/playlist.m3u      the M3U, origin token inside
     lineups/NAME/hdhr/…            what it tells as an HDHomeRun tuner
     lineups/NAME/xtream-….json     what an Xtream panel tells of it, and its M3U with a place for name and password
@@ -20,9 +21,10 @@ from pathlib import Path
 import orjson
 from isal import igzip
 
-from servicekit.files import atomic_write
 from stream_service.domain.lineup import HDHR, M3U, XTREAM, LineupView
 from stream_service.domain.model import LineupChannel
+from stream_service.lineups.parts import MODE, PART, assemble, part
+from stream_service.lineups.staging import Staging
 from stream_service.outputs import hdhr, m3u, xtream
 
 GUIDE_LOGO_MAX_CHARS = 2_000
@@ -73,9 +75,18 @@ class PublishedFiles:
         self.catalogue = root / "catalogue.jsonl"
         self.rendered = root / "rendered"
 
+    def folder(self, lineup: str) -> Path:
+        """The directory of a lineup's files."""
+        return self.root / "lineups" / lineup
+
     def of(self, lineup: str, name: str) -> Path:
         """A file of a lineup by its name, one of `RENDERINGS`."""
-        return self.root / "lineups" / lineup / name
+        return self.folder(lineup) / name
+
+    def lineups(self) -> list[str]:
+        """Lineups of which anything was published."""
+        folder = self.root / "lineups"
+        return sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
 
     def playlist(self, lineup: str) -> Path:
         """The M3U of a lineup."""
@@ -90,75 +101,57 @@ class PublishedFiles:
         return self.of(lineup, "epg.xml.gz" if packed else "epg.xml")
 
 
-def publish_lineup(files: PublishedFiles, view: LineupView) -> str:
-    """Write what clients and the guide service get of a lineup; returns the digest of its channels.
+def render(view: LineupView, staging: Staging) -> str:
+    """Stage what clients and the guide service get of a lineup; returns the digest of its channels.
 
-    A file whose bytes would be the same is left alone, so that its ETag and time stay. Files of outputs that are
-    switched off are removed.
+    Files of outputs that are switched off are removed.
     """
     texts: dict[str, bytes] = {}
     for name, rendering in RENDERINGS.items():
         if rendering.output in view.outputs:
             texts[name] = rendering.render(view)
-            put(files.of(view.name, name), texts[name])
+            staging.put(name, texts[name])
         else:
-            files.of(view.name, name).unlink(missing_ok=True)
+            staging.drop(name)
     for family in FAMILIES:
         made = family.render(view, texts) if family.output in view.outputs else {}
         for name in family.names:
             if name in made:
-                put(files.of(view.name, name), made[name])
+                staging.put(name, made[name])
             else:
-                files.of(view.name, name).unlink(missing_ok=True)
-    return _publish_channels(files, view)
+                staging.drop(name)
+    return _render_channels(view, staging)
 
 
-def _publish_channels(files: PublishedFiles, view: LineupView) -> str:
+def _render_channels(view: LineupView, staging: Staging) -> str:
     told = [
         {"id": c.id, "name": c.name, "tvg_id": c.tvg_id, "number": c.number, "group": c.group, "logo": _logo(c)}
         for c in view.channels
     ]
-    text = orjson.dumps(told)
+    text = b'"channels":' + orjson.dumps(told)
+    if view.for_guide:
+        text += b"," + orjson.dumps(view.for_guide)[1:-1]
     digest = blake2b(text, digest_size=16).hexdigest()
-    body = b'{"digest":"%s","channels":%s}' % (digest.encode(), text)
-    put(files.channels(view.name), igzip.compress(body, compresslevel=2, mtime=0))
+    body = b'{"digest":"%s",%s}' % (digest.encode(), text)
+    staging.put(CHANNELS, igzip.compress(body, compresslevel=2, mtime=0))
     return digest
 
 
-def publish_catalogue(files: PublishedFiles, views: Sequence[LineupView]) -> None:
-    """Write what viewers are served from: each lineup's name, then its channels, one a line (`catalogue` reads it).
+def publish_lineup(files: PublishedFiles, view: LineupView) -> str:
+    """Render a lineup, put its files and its part of the catalogue in their places; returns the channels' digest."""
+    with Staging(files.folder(view.name)) as staging:
+        digest = render(view, staging)
+        staging.put(PART, part(view), mode=MODE)
+        staging.publish()
+    return digest
 
-    A channel that stood in a lineup before says only its number in this one.
-    """
-    told: set[str] = set()
-    lines: list[bytes] = []
-    for view in views:
-        lines.append(orjson.dumps({"lineup": view.name}))
-        for channel in view.channels:
-            lines.append(orjson.dumps([channel.id, channel.number]) if channel.id in told else _line(channel))
-            told.add(channel.id)
-    put(files.catalogue, b"".join(line + b"\n" for line in lines), mode=0o600)
+
+def publish_catalogue(files: PublishedFiles, names: Sequence[str]) -> None:
+    """Let viewers be served from what these lineups published, in this order."""
+    assemble([files.of(name, PART) for name in names], files.catalogue)
 
 
 def _logo(channel: LineupChannel) -> str:
     """A logo as the guide carries it: none where the address is absurdly long."""
     address = channel.guide_logo if channel.logo.startswith("/") else channel.logo
     return address if len(address) <= GUIDE_LOGO_MAX_CHARS else ""
-
-
-def _line(channel: LineupChannel) -> bytes:
-    streams = [
-        [s.id, s.source_id, s.url, dict(s.headers), s.private_ok, s.connection_limit, dict(s.timeouts)]
-        for s in channel.streams
-    ]
-    return orjson.dumps([channel.id, channel.number, channel.name, streams, channel.delivery, channel.xtream_id])
-
-
-def put(path: Path, data: bytes, *, mode: int = 0o644) -> None:
-    """Write a published file by atomic rename, unless it holds these bytes already."""
-    try:
-        if path.stat().st_size == len(data) and path.read_bytes() == data:
-            return
-    except FileNotFoundError:
-        pass
-    atomic_write(path, data, mode=mode)

@@ -4,6 +4,7 @@
     sources ──< entries >── streams        an entry of a source's list is a stream; the stream is permanent
     streams >── channels                   and belongs to a channel; the channel's id is never given again
     lineups ──< lineup_channels >── channels   with the channel's permanent number in that lineup
+    lineups ──< builds                     one row a build
 
 A list is staged: its entries are written under the source's next generation, many small transactions that nobody sees;
 one tiny transaction moves `sources.generation`, and what the old generation held is swept afterwards. Killed at any
@@ -115,37 +116,94 @@ CREATE TABLE runs (
 CREATE INDEX runs_source ON runs (source_id, id);
 CREATE INDEX runs_open ON runs (status) WHERE status IN ('queued', 'running');
 
-CREATE TABLE lineups (
-    name TEXT PRIMARY KEY,
-    created_at INTEGER NOT NULL,
-    built_at INTEGER,
-    delivery TEXT NOT NULL DEFAULT 'relay',       -- how viewers get its channels: relay, redirect
-    digest TEXT NOT NULL DEFAULT '',              -- of what was last published
-    channels INTEGER NOT NULL DEFAULT 0,
-    stale INTEGER NOT NULL DEFAULT 1              -- something it is made of changed since it was built
-) WITHOUT ROWID;
-
-CREATE TABLE lineup_channels (
-    lineup TEXT NOT NULL REFERENCES lineups (name) ON DELETE CASCADE,
-    channel_id TEXT NOT NULL REFERENCES channels (id),
-    number TEXT NOT NULL,                         -- permanent: the row stays when the channel is away
-    major INTEGER NOT NULL,
-    minor INTEGER NOT NULL,
-    present INTEGER NOT NULL DEFAULT 0,
-    name TEXT NOT NULL DEFAULT '',                -- as the lineup shows it
-    channel_group TEXT NOT NULL DEFAULT '',
-    logo TEXT NOT NULL DEFAULT '',
-    PRIMARY KEY (lineup, channel_id),
-    UNIQUE (lineup, number)
-) WITHOUT ROWID;
-CREATE INDEX lineup_channels_order ON lineup_channels (lineup, major, minor, channel_id) WHERE present = 1;
-
 CREATE TABLE profiles (
     name TEXT PRIMARY KEY COLLATE NOCASE,
     options TEXT NOT NULL,                        -- JSON: see domain/profiles.py
     created_at INTEGER NOT NULL,
     updated_at INTEGER NOT NULL
 ) WITHOUT ROWID;
+
+"""
+
+_LINEUPS = """
+CREATE TABLE lineups (
+    name TEXT PRIMARY KEY,
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL DEFAULT 0,
+    built_at INTEGER,
+    delivery TEXT NOT NULL DEFAULT 'relay',       -- how viewers get its channels: relay, redirect, a profile
+    options TEXT NOT NULL DEFAULT '{}',           -- JSON: see domain/lineup.py
+    digest TEXT NOT NULL DEFAULT '',              -- of what was last published
+    channels INTEGER NOT NULL DEFAULT 0,
+    stale INTEGER NOT NULL DEFAULT 1,             -- something it is made of changed since it was built
+    renumber INTEGER NOT NULL DEFAULT 0,          -- the next build gives all numbers anew
+    deleted INTEGER NOT NULL DEFAULT 0            -- hidden at once, its rows go in small steps
+) WITHOUT ROWID;
+
+CREATE TABLE lineup_channels (
+    lineup TEXT NOT NULL REFERENCES lineups (name) ON DELETE CASCADE,
+    channel_id TEXT NOT NULL REFERENCES channels (id),
+    number TEXT NOT NULL,                         -- permanent: the row stays when the channel is away
+    shown TEXT NOT NULL DEFAULT '',               -- that, or the number a person set
+    major INTEGER NOT NULL,                       -- of `shown`
+    minor INTEGER NOT NULL,
+    present INTEGER NOT NULL DEFAULT 0,
+    hidden INTEGER NOT NULL DEFAULT 0,            -- by hand
+    position INTEGER NOT NULL DEFAULT 0,          -- in the order of the lineup
+    name TEXT NOT NULL DEFAULT '',                -- as the lineup shows it
+    channel_group TEXT NOT NULL DEFAULT '',
+    logo TEXT NOT NULL DEFAULT '',
+    tvg_id TEXT NOT NULL DEFAULT '',
+    PRIMARY KEY (lineup, channel_id),
+    UNIQUE (lineup, number)
+) WITHOUT ROWID;
+CREATE INDEX lineup_channels_order ON lineup_channels (lineup, major, minor, channel_id) WHERE present = 1;
+
+CREATE TABLE lineup_overrides (                   -- what a person set of one channel; NULL: nothing
+    lineup TEXT NOT NULL REFERENCES lineups (name) ON DELETE CASCADE,
+    channel_id TEXT NOT NULL REFERENCES channels (id),
+    number TEXT,
+    name TEXT,
+    logo TEXT,
+    channel_group TEXT,
+    tvg_id TEXT,
+    hidden INTEGER NOT NULL DEFAULT 0,
+    position INTEGER,
+    updated_at INTEGER NOT NULL,
+    PRIMARY KEY (lineup, channel_id),
+    UNIQUE (lineup, number)
+) WITHOUT ROWID;
+
+CREATE TABLE lineup_aliases (                     -- channels that are another one in a lineup; kept for ever
+    lineup TEXT NOT NULL REFERENCES lineups (name) ON DELETE CASCADE,
+    channel_id TEXT NOT NULL REFERENCES channels (id),
+    leads_to TEXT NOT NULL REFERENCES channels (id),
+    PRIMARY KEY (lineup, channel_id)
+) WITHOUT ROWID;
+
+CREATE TABLE lineup_ranges (                      -- numbers of groups, by the first of each range
+    lineup TEXT NOT NULL REFERENCES lineups (name) ON DELETE CASCADE,
+    channel_group TEXT NOT NULL,
+    ordinal INTEGER NOT NULL,                     -- 0; more where the group outgrew it
+    first INTEGER NOT NULL,
+    PRIMARY KEY (lineup, channel_group, ordinal),
+    UNIQUE (lineup, first)
+) WITHOUT ROWID;
+
+CREATE TABLE builds (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    lineup TEXT NOT NULL,
+    status TEXT NOT NULL,                         -- queued, running, success, unchanged, failed, interrupted
+    reason TEXT NOT NULL,                         -- change, manual, start
+    queued_at INTEGER NOT NULL,
+    started_at INTEGER,
+    completed_at INTEGER,
+    stage TEXT NOT NULL DEFAULT '',
+    channels INTEGER NOT NULL DEFAULT 0,
+    error_message TEXT,
+    report TEXT NOT NULL DEFAULT '{}'
+);
+CREATE INDEX builds_lineup ON builds (lineup, id);
 
 INSERT INTO lineups (name, created_at) VALUES ('default', unixepoch());
 """
@@ -396,5 +454,15 @@ CREATE INDEX sessions_log_channel ON sessions_log (channel_id, id);
 """
 
 MIGRATIONS = (
-    _FIRST + _ERRANDS + _RULES + _USERS + _MANUAL + _GUIDE_LINKS + _LIBRARY + _INSTALLATION + _LOGOS + _SESSIONS_LOG,
+    _FIRST
+    + _LINEUPS
+    + _ERRANDS
+    + _RULES
+    + _USERS
+    + _MANUAL
+    + _GUIDE_LINKS
+    + _LIBRARY
+    + _INSTALLATION
+    + _LOGOS
+    + _SESSIONS_LOG,
 )

@@ -7,20 +7,24 @@ from pathlib import Path
 from servicekit.addresses import AddressPolicy
 from servicekit.fetch import Fetcher
 from servicekit.store.sqlite import Connections
+from stream_service.building import builder
 from stream_service.domain.entities import Run, Source
-from stream_service.lineups.build import Builder
+from stream_service.lineups.guard import Patience
 from stream_service.lineups.publish import PublishedFiles
 from stream_service.sources.load import Refresher
 from stream_service.sources.types import Tools, Ways
+from stream_service.store.builds import Builds
 from stream_service.store.channels import Channels
 from stream_service.store.connection import open_database
 from stream_service.store.library import Library
 from stream_service.store.library_intake import LibraryIntake
+from stream_service.store.lineup_channels import LineupChannels, Page
 from stream_service.store.lineups import Lineups
 from stream_service.store.lists import Lists
 from stream_service.store.manual import ManualChannels
 from stream_service.store.runs import Runs
 from stream_service.store.sources import Sources
+from tvkit.expressions import Helpers
 
 START_S = int(datetime(2026, 11, 21, 12, 0, tzinfo=UTC).timestamp())
 
@@ -94,7 +98,19 @@ class House:
             clock=self.clock,
             least_share=least_share,
         )
-        self.builder = Builder(channels=self.channels, lineups=self.lineups, files=self.files)
+        self.lineup_channels = LineupChannels(self.connections, clock=self.clock)
+        self.builds = Builds(self.connections, clock=self.clock)
+        self.builder = builder(
+            connections=self.connections,
+            sources=self.sources,
+            runs=self.runs,
+            files=self.files,
+            patience=Patience(enabled=False),
+            importing=frozenset,
+            clock=self.clock,
+            helpers=Helpers(),
+            installation="0123456789abcdef",
+        )
 
     def add(self, url: str, *, name: str = "source", **values: object) -> Source:
         """A source."""
@@ -116,9 +132,13 @@ class House:
         """Name -> permanent id of every visible stream (names must differ)."""
         return {stream.name: stream.stream.id for stream in self.channels.streams()}
 
-    def numbers(self) -> dict[str, str]:
-        """Channel id -> number of what stands in the default lineup."""
-        return {row.id: row.number for row in self.lineups.page("default", limit=500, after=(-1, -1, ""))}
+    def build(self, lineup: str = "default") -> str:
+        """A lineup, built; its digest."""
+        return self.builder.build(lineup)
+
+    def numbers(self, lineup: str = "default") -> dict[str, str]:
+        """Channel id -> number of what stands in a lineup."""
+        return {row.id: row.number for row, _ in self.lineup_channels.page(lineup, Page(), limit=500)}
 
 
 def playlist(entries: Sequence[Mapping[str, str] | str]) -> str:

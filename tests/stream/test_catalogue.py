@@ -21,6 +21,12 @@ def view(*channels: LineupChannel, name: str = "default") -> LineupView:
     return LineupView(name, channels)
 
 
+def published(files: PublishedFiles, *views: LineupView) -> None:
+    for one in views:
+        publish_lineup(files, one)
+    publish_catalogue(files, [one.name for one in views])
+
+
 def names_in(directory: Path) -> list[str]:
     return [path.name for path in directory.iterdir()]
 
@@ -31,7 +37,7 @@ def test_what_is_published_is_what_viewers_get(tmp_path: Path) -> None:
         StreamAddress(1, 2, "http://h/1", {"User-Agent": "x"}, private_ok=True),
         StreamAddress(3, 4, "http://h/ü|2"),
     )
-    publish_catalogue(files, [view(channel("BBC1.uk", *streams))])
+    published(files, view(channel("BBC1.uk", *streams)))
     catalogue = Catalogue(files.catalogue)
     assert catalogue.look()
     assert catalogue.get("BBC1.uk") == ChannelTarget("BBC1.uk", "1", "Name of BBC1.uk", streams)
@@ -48,7 +54,7 @@ def test_nothing_published_is_an_empty_catalogue(tmp_path: Path) -> None:
 def test_the_work_is_done_in_slices_where_it_may_wait(tmp_path: Path) -> None:
     files = PublishedFiles(tmp_path)
     channels = [channel(f"c{n}", StreamAddress(n, 1, f"http://h/{n}" * 10)) for n in range(2_000)]
-    publish_catalogue(files, [view(*channels)])
+    published(files, view(*channels))
     calls: list[Callable[[], object]] = []
 
     def call(work: Callable[[], object]) -> object:
@@ -63,7 +69,7 @@ def test_the_work_is_done_in_slices_where_it_may_wait(tmp_path: Path) -> None:
 
 def test_a_damaged_catalogue_leaves_the_one_before(tmp_path: Path) -> None:
     files = PublishedFiles(tmp_path)
-    publish_catalogue(files, [view(channel("a"))])
+    published(files, view(channel("a")))
     catalogue = Catalogue(files.catalogue)
     catalogue.look()
     files.catalogue.write_text('["a", "1"\n')
@@ -75,9 +81,9 @@ def test_a_new_catalogue_is_noticed(tmp_path: Path) -> None:
     files = PublishedFiles(tmp_path)
     catalogue = Catalogue(files.catalogue)
     stop = catalogue.follow(every_s=0.01)
-    publish_catalogue(files, [view(channel("a"))])
+    published(files, view(channel("a")))
     until(lambda: catalogue.get("a"), what="the first channel")
-    publish_catalogue(files, [view(channel("b"))])
+    published(files, view(channel("b")))
     until(lambda: catalogue.get("b"), what="the second channel")
     assert catalogue.get("a") is None
     stop()
@@ -129,7 +135,7 @@ def test_a_channel_that_was_just_published_is_found_before_the_next_look(tmp_pat
     files = PublishedFiles(tmp_path)
     catalogue = Catalogue(files.catalogue)
     assert catalogue.find("new") is None
-    publish_catalogue(files, [view(channel("new"))])
+    published(files, view(channel("new")))
     found = catalogue.find("new")
     assert found is not None
     assert found.name == "Name of new"
@@ -138,7 +144,7 @@ def test_a_channel_that_was_just_published_is_found_before_the_next_look(tmp_pat
 def test_channels_are_found_by_number_and_by_xtream_id_in_the_lineups_that_have_them(tmp_path: Path) -> None:
     files = PublishedFiles(tmp_path)
     one, two = LineupChannel("One.x", "1", "One", xtream_id=7), LineupChannel("two", "5.1", "Two", xtream_id=8)
-    publish_catalogue(files, [view(one, two), view(replace(two, number="1"), name="kids")])
+    published(files, view(one, two), view(replace(two, number="1"), name="kids"))
     catalogue = Catalogue(files.catalogue)
     catalogue.look()
     assert len(catalogue) == 2

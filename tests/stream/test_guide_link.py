@@ -138,7 +138,7 @@ def test_a_lineup_that_changed_is_sent_again(house: House, service: GuideService
     linked.reconcile()
     house.put(playlist(["A", "B", "C"]))
     house.refresh()
-    house.builder.build()
+    house.build()
     linked.reconcile()
     assert service.puts == 2
     assert len(service.lineups["default"]["channels"]) == 3  # type: ignore[arg-type]

@@ -3,12 +3,12 @@
 import gzip
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from stream_service.domain.lineup import arrange
-from stream_service.domain.model import LineupStream, StreamAddress
+from stream_service.store.lineup_channels import Page
 from tests.stream.sourcekit import House, playlist
 
 
@@ -25,7 +25,7 @@ def load(house: House, *entries: dict[str, str] | str) -> dict[str, str]:
     if not house.sources.all():
         house.add(name)
     assert house.refresh(force=True).status == "success"
-    house.builder.build()
+    house.build()
     return house.numbers()
 
 
@@ -68,40 +68,41 @@ def test_an_id_is_never_given_again(house: House) -> None:
 def test_a_source_that_is_deleted_and_added_again_has_its_channels_again(house: House) -> None:
     before = load(house, {"name": "One", "tvg-id": "one.uk"}, "Two")
     house.sources.delete(1)
-    house.builder.build()
+    house.build()
     assert house.numbers() == {}
     house.lists.purge_source(1)
     house.add("list.m3u", name="again")
     house.refresh(2)
-    house.builder.build()
+    house.build()
     assert house.numbers() == before
 
 
 def test_a_disabled_source_leaves_the_lineup_and_comes_back_as_it_was(house: House) -> None:
     before = load(house, "A", "B")
     house.sources.update(1, {"enabled": False})
-    house.builder.build()
+    house.build()
     assert house.numbers() == {}
     house.sources.update(1, {"enabled": True})
-    house.builder.build()
+    house.build()
     assert house.numbers() == before
 
 
 def test_several_sources_make_one_lineup_with_one_set_of_ids(house: House) -> None:
     load(house, {"name": "News", "tvg-id": "news"})
-    house.add(house.put(playlist([{"name": "News", "tvg-id": "news"}]), name="other.m3u"), name="other")
+    house.add(house.put(playlist([{"name": "News", "tvg-id": "news"}, "More"]), name="other.m3u"), name="other")
+    house.lineups.change("default", lambda options: replace(options, merge="off"))
     house.refresh(2)
-    house.builder.build()
-    assert house.numbers() == {"news": "1", "news-2": "2"}
+    house.build()
+    assert house.numbers() == {"news": "1", "news-2": "2", "More": "3"}
 
 
 def test_building_twice_gives_the_same_bytes_and_leaves_the_files_alone(house: House) -> None:
     load(house, "A", {"name": "B", "tvg-logo": "http://l/b.png"})
     paths = [house.files.playlist("default"), house.files.channels("default"), house.files.catalogue]
     before = [(path.read_bytes(), path.stat().st_mtime_ns) for path in paths]
-    digests = house.builder.build()
+    digests = house.build()
     assert [(path.read_bytes(), path.stat().st_mtime_ns) for path in paths] == before
-    assert house.builder.build() == digests
+    assert house.build() == digests
 
 
 def test_what_the_guide_service_gets_says_everything_it_matches_by(house: House) -> None:
@@ -119,22 +120,16 @@ def test_the_catalogue_is_for_our_eyes_only(house: House) -> None:
 
 
 def test_an_empty_house_publishes_an_empty_lineup(house: House) -> None:
-    house.builder.build()
+    house.build()
     assert house.files.playlist("default").read_bytes().startswith(b"#EXTM3U ")
     assert house.lineups.get("default").channels == 0
-
-
-def test_the_streams_of_a_channel_keep_their_order() -> None:
-    streams = [LineupStream(StreamAddress(n, 1, f"http://h/{n}"), "c", "", f"N{n}", "", "", "") for n in (3, 1, 2)]
-    (channel,) = arrange(streams, {"c": "7"})
-    assert ([s.id for s in channel.streams], channel.name, channel.number) == ([3, 1, 2], "N3", "7")
 
 
 def test_a_lineup_of_thousands_is_paged_by_number(house: House) -> None:
     load(house, *(f"C{n}" for n in range(1_200)))
     seen: list[str] = []
-    after = (-1, -1, "")
-    while page := house.lineups.page("default", limit=500, after=after):
-        seen += [row.number for row in page]
-        after = (int(page[-1].number), 0, page[-1].id)
+    after = None
+    while page := house.lineup_channels.page("default", Page(after=after), limit=500):
+        seen += [row.number for row, _ in page]
+        after = page[-1][1]
     assert seen == [str(n) for n in range(1, 1_201)]

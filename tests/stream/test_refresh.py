@@ -172,14 +172,14 @@ def test_a_bad_answer_changes_nothing_and_says_why(
     provider.serve("/list.m3u", GOOD)
     house.add(provider.url("/list.m3u"))
     house.refresh()
-    house.builder.build()
+    house.build()
     before, numbers, published = house.streams(), house.numbers(), house.files.playlist("default").read_bytes()
     script(provider)
     run = house.refresh()
     assert run.status == status
     assert run.error_message
     assert re.search(says, run.error_message)
-    house.builder.build()
+    house.build()
     assert (house.streams(), house.numbers()) == (before, numbers)
     assert house.files.playlist("default").read_bytes() == published
     assert house.events.kinds == ["refresh_failed"]

@@ -16,6 +16,7 @@ from servicekit.metrics import Metrics
 from servicekit.settings import Settings
 from servicekit.web import Door
 from stream_service.app import create_app
+from stream_service.building import condition
 from stream_service.domain.model import REDIRECT, RELAY, ChannelTarget
 from stream_service.lineups.catalogue import Catalogue
 from stream_service.lineups.rendered import RenderedPlaylists
@@ -86,12 +87,15 @@ class Site:
                 runs=self.house.runs,
                 channels=self.house.channels,
                 lineups=self.house.lineups,
+                lineup_channels=self.house.lineup_channels,
+                builds=self.house.builds,
                 files=self.house.files,
                 playlists=RenderedPlaylists(self.house.files.rendered),
                 call=directly,
                 ask=no_keeper,
                 check_address=self.house.access.check_address,
                 check_delivery=known_delivery,
+            check_condition=condition,
                 target=self.catalogue.get,
                 guide_imported=lambda: None,
                 status=lambda: "ok",
@@ -113,7 +117,7 @@ class Site:
         if not self.house.sources.all():
             self.house.add(name)
         assert self.house.refresh(force=True).status == "success"
-        self.house.builder.build()
+        self.house.build()
         self.catalogue.look()
 
 
@@ -135,12 +139,12 @@ def test_a_lineup_is_delivered_by_redirect_when_that_is_asked_for(site: Site) ->
     changed = site.client.put("/api/v1/lineups/default", json={"delivery": "redirect"})
     assert changed.get_json()["delivery"] == "redirect"
     assert site.house.lineups.stale() == ["default"]
-    site.house.builder.build()
+    site.house.build()
     site.catalogue.look()
     answer = site.client.get("/stream/one.ts")
     assert (answer.status_code, answer.headers["Location"]) == (302, "http://h/live/joe/secret/1.ts")
     site.client.put("/api/v1/lineups/default", json={"delivery": "relay"})
-    site.house.builder.build()
+    site.house.build()
     site.catalogue.look()
     assert site.client.get("/stream/one.ts").status_code == 200
 
@@ -162,7 +166,7 @@ def test_what_a_source_says_of_its_connections_reaches_the_relay(site: Site) -> 
     }
     shown = site.client.put("/api/v1/sources/1", json=said).get_json()
     assert {name: shown[name] for name in said} == said
-    site.house.builder.build()
+    site.house.build()
     site.catalogue.look()
     target = site.catalogue.get("one")
     assert target is not None
@@ -211,7 +215,7 @@ def test_a_source_is_made_and_shown_and_loads_nothing_by_itself(site: Site) -> N
         pytest.param({"name": "A", "url": "file:///etc/passwd"}, "http", id="a file address"),
         pytest.param({"name": "A", "url": "../x.m3u"}, "import directory", id="out of the import directory"),
         pytest.param({"name": "A", "url": "http://"}, "host", id="no host"),
-        pytest.param({"name": "A", "url": "http://h/", "type": "xtream"}, "m3u", id="a type that is not there"),
+        pytest.param({"name": "A", "url": "http://h/", "type": "stalker"}, "m3u", id="a type that is not there"),
         pytest.param({"name": "A", "url": "http://h/", "schedule": "61 * * * *"}, "cron", id="a bad schedule"),
         pytest.param({"name": "A", "url": "http://h/", "headers": {"A b": "c"}}, "header", id="a bad header name"),
         pytest.param({"name": "A", "url": "http://h/", "headers": {"A": "b\r\nC: d"}}, "Latin-1", id="a header of two"),

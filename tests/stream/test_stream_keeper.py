@@ -11,9 +11,11 @@ import pytest
 from servicekit.errors import Invalid
 from stream_service.domain.entities import Run, RunStatus, Source
 from stream_service.domain.schedule import cron_of, last_before, next_after
-from stream_service.keeper import CATCH_UP_DELAY_S, RETRY_AFTER_S, SETTLE_S, Keeper
+from stream_service.keeper import CATCH_UP_DELAY_S, RETRY_AFTER_S, Keeper
 from tests.stream.sourcekit import START_S, House, playlist
 from tests.waiting import until
+
+SETTLE_S = 1.0
 
 
 class Kept:
@@ -25,7 +27,7 @@ class Kept:
         self.asked = 0
         self.beats = 0
         self.refresh: Callable[[Run, Source], RunStatus] = self.house.refresher.refresh
-        self.build: Callable[[], object] = self.house.builder.build
+        self.build: Callable[[str], object] = self.house.builder.build
 
     def keeper(self) -> Keeper:
         house = self.house
@@ -35,7 +37,11 @@ class Kept:
             lists=house.lists,
             lineups=house.lineups,
             refresh=self._refresh,
+            builds=house.builds,
             build=self._build,
+            tidy_lineups=house.builder.tidy,
+            settle_s=SETTLE_S,
+            build_log_days=30,
             reconcile=self._reconcile,
             guide_imported=lambda: False,
             beat=self._beat,
@@ -51,8 +57,8 @@ class Kept:
     def _refresh(self, run: Run, source: Source) -> RunStatus:
         return self.refresh(run, source)
 
-    def _build(self) -> None:
-        self.build()
+    def _build(self, name: str) -> None:
+        self.build(name)
         self.built += 1
 
     def _reconcile(self) -> bool:
@@ -203,14 +209,15 @@ def test_what_was_slept_through_comes_two_minutes_after_the_start(
 def test_a_build_that_fails_is_tried_again_later_and_what_is_published_stays(kept: Kept) -> None:
     house, keeper = kept.house, kept.keeper()
 
-    def broken() -> None:
+    def broken(name: str) -> None:
         raise OSError("disk full")
 
     kept.build = broken
     keeper.turn()
     house.clock.s += SETTLE_S
     keeper.turn()
-    until(lambda: not keeper._lineups_work._running.locked() and house.lineups.stale(), what="the failed build")
+    work = keeper._lineups_work["default"]
+    until(lambda: not work._running.locked() and house.lineups.stale(), what="the failed build")
     kept.build = house.builder.build
     until(lambda: kept.turned(keeper, later_s=10) and kept.built, what="the next build")
     assert house.lineups.stale() == []
