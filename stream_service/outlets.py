@@ -89,7 +89,7 @@ class LogoRoom:
             shelf=shelf,
             drawing=drawing,
             open_address=fetcher.open,
-            wanted=lambda: self.dressing.drawn,
+            wanted=self.dressing.drawn,
             changed=changed,
             clock=clock,
         )

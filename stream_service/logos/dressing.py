@@ -4,6 +4,7 @@ A build never waits for a picture: an address that has none yet stays the provid
 fetches it afterwards (`fetching`), which makes the lineup stale once.
 """
 
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -43,8 +44,8 @@ class Dressing:
         self._wishes = wishes
         self._now_s = now_s
         self._public_url = public_url
-        self.drawn: frozenset[str] = frozenset()
-        """Names of the pictures that builds wanted drawn."""
+        self._lock = threading.Lock()  # lineups are built at the same time
+        self._drawn: set[str] = set()
 
     def uploads(self) -> dict[str, str]:
         """Address of each uploaded logo, without our origin, by its id: what `@logo:ID` stands for."""
@@ -57,8 +58,14 @@ class Dressing:
         dressed = [work.dressed(channel) for channel in channels]
         if wishes.cache:
             self._store.want(work.to_note(self._now_s() - NOTED_AGAIN_S))
-        self.drawn |= work.drawn
+        with self._lock:
+            self._drawn |= work.drawn
         return dressed
+
+    def drawn(self) -> frozenset[str]:
+        """Names of the pictures that builds wanted drawn."""
+        with self._lock:
+            return frozenset(self._drawn)
 
 
 class _Dressing:
