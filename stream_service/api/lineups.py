@@ -20,35 +20,35 @@ _KEYS = {"number": 3, "name": 2, "group": 4, "order": 2}
 
 def blueprint(it: Collaborators) -> APIBlueprint:
     """`/api/v1/lineups`."""
-    views = APIBlueprint("lineups", __name__, url_prefix="/api/v1/lineups")
+    views = APIBlueprint("lineups", __name__)
 
     def told(name: str) -> dict[str, object]:
         return lineup_shapes.lineup(it.call(it.lineups.get, name), origin_of(), it.call(it.builds.last, name))
 
-    @views.get("", summary="The lineups and their addresses")
+    @views.get("/api/v1/lineups", summary="The lineups and their addresses")
     def all_lineups() -> Response:
         origin = origin_of()
         rows = it.call(lambda: [(one, it.builds.last(one.name)) for one in it.lineups.all()])
         return json_answer(shapes.page([lineup_shapes.lineup(one, origin, last) for one, last in rows], None))
 
-    @views.post("", summary="Make a lineup")
+    @views.post("/api/v1/lineups", summary="Make a lineup")
     def make(body: params.NewLineup) -> Response:
         change = _change(it, body)
         it.call(it.lineups.create, body.name, change(LineupOptions()), delivery=body.delivery or "relay")
         return json_answer(told(body.name), 201)
 
-    @views.get("/<name>", summary="One lineup")
+    @views.get("/api/v1/lineups/<name>", summary="One lineup")
     def one_lineup(path: params.LineupPath) -> Response:
         return json_answer(told(path.name))
 
-    @views.put("/<name>", summary="Change what is set of a lineup; what is left out stays")
+    @views.put("/api/v1/lineups/<name>", summary="Change what is set of a lineup; what is left out stays")
     def change_lineup(path: params.LineupPath, body: params.ChangedLineup) -> Response:
         it.call(it.lineups.get, path.name)
         change = _change(it, body)
         it.call(it.lineups.change, path.name, change, delivery=body.delivery, keep_numbers=body.keep_numbers)
         return json_answer(told(path.name))
 
-    @views.delete("/<name>", summary="Forget a lineup; `default` is always there")
+    @views.delete("/api/v1/lineups/<name>", summary="Forget a lineup; `default` is always there")
     def delete(path: params.LineupPath) -> Response:
         it.call(it.lineups.delete, path.name)
         return no_content()
@@ -62,7 +62,7 @@ def _channels(views: APIBlueprint, it: Collaborators) -> None:
     def told(name: str, channel_id: str) -> dict[str, object]:
         return lineup_shapes.channel(it.call(it.lineup_channels.get, name, channel_id), origin_of())
 
-    @views.get("/<name>/channels", summary="The channels of a lineup")
+    @views.get("/api/v1/lineups/<name>/channels", summary="The channels of a lineup")
     def some(path: params.LineupPath, query: params.LineupChannelsQuery) -> Response:
         it.call(it.lineups.get, path.name)
         limit = min(query.limit or shapes.MOST_ITEMS, shapes.MOST_ITEMS)
@@ -77,24 +77,27 @@ def _channels(views: APIBlueprint, it: Collaborators) -> None:
             shapes.page(items, lineup_shapes.cursor(found[limit - 1][1]) if len(found) > limit else None)
         )
 
-    @views.get("/<name>/groups", summary="The groups of a lineup, with counts")
+    @views.get("/api/v1/lineups/<name>/groups", summary="The groups of a lineup, with counts")
     def groups(path: params.LineupPath) -> Response:
         it.call(it.lineups.get, path.name)
         found = it.call(it.lineup_channels.groups, path.name)
         return json_answer(shapes.page([{"name": name, "channels": count} for name, count in found], None))
 
-    @views.get("/<name>/channels/<channel_id>", summary="One channel as a lineup shows it")
+    @views.get("/api/v1/lineups/<name>/channels/<channel_id>", summary="One channel as a lineup shows it")
     def one(path: params.LineupChannelPath) -> Response:
         it.call(it.lineups.get, path.name)
         return json_answer(told(path.name, path.channel_id))
 
-    @views.put("/<name>/channels/<channel_id>", summary="Set a channel's number, name, logo, group … in a lineup")
+    @views.put(
+        "/api/v1/lineups/<name>/channels/<channel_id>",
+        summary="Set a channel's number, name, logo, group … in a lineup",
+    )
     def set_channel(path: params.LineupChannelPath, body: params.OverrideShape) -> Response:
         it.call(it.lineups.get, path.name)
         it.call(it.lineup_channels.override, path.name, path.channel_id, Override(**body.model_dump()))
         return json_answer(told(path.name, path.channel_id))
 
-    @views.delete("/<name>/channels/<channel_id>", summary="Let a channel be again what its source says")
+    @views.delete("/api/v1/lineups/<name>/channels/<channel_id>", summary="Let a channel be again what its source says")
     def unset_channel(path: params.LineupChannelPath) -> Response:
         it.call(it.lineups.get, path.name)
         it.call(it.lineup_channels.override, path.name, path.channel_id, Override())
@@ -102,7 +105,7 @@ def _channels(views: APIBlueprint, it: Collaborators) -> None:
 
 
 def _builds(views: APIBlueprint, it: Collaborators) -> None:
-    @views.get("/<name>/builds", summary="The builds of a lineup, newest first")
+    @views.get("/api/v1/lineups/<name>/builds", summary="The builds of a lineup, newest first")
     def builds(path: params.LineupPath, query: PageQuery) -> Response:
         it.call(it.lineups.get, path.name)
         limit = min(query.limit or 50, shapes.MOST_ITEMS)
@@ -111,7 +114,7 @@ def _builds(views: APIBlueprint, it: Collaborators) -> None:
         items = [lineup_shapes.build(one) for one in found[:limit]]
         return json_answer(shapes.page(items, str(found[limit - 1].id) if len(found) > limit else None))
 
-    @views.post("/<name>/build", summary="Build a lineup now")
+    @views.post("/api/v1/lineups/<name>/build", summary="Build a lineup now")
     def build(path: params.LineupPath) -> Response:
         it.call(it.lineups.get, path.name)
         asked = it.call(it.builds.ask, path.name)
