@@ -80,14 +80,18 @@ def spawn(fn: Callable[[], object], *, name: str) -> None:
     gevent.spawn(fn)
 
 
-def start_process(arguments: Sequence[str], *, stdin: int, stdout: int, stderr: int) -> "subprocess.Popen[bytes]":
+def start_process(
+    arguments: Sequence[str], *, stdin: int, stdout: int, stderr: int, more: Sequence[int] = ()
+) -> "subprocess.Popen[bytes]":
     """A child in a session of its own, with these descriptors; raises `OSError` when it cannot be started.
+
+    `more`: descriptors that it gets under the numbers that they have here.
 
     Always Python's own class: gevent's would copy this process's whole page table (`fork` instead of `vfork`), which
     stops every stream for milliseconds, and would wait in ways that real threads cannot. Ask `poll` for the end.
     """
     made: subprocess.Popen[bytes] = _plain_subprocess().Popen(
-        list(arguments), stdin=stdin, stdout=stdout, stderr=stderr, start_new_session=True
+        list(arguments), stdin=stdin, stdout=stdout, stderr=stderr, start_new_session=True, pass_fds=tuple(more)
     )
     return made
 

@@ -133,6 +133,30 @@ def arguments(
     ]
 
 
+SOUND_INPUT = "pipe:sound"
+"""Stands for the second input among arguments, until its descriptor is known."""
+
+
+def joined_arguments(codecs: Codecs, *, container: str, sound_container: str, sound_later_s: float = 0.0) -> list[str]:
+    """ffmpeg's arguments: the picture of standard input and the sound of `SOUND_INPUT` in one transport stream, copied.
+
+    Both keep the clock of their source, which is one for the two. `sound_later_s` is added to the sound's.
+    """
+    read = ("-probesize", "1000000", "-analyzeduration", "2000000", "-thread_queue_size", "512")
+    return [
+        *("-hide_banner", "-nostdin", "-nostats", "-loglevel", "level+warning", "-copyts"),
+        *("-fflags", "+genpts+discardcorrupt", "-err_detect", "ignore_err", *read),
+        *("-protocol_whitelist", "pipe", "-f", container, "-i", "pipe:0"),
+        *("-fflags", "+genpts+discardcorrupt", "-err_detect", "ignore_err", *read),
+        *(("-itsoffset", f"{sound_later_s:.6f}") if sound_later_s else ()),
+        *("-protocol_whitelist", "pipe", "-f", sound_container, "-i", SOUND_INPUT),
+        *("-map", "0:v:0", "-map", "1:a:0", "-sn", "-dn", "-map_metadata", "-1"),
+        *_picture(COPY, codecs, ""),
+        *("-c:a", "copy"),
+        *_MUXER,
+    ]
+
+
 _MUXER = (
     # A clock every 20 ms, tables twice a second, every packet at once, and sound that is late holds nothing up for over
     # a second. No fixed rate: it would cut what is above it.

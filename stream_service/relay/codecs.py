@@ -8,6 +8,7 @@ _VIDEO = {0x01: "mpeg1video", 0x02: "mpeg2video", 0x10: "mpeg4", 0x1B: "h264", 0
 _AUDIO = {0x03: "mp2", 0x04: "mp2", 0x0F: "aac", 0x11: "aac_latm", 0x81: "ac3", 0x87: "eac3"}
 _DESCRIBED = {0x6A: "ac3", 0x7A: "eac3", 0x7B: "dts"}
 _PRIVATE = 0x06
+_CLOCK_TAG = b"com.apple.streaming.transportStreamTimestamp\0"
 _FLV_VIDEO, _FLV_AVC, _FLV_HEVC = 9, 7, 12
 
 
@@ -89,6 +90,14 @@ def _flv_video(head: bytes) -> str | None:
             return {_FLV_AVC: "h264", _FLV_HEVC: "hevc"}.get(head[at + 11] & 0x0F)
         at += 11 + size + 4
     return None
+
+
+def tagged_clock_s(head: bytes) -> float:
+    """When a bare sound segment of HLS begins on its stream's clock, from its ID3 tag (RFC 8216, 3.4); 0 without."""
+    at = head.find(_CLOCK_TAG) + len(_CLOCK_TAG)
+    if not head.startswith(b"ID3") or at < len(_CLOCK_TAG) or len(head) < at + 8:
+        return 0.0
+    return (int.from_bytes(head[at : at + 8], "big") & (1 << 33) - 1) / 90_000
 
 
 def _after_tag(head: bytes) -> str:

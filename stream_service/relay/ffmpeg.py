@@ -1,7 +1,7 @@
 """ffmpeg as an upstream: fed through a socket by an upstream of ours, read through another by the wheel.
 
     feed (a channel followed, an upstream drained) ──► stdin ─ ffmpeg ─ stdout ──► the wheel drains
-                                                               └ stderr ──► read by a thread, turned into a reason
+    a second one, where the sound stands apart ──► its socket ─┘   └ stderr ──► read by a thread, turned into a reason
 
 No address stands among the arguments: ffmpeg is allowed no protocol but its pipes. Sockets instead of pipes, so that
 waiting is the network's kind, which gevent knows. When this process dies, ffmpeg's input ends and ffmpeg with it.
@@ -24,7 +24,7 @@ from typing import Protocol
 from servicekit.errors import Unavailable
 from servicekit.redact import redact
 from stream_service import native
-from stream_service.domain.profiles import HARDWARE, Profile, trial_arguments, video_encoder
+from stream_service.domain.profiles import HARDWARE, SOUND_INPUT, Profile, trial_arguments, video_encoder
 from stream_service.relay.upstream import Upstream, drain_socket
 
 log = logging.getLogger(__name__)
@@ -139,24 +139,61 @@ class DrainedFeed(Iterator[bytes]):
         self._upstream.close()
 
 
-class FfmpegUpstream:
-    """A running ffmpeg; `first` goes in before the feed. Raises `Unavailable` when it cannot be started."""
+class _Pump:
+    """Carries a feed into a socket, on a thread of its own."""
 
-    def __init__(self, command: Sequence[str], feed: Feed, *, first: bytes = b"") -> None:
+    def __init__(self, feed: Feed, sock: socket.socket, *, first: bytes = b"") -> None:
+        self.feed = feed
+        self.done = threading.Event()
+        self._sock = sock
+        self._first = first
+        native.spawn(self._carry, name="ffmpeg feed")
+
+    def _carry(self) -> None:
+        try:
+            if self._first:
+                self._sock.sendall(self._first)
+            for piece in self.feed:
+                self._sock.sendall(piece)
+        except OSError as error:
+            log.debug("ffmpeg takes no more: %s", error)
+        with suppress(OSError):  # it may have ended already
+            self._sock.shutdown(socket.SHUT_WR)
+        self.done.set()
+
+    def stop(self) -> None:
+        """Wake whoever waits, on either side."""
+        self.feed.close()
+        with suppress(OSError):
+            self._sock.shutdown(socket.SHUT_RDWR)
+
+    def close(self, limit_s: float) -> None:
+        """Wait for the thread, then let go of the socket."""
+        self.done.wait(limit_s)
+        self._sock.close()
+
+
+class FfmpegUpstream:
+    """A running ffmpeg; `first` goes in before the feed, `sound` into its second input (`SOUND_INPUT`).
+
+    Raises `Unavailable` when it cannot be started.
+    """
+
+    def __init__(self, command: Sequence[str], feed: Feed, *, first: bytes = b"", sound: Feed | None = None) -> None:
         self.ended: str | None = None
         self._feed = feed
-        self._first = first
         self._closing = threading.Event()
-        self._fed = threading.Event()
         self._read = threading.Event()
         self._lines: deque[str] = deque(maxlen=_KEPT_LINES)
         self._verdict: str | None = None
         self._at_end = False
-        self._input, self._output, self._errors, self._process = _started(command)
-        self._out = native.bare_copy(self._output)
-        self._output.close()
-        for work, name in ((self._write, "feed"), (self._listen, "errors"), (self._mind, "end")):
-            native.spawn(work, name=f"ffmpeg {name}")
+        (given, output, self._errors, *more), self._process = _started(command)
+        self._out = native.bare_copy(output)
+        output.close()
+        self._pumps = [_Pump(feed, given, first=first)]
+        self._pumps += [_Pump(sound, sock) for sock in more if sound is not None]
+        native.spawn(self._listen, name="ffmpeg errors")
+        native.spawn(self._mind, name="ffmpeg end")
 
     def drain(self, into: memoryview) -> int:
         filled = 0
@@ -175,18 +212,6 @@ class FfmpegUpstream:
             self._out.close()
 
     # -- the threads
-
-    def _write(self) -> None:
-        try:
-            if self._first:
-                self._input.sendall(self._first)
-            for piece in self._feed:
-                self._input.sendall(piece)
-        except OSError as error:
-            log.debug("ffmpeg takes no more: %s", error)
-        with suppress(OSError):  # it may have ended already
-            self._input.shutdown(socket.SHUT_WR)
-        self._fed.set()
 
     def _listen(self) -> None:
         """Read what ffmpeg says, always, since it would stop when nobody did."""
@@ -211,17 +236,16 @@ class FfmpegUpstream:
         while self._process.poll() is None and not self._closing.wait(_LOOK_S):
             pass
         asked = self._closing.is_set()
-        fed = self._fed.is_set()
-        self._feed.close()
-        with suppress(OSError):
-            self._input.shutdown(socket.SHUT_RDWR)  # wakes who writes
+        fed = self._pumps[0].done.is_set()
+        for pump in self._pumps:
+            pump.stop()
         code = end_process(self._process)
         self._read.wait(TERM_S)
         with suppress(OSError):
             self._errors.shutdown(socket.SHUT_RDWR)
-        self._fed.wait(TERM_S)
+        for pump in self._pumps:
+            pump.close(TERM_S)
         self._read.wait(TERM_S)
-        self._input.close()
         self._errors.close()
         self._verdict = self._reason(code, asked=asked, fed=fed)
         if not asked:
@@ -269,7 +293,7 @@ def output_of(
 
     Raises `Unavailable` when it cannot be started.
     """
-    feed, out, errors, process = _started(command)
+    (feed, out, errors), process = _started(command)
 
     def write() -> None:
         with suppress(OSError):
@@ -316,18 +340,19 @@ def _swallow(sock: socket.socket) -> None:
             pass
 
 
-_Started = tuple[socket.socket, socket.socket, socket.socket, "subprocess.Popen[bytes]"]
+_Started = tuple[list[socket.socket], "subprocess.Popen[bytes]"]
 
 
 def _started(command: Sequence[str]) -> _Started:
-    """A process and our ends of its input, output and errors."""
-    pairs = [socket.socketpair() for _ in range(3)]
+    """Our ends of a process's input, output and errors, and of its second input when it has one; and the process."""
+    pairs = [socket.socketpair() for _ in range(4 if SOUND_INPUT in command else 3)]
     try:
         for ours, theirs in pairs:
             for sock in (ours, theirs):
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SOCKET_BYTES)
-        stdin, stdout, stderr = (theirs.fileno() for _, theirs in pairs)
-        process = native.start_process(command, stdin=stdin, stdout=stdout, stderr=stderr)
+        stdin, stdout, stderr, *more = (theirs.fileno() for _, theirs in pairs)
+        words = [f"pipe:{more[0]}" if word == SOUND_INPUT else word for word in command]
+        process = native.start_process(words, stdin=stdin, stdout=stdout, stderr=stderr, more=more)
     except OSError as error:
         for ours, _ in pairs:
             ours.close()
@@ -335,5 +360,4 @@ def _started(command: Sequence[str]) -> _Started:
     finally:
         for _, theirs in pairs:
             theirs.close()
-    feed, out, errors = (ours for ours, _ in pairs)
-    return feed, out, errors, process
+    return [ours for ours, _ in pairs], process

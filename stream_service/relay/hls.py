@@ -2,6 +2,7 @@
 
     playlist ── variants ── new segments ── fetch ── decrypt ── lumps with their duration ── the wheel drains
        ▲                                                   └── no transport stream? through ffmpeg, unchanged
+       │      sound in a playlist of its own? a second reader, and ffmpeg joins the two, unchanged
        └── again after a target duration, half of it when nothing was new
 
 A reader of its own (a thread, a greenlet under gevent) does the waiting. The address that was asked for is where every
@@ -13,6 +14,7 @@ row that cannot be had.
 """
 
 import logging
+import threading
 import time
 import zlib
 from collections.abc import Callable
@@ -51,6 +53,9 @@ log = logging.getLogger(__name__)
 Repackage = Callable[[Upstream, bytes], Upstream]
 """Turns what an upstream gives, which starts with these bytes, into a transport stream (ffmpeg)."""
 
+Join = Callable[[Upstream, bytes, Upstream, bytes], Upstream]
+"""Makes one transport stream of a picture and its sound, each with its first bytes (ffmpeg)."""
+
 _KEY_BYTES = 16
 _KEYS_KEPT = 8
 _TRIES = 2
@@ -75,6 +80,8 @@ class HlsSettings:
     stall_targets: float = 3.0
     """A playlist that does not change for so many target durations has stopped."""
     stall_min_s: float = 6.0
+    sound_wait_s: float = 15.0
+    """How long the picture waits for the beginning of its sound."""
     retry_s: float = 0.5
     """The pause before a segment is asked for again."""
 
@@ -84,7 +91,11 @@ class _Stuck(BadAnswer):
 
 
 class HlsUpstream:
-    """See the module's words. `first` is the open answer that turned out to be a playlist, None to ask anew."""
+    """See the module's words. `first` is the open answer that turned out to be a playlist, None to ask anew.
+
+    `join`: None where sound that stands apart cannot be joined. `is_sound`: this is such a sound; its bytes are passed
+    on as they are, and its beginning is told to who waits for it (`wait_for_head`).
+    """
 
     def __init__(
         self,
@@ -93,8 +104,10 @@ class HlsUpstream:
         open_address: OpenAddress,
         clock: Clock,
         repackage: Repackage,
+        join: Join | None = None,
         first: OpenAnswer | None = None,
         settings: HlsSettings | None = None,
+        is_sound: bool = False,
     ) -> None:
         self.ended: str | None = None
         self.gaps = 0
@@ -103,7 +116,15 @@ class HlsUpstream:
         """Three target durations, once they are known: silence of less is no stall."""
         self._settings = settings or HlsSettings()
         self._clock = clock
+        self._address = address
+        self._open_address = open_address
         self._repackage = repackage
+        self._join = join
+        self._is_sound = is_sound
+        self._sound: HlsUpstream | None = None
+        self._head = b""
+        self._over: str | None = None
+        self._heard = threading.Event()
         self._queue = PacedQueue(clock=clock, max_bytes=self._settings.queue_max_bytes)
         self._door = _Door(address, open_address, self._queue, self._settings)
         self._inner: Upstream | None = None
@@ -126,12 +147,23 @@ class HlsUpstream:
         self._door.wake()
         if self._inner is not None:
             self._inner.close()
+        if self._sound is not None:
+            self._sound.close()
+
+    def wait_for_head(self, limit_s: float) -> bytes:
+        """The stream's first bytes; raises `BadAnswer` when it ends, or none come, before."""
+        self._heard.wait(limit_s)
+        if not self._head:
+            raise BadAnswer(f"the sound of the HLS stream cannot be had: {self._over or 'it does not come'}")
+        return self._head
 
     # -- the reader
 
     def _read(self) -> None:
+        failed = True
         try:
             reason = self._play()
+            failed = False
         except (AerialError, OSError, ValueError) as error:
             reason = redact(str(error))
         except Exception:  # the channel has to hear of it, whatever it is
@@ -139,11 +171,16 @@ class HlsUpstream:
             reason = "an internal error while reading the HLS stream"
         finally:
             self._door.close()
+        self._over = reason
+        self._heard.set()
+        if self._sound is not None and (failed or self._inner is None):
+            self._sound.close()  # else ffmpeg would go on with the sound alone
         self._queue.finish(reason)
 
     def _play(self) -> str:
         variants, media = self._entered(self._door.playlist(self._first), 0)
         url = variants[0].url if variants else self._door.url
+        self._read_sound_apart(variants)
         self._queue.burst_s = burst_s(self._new_of(media))
         changed_s = self._clock.monotonic()
         while True:
@@ -154,6 +191,8 @@ class HlsUpstream:
             for segment in fresh:
                 if not self._deliver(segment):
                     return "closed"
+            if self._sound is not None and self._sound._over is not None and not media.ended:
+                raise _Stuck(f"its sound has ended: {self._sound._over}")
             if media.ended:
                 return "the playlist has ended (EXT-X-ENDLIST)"
             if fresh:
@@ -164,6 +203,14 @@ class HlsUpstream:
             if self._queue.pause(max(pause_s, 0.05)):
                 return "closed"
             media = self._looked_again(url, media, changed_s + limit_s)
+
+    def _read_sound_apart(self, variants: list[Variant]) -> None:
+        """Begin to read the sound of the chosen variant, when it stands apart and can be joined."""
+        url = variants[0].sound_url if variants else None
+        if url is not None and self._join is not None:
+            self._sound = self._reader_of(url)
+            if self._queue.closed:
+                self._sound.close()
 
     def _new_of(self, media: Media, *, take: bool = False) -> list[Segment]:
         if not take:
@@ -179,16 +226,15 @@ class HlsUpstream:
         if depth >= _DEEPEST:
             raise BadAnswer("the HLS playlists name one another and no segment")
         why: AerialError | None = None
-        for variant in choose(found, self._settings.most_bandwidth_bps):
+        for variant in choose(found, self._settings.most_bandwidth_bps, joins_sound=self._join is not None):
             try:
                 further, media = self._entered(self._door.playlist_at(variant.url), depth + 1)
             except AerialError as error:
                 log.info("HLS variant %s: %s", redact(variant.url), redact(error.detail))
                 why = error
                 continue
-            if variant.sound_apart:
-                log.warning("HLS variant %s: its sound stands in a playlist of its own, which is not read",
-                            redact(variant.url))  # fmt: skip
+            if variant.sound_url and self._join is None:
+                log.warning("HLS variant %s: its sound stands apart; without ffmpeg there is none", redact(variant.url))
             return further or [variant], media
         raise why or BadAnswer("the HLS playlist names no stream")
 
@@ -223,6 +269,8 @@ class HlsUpstream:
             if self._lost >= _LOST_IN_A_ROW and not segment.missing:
                 raise _Stuck(self._why_lost)
             return True
+        if segment.discontinuity and self._begun and (self._sound is not None or self._is_sound):
+            raise _Changed("the clock of the stream was set anew")  # which ffmpeg, joining two, could not follow
         torn, self._lost = self._lost > 0 or segment.discontinuity, 0
         if not self._begun:
             self._begin(data)
@@ -255,8 +303,28 @@ class HlsUpstream:
     def _begin(self, data: bytes) -> None:
         """Judge the first segment: a transport stream is passed on, other media through ffmpeg."""
         self._begun = True
-        if find_sync(data[:65_536], 0) < 0:
+        if self._is_sound:
+            self._head = data[:65_536]
+            self._heard.set()
+        elif self._sound is not None and self._join is not None:
+            head = self._sound.wait_for_head(self._settings.sound_wait_s)
+            self._inner = self._join(self._queue, data[:65_536], self._sound, head)
+        elif find_sync(data[:65_536], 0) < 0:
             self._inner = self._repackage(self._queue, data[:65_536])
+        if self._inner is not None and self._queue.closed:
+            self._inner.close()  # nobody wanted it any more while it began
+
+    def _reader_of(self, url: str) -> "HlsUpstream":
+        """A second reader, for the sound; headers that may be secrets stay with their origin."""
+        headers = _headers_for(self._address, url)
+        return HlsUpstream(
+            replace(self._address, url=url, headers=headers),
+            open_address=self._open_address,
+            clock=self._clock,
+            repackage=self._repackage,
+            settings=self._settings,
+            is_sound=True,
+        )
 
 
 class _Changed(_Stuck):
@@ -321,9 +389,7 @@ class _Door:
             answer.close()
 
     def _open(self, url: str, more: dict[str, str] | None = None) -> OpenAnswer:
-        headers = dict(self._address.headers)
-        if _origin(url) != _origin(self._address.url):
-            headers = {name: value for name, value in headers.items() if name.lower() in _FOR_ANY_ORIGIN}
+        headers = _headers_for(self._address, url)
         return self._open_address(replace(self._address, url=url, headers={**headers, **(more or {})}))
 
     def _body(self, answer: OpenAnswer, most_bytes: int) -> bytes:
@@ -377,6 +443,13 @@ class _Door:
                 del self._keys[next(iter(self._keys))]
             self._keys[url] = secret
         return self._keys[url]
+
+
+def _headers_for(address: StreamAddress, url: str) -> dict[str, str]:
+    """The headers of `address` that may go to `url`: all to its own origin, to others those that are no secret."""
+    if _origin(url) == _origin(address.url):
+        return dict(address.headers)
+    return {name: value for name, value in address.headers.items() if name.lower() in _FOR_ANY_ORIGIN}
 
 
 def _origin(url: str) -> tuple[str, str]:

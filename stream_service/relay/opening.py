@@ -19,9 +19,9 @@ from servicekit.errors import AerialError, BadAnswer, Invalid
 from servicekit.redact import redact
 from stream_service import native
 from stream_service.domain.model import StreamAddress
-from stream_service.domain.profiles import COPY, arguments
+from stream_service.domain.profiles import COPY, arguments, joined_arguments
 from stream_service.relay import file_source, udp
-from stream_service.relay.codecs import codecs_of, container_of
+from stream_service.relay.codecs import codecs_of, container_of, tagged_clock_s
 from stream_service.relay.ffmpeg import DrainedFeed, FfmpegUpstream, Programs
 from stream_service.relay.hls import HlsSettings, HlsUpstream
 from stream_service.relay.mpegts import other_content
@@ -81,6 +81,23 @@ class Opener:
         words = arguments(COPY, codecs=codecs_of(head, container), container=container, realtime=realtime)
         return FfmpegUpstream([self._programs.path("ffmpeg"), *words], DrainedFeed(upstream))
 
+    def joined(self, picture: Upstream, head: bytes, sound: Upstream, sound_head: bytes) -> Upstream:
+        """A picture and the sound that belongs to it, which begin with these bytes, as one transport stream.
+
+        Raises `BadAnswer` when one of them is nothing that ffmpeg is let near, `Unavailable` without ffmpeg.
+        """
+        container, sound_container = container_of(head), container_of(sound_head)
+        if container is None or sound_container is None:
+            what = "picture" if container is None else "sound"
+            raise BadAnswer(f"the {what} of the HLS stream is no media that is known")
+        words = joined_arguments(
+            codecs_of(head, container),
+            container=container,
+            sound_container=sound_container,
+            sound_later_s=tagged_clock_s(sound_head),
+        )
+        return FfmpegUpstream([self._programs.path("ffmpeg"), *words], DrainedFeed(picture), sound=DrainedFeed(sound))
+
     def _file(self, address: StreamAddress, import_dir: Path) -> Upstream:
         path = native.call(file_source.file_of, address, import_dir)
         head = file_source.head_of(path)
@@ -108,6 +125,7 @@ class Opener:
             open_address=self._open_address,
             clock=self._clock,
             repackage=self.repackaged,
+            join=self.joined if self._programs.there() else None,
             first=first,
             settings=self._hls,
         )

@@ -86,12 +86,12 @@ class Media:
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """One rendition of a master playlist. `sound_apart`: its sound stands in a playlist of its own."""
+    """One rendition of a master playlist. `sound_url`: the playlist of its sound when that stands apart."""
 
     url: str
     bandwidth_bps: int
     has_video: bool
-    sound_apart: bool
+    sound_url: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,16 +126,17 @@ def read_playlist(text: str, url: str) -> Master | Media:
         raise BadAnswer(f"the HLS playlist of {redact(url)} cannot be read: {redact(str(error))}") from error
 
 
-def choose(master: Master, most_bps: int) -> list[Variant]:
+def choose(master: Master, most_bps: int, *, joins_sound: bool = True) -> list[Variant]:
     """The variants in the order they are to be tried: the best one first.
 
-    With video before without, sound within before sound apart, then the highest bandwidth that is not over `most_bps`
-    (0: no limit), then, for want of better, the others from the lowest up.
+    With video before without, sound within before sound apart unless that can be joined, then the highest bandwidth
+    that is not over `most_bps` (0: no limit), then, for want of better, the others from the lowest up.
     """
 
     def rank(one: Variant) -> tuple[bool, bool, bool, int]:
         over = bool(most_bps) and one.bandwidth_bps > most_bps
-        return not one.has_video, one.sound_apart, over, one.bandwidth_bps if over else -one.bandwidth_bps
+        silent = one.sound_url is not None and not joins_sound
+        return not one.has_video, silent, over, one.bandwidth_bps if over else -one.bandwidth_bps
 
     return sorted(master.variants, key=rank)
 
@@ -227,11 +228,20 @@ def _master(found: Any, url: str) -> Master:
             continue
         codecs = (info.codecs or "").lower()
         video = not codecs or bool(info.resolution) or any(mark in codecs for mark in ("avc", "hvc", "hev", "mp4v"))
-        apart = any(media.type == "AUDIO" and media.uri for media in one.media)
-        variants.append(Variant(urljoin(url, one.uri), info.bandwidth or 0, video, apart))
+        variants.append(Variant(urljoin(url, one.uri), info.bandwidth or 0, video, _sound(one, url)))
     if not variants:
         raise BadAnswer(f"the HLS playlist of {redact(url)} names no stream")
     return Master(tuple(variants))
+
+
+def _sound(variant: Any, url: str) -> str | None:
+    """The playlist of the sound that belongs to a variant: the group's default, else its first; None within it."""
+    group = [one for one in variant.media if one.type == "AUDIO"]
+    chosen = next((one for one in group if one.default == "YES"), group[0] if group else None)
+    if chosen is None or not chosen.uri:
+        return None
+    sound_url = urljoin(url, chosen.uri)
+    return sound_url if sound_url != urljoin(url, variant.uri) else None
 
 
 def _media(found: Any, url: str, *, numbered: bool) -> Media:
