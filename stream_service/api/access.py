@@ -6,12 +6,12 @@ come in is told so in the way that the kind of client understands.
 
 import re
 from collections.abc import Callable
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 from flask import Response, abort, g, request
 
 from servicekit.callers import Caller
-from servicekit.errors import AerialError, Forbidden, NotFound, RateLimited, Unauthorized
+from servicekit.errors import AerialError, Forbidden, RateLimited, Unauthorized
 from servicekit.web import the_caller
 from stream_service.domain.users import ANYBODY, Credentials, User, Visitor, is_reserved
 
@@ -36,8 +36,6 @@ _LIBRARY = re.compile(r"/vod/.*")
 _LOGO = re.compile(r"/logos/.*")
 _DEFAULT = frozenset({"/playlist.m3u", "/epg.xml", "/epg.xml.gz"})
 _BASIC = {"WWW-Authenticate": 'Basic realm="Aerial", charset="UTF-8"'}
-
-T = TypeVar("T")
 
 
 class Rule(Protocol):
@@ -203,10 +201,3 @@ def _refuse(path: str, error: AerialError) -> None:
         answer.headers.update(_BASIC)
         abort(answer)
     raise error
-
-
-def known_channel(found: T | None, channel_id: object) -> T:
-    """What was looked up; raises `NotFound` for nothing."""
-    if found is None:
-        raise NotFound(f"there is no channel {channel_id!r}")
-    return found

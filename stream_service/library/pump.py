@@ -14,12 +14,14 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from servicekit.clock import Clock
 from servicekit.errors import AerialError, BadAnswer, Unavailable
 from servicekit.redact import redact
 from stream_service import native
 from stream_service.domain.model import StreamAddress
+from stream_service.domain.sending import Known, Player
 from stream_service.domain.slots import Lease
 from stream_service.relay.slots import RENEW_EVERY_S, Slots, account_of
 from stream_service.relay.upstream import OpenAnswer
@@ -41,13 +43,16 @@ OpenRange = Callable[[StreamAddress, Mapping[str, str]], OpenAnswer]
 """Opens an address with headers more, redirects followed; raises `Refused`, `Unreachable`, `BadAnswer`, `Invalid`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Player:
-    """Who asks."""
+class Enter(Protocol):
+    """Takes a seat of a user's for a file; see `accounts.seats`."""
 
-    address: str
-    user_agent: str = ""
-    user: str = ""
+    def __call__(
+        self, user: str, *, address: str, user_agent: str, end: Callable[[], object]
+    ) -> Callable[[], None]: ...
+
+
+def _nothing() -> None:
+    """What is left to do where no seat was taken."""
 
 
 @dataclass(eq=False, slots=True)
@@ -61,6 +66,7 @@ class Sending(Iterator[bytes]):
     number: int
     answer: OpenAnswer
     release: Callable[["Sending"], None]
+    leave: Callable[[], None] = _nothing
     ended: bool = field(default=False, init=False)
 
     def __next__(self) -> bytes:
@@ -86,14 +92,6 @@ class Sending(Iterator[bytes]):
         self.release(self)
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
-    """What was seen of a file."""
-
-    length: int | None
-    content_type: str
-
-
 class Pump:
     """Opens files. `free_unwatched` ends a channel that holds a slot of an account for nobody."""
 
@@ -104,12 +102,14 @@ class Pump:
         slots: Slots,
         free_unwatched: Callable[[str], bool],
         clock: Clock,
+        enter: Enter | None = None,
         slot_wait_s: float = SLOT_WAIT_S,
     ) -> None:
         self._open_range = open_range
         self._slots = slots
         self._free_unwatched = free_unwatched
         self._clock = clock
+        self._enter = enter
         self._slot_wait_s = slot_wait_s
         self._lock = threading.Lock()
         self._numbers = itertools.count(1)
@@ -138,6 +138,10 @@ class Pump:
             answer=answer,
             release=self._ended,
         )
+        if self._enter is not None and player.user:
+            sending.leave = self._enter(
+                player.user, address=player.address, user_agent=player.user_agent, end=sending.stop
+            )
         with self._lock:
             self._open[sending.number] = sending
         self._remember(address, answer)
@@ -222,6 +226,7 @@ class Pump:
         with self._lock:
             self._open.pop(sending.number, None)
         self._slots.release(sending.lease)
+        sending.leave()
 
     def _keep_leases(self) -> None:
         with self._lock:

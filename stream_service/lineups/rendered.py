@@ -170,12 +170,22 @@ class _PartWork:
         except FileNotFoundError:
             return
         with stream:
-            index = stream.readline()
-            start, end = orjson.loads(index).get(self.category, (0, 0))
-            stream.seek(len(index) + start)
-            text = stream.read(end - start) or b"[]"
+            line = stream.readline()
+            index = orjson.loads(line)
+            start, end = index.get(self.category, (0, 0))
+            if "file" in index:  # the parts stand in the whole list itself, without brackets of their own
+                text = b"[" + _between(self.published.with_name(index["file"]), start, end) + b"]"
+            else:
+                stream.seek(len(line) + start)
+                text = stream.read(end - start) or b"[]"
         pieces = [with_origin(piece, self.origin) for piece in slices(text, b",")]
         self.found = b"".join(_packed(pieces) if self.packed else pieces)
+
+
+def _between(path: Path, start: int, end: int) -> bytes:
+    with path.open("rb") as stream:
+        stream.seek(start)
+        return stream.read(end - start)
 
 
 def slices(text: bytes, between: bytes, *, size: int = SLICE_BYTES) -> Iterator[bytes]:

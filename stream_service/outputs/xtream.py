@@ -116,10 +116,23 @@ def texts(view: LineupView, made: Mapping[str, bytes]) -> dict[str, bytes]:
         LIVE_CATEGORIES: published(named),
         LIVE: published(streams),
         LIVE_BY_CATEGORY: by_category(streams),
-        PANEL: published({"categories": named, "channels": _panel_channels(streams, named)}),
+        PANEL: _panel_rest(streams, named),
         ARCHIVES: orjson.dumps({str(ident): catchup for ident, catchup in kept.items()}),
         PLAYLIST: playlist(made.get("playlist.m3u") or m3u.text(view), view),
     }
+
+
+NO_CATEGORIES: Mapping[str, list[object]] = {"live": [], "movie": [], "series": []}
+
+
+def panel_head(account: Mapping[str, object]) -> bytes:
+    """The beginning of `panel_api.php`'s answer; the lineup's file (`PANEL`) is its rest."""
+    return orjson.dumps(account)[:-1] + b","
+
+
+def _panel_rest(streams: Iterable[dict[str, Any]], named: list[dict[str, Any]]) -> bytes:
+    said = {"categories": {**NO_CATEGORIES, "live": named}, "available_channels": _panel_channels(streams, named)}
+    return published(said)[1:]
 
 
 def _panel_channels(streams: Iterable[dict[str, Any]], named: Iterable[dict[str, Any]]) -> dict[str, dict[str, Any]]:

@@ -58,6 +58,14 @@ class Library:
         )
         return [(row[0], row[1]) for row in self._rows(query)]
 
+    def mark(self, kind: TitleKind) -> str:
+        """Another text after every change of what is listed."""
+        query = (
+            "SELECT count(*), coalesce(sum(t.id), 0), coalesce(max(t.changed_at), 0), coalesce(sum(t.changed_at), 0) "
+            f"FROM {TABLES[kind]} AS t JOIN sources AS s ON s.id = t.source_id WHERE {_VISIBLE}"
+        )
+        return " ".join(map(str, self._rows(query)[0]))
+
     def counts(self, source_id: int) -> dict[str, int]:
         """How many movies and series a source lists now."""
         query = "SELECT count(*) FROM {} WHERE source_id = ? AND vanished_at IS NULL"

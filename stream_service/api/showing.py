@@ -1,0 +1,32 @@
+"""Everything for Xtream clients and the library in one bundle."""
+
+from collections.abc import Iterator
+from typing import Protocol
+
+from flask_openapi3 import APIBlueprint
+
+from stream_service.api import Call, Collaborators, hls, library, live, xtream, xtream_streams
+from stream_service.api.files import Pump
+from stream_service.api.profiles import Through
+
+
+class Showing(xtream.Shows, xtream_streams.Channels, library.Shelf, Protocol):
+    """The collaborators; `wiring` builds it."""
+
+    @property
+    def pump(self) -> Pump: ...
+
+
+def blueprints(
+    it: Showing,
+    collaborators: Collaborators,
+    *,
+    hub: live.Relay,
+    through: Through,
+    output: hls.HlsOutput | None,
+) -> Iterator[APIBlueprint]:
+    """Their routes."""
+    call: Call = collaborators.call
+    yield xtream.blueprint(collaborators, it)
+    yield xtream_streams.blueprint(channels=it, hub=hub, pump=it.pump, call=call, through=through, output=output)
+    yield library.blueprint(it, pump=it.pump, call=call)

@@ -1,0 +1,187 @@
+"""Streams to Xtream clients: `/live/U/P/ID.ts`, `/U/P/ID`, HLS, and broadcasts of the past."""
+
+import re
+from collections.abc import Callable
+from typing import Protocol
+
+from flask import Response, request
+from flask_openapi3 import APIBlueprint
+from pydantic import ConfigDict, Field
+
+from servicekit.errors import Forbidden, NotFound
+from servicekit.web import Shape, origin_of
+from stream_service.api import Call, hls, live
+from stream_service.api.access import keep_hls_seat, player, visitor
+from stream_service.api.files import Pump, send
+from stream_service.api.profiles import ProfileQuery, Through, as_asked, no_profiles
+from stream_service.domain.catchup import start_of
+from stream_service.domain.lineup import DEFAULT
+from stream_service.domain.model import ChannelTarget, StreamAddress
+from stream_service.domain.users import User, is_reserved
+
+LONGEST_MINUTES = 24 * 60
+_SEGMENT = re.compile(r"^(?!#)(?=[^/])", re.MULTILINE)
+
+
+class Channels(Protocol):
+    """The catalogue in memory."""
+
+    @property
+    def by_xtream_id(self) -> Callable[[int], ChannelTarget | None]: ...
+    @property
+    def in_lineup(self) -> Callable[[str, str], bool]: ...
+    @property
+    def archive(self) -> Callable[[str, ChannelTarget, int, int], StreamAddress | None]:
+        """Where a lineup's channel has a stretch of the past: start in epoch seconds, length in seconds.
+
+        None where it has none. Reads a file and the database.
+        """
+        ...
+
+
+class _Login(Shape):
+    name: str = Field(max_length=200)
+    password: str = Field(max_length=200)
+
+
+class _StreamPath(_Login):
+    stream_id: int = Field(ge=0, lt=1 << 53)
+
+
+class _PastPath(_StreamPath):
+    minutes: int = Field(ge=0, lt=1 << 31)
+    start: str = Field(max_length=40)
+
+
+class _PastQuery(Shape):
+    model_config = ConfigDict(extra="ignore")
+    stream: int = Field(ge=0, lt=1 << 53)
+    start: str = Field(max_length=40)
+    duration: int = Field(60, ge=0, lt=1 << 31)
+
+
+class _Streams:
+    """What the views share."""
+
+    def __init__(self, *, channels: Channels, hub: live.Relay, pump: Pump, call: Call, through: Through) -> None:
+        self._channels = channels
+        self._hub = hub
+        self._pump = pump
+        self._call = call
+        self._through = through
+
+    def target(self, stream_id: int, query: ProfileQuery | None = None) -> ChannelTarget:
+        """The channel of that number, as the lineup or the request wants it; raises `NotFound`, `Forbidden`."""
+        found = self._channels.by_xtream_id(stream_id)
+        if found is None:
+            raise NotFound(f"there is no channel {stream_id}")
+        user = visitor().user
+        if user is not None and not self._theirs(user, found.id):
+            raise Forbidden("this channel is in none of your lineups")
+        return found if query is None else as_asked(found, query, self._through)
+
+    def _theirs(self, user: User, channel_id: str) -> bool:
+        return user.lineups is None or any(self._channels.in_lineup(one, channel_id) for one in user.lineups)
+
+    def watch(self, stream_id: int, query: ProfileQuery) -> Response:
+        """The live stream."""
+        return live.watch(self.target(stream_id, query), hub=self._hub)
+
+    def past(self, stream_id: int, start: str, minutes: int) -> Response:
+        """A stretch of the past, from the provider's archive."""
+        target, start_s = self.target(stream_id), start_of(start)
+        if start_s is None or not 0 < minutes <= LONGEST_MINUTES:
+            raise NotFound("the address names no stretch of time: minutes, then a start such as 2026-11-21:20-15 (UTC)")
+        user = visitor().user
+        theirs = user.lineups if user is not None and user.lineups is not None else (DEFAULT,)
+        lineup = next((one for one in theirs if self._channels.in_lineup(one, target.id)), DEFAULT)
+        address = self._call(self._channels.archive, lineup, target, start_s, minutes * 60)
+        if address is None:
+            raise NotFound(f"the provider of channel {target.name} keeps nothing of that time")
+        return send(address, pump=self._pump, mimetype="video/mp2t", delivery=target.delivery)
+
+
+def blueprint(
+    *,
+    channels: Channels,
+    hub: live.Relay,
+    pump: Pump,
+    call: Call,
+    through: Through = no_profiles,
+    output: hls.HlsOutput | None = None,
+) -> APIBlueprint:
+    """Addresses that hold a name and a password. Without `output` there is no HLS."""
+    views = APIBlueprint("xtream_streams", __name__)
+    streams = _Streams(channels=channels, hub=hub, pump=pump, call=call, through=through)
+    _add_live(views, streams)
+    _add_past(views, streams)
+    if output is not None:
+        _add_hls(views, streams, output)
+    return views
+
+
+def _add_live(views: APIBlueprint, streams: _Streams) -> None:
+    @views.get("/live/<name>/<password>/<int:stream_id>.ts", summary="Xtream: a channel as MPEG transport stream")
+    def stream(path: _StreamPath, query: ProfileQuery) -> Response:
+        return streams.watch(path.stream_id, query)
+
+    @views.get("/live/<name>/<password>/<int:stream_id>", summary="The same without an ending")
+    def stream_without_ending(path: _StreamPath, query: ProfileQuery) -> Response:
+        return streams.watch(path.stream_id, query)
+
+    @views.get("/<name>/<password>/<int:stream_id>.ts", summary="The same as old clients ask")
+    def bare_stream(path: _StreamPath, query: ProfileQuery) -> Response:
+        _no_own_address(path.name)
+        return streams.watch(path.stream_id, query)
+
+    @views.get("/<name>/<password>/<int:stream_id>", summary="The same as old clients ask, without an ending")
+    def bare_stream_without_ending(path: _StreamPath, query: ProfileQuery) -> Response:
+        _no_own_address(path.name)
+        return streams.watch(path.stream_id, query)
+
+
+def _add_past(views: APIBlueprint, streams: _Streams) -> None:
+    @views.get(
+        "/timeshift/<name>/<password>/<int:minutes>/<start>/<int:stream_id>.ts",
+        summary="Xtream: a stretch of the past, from the provider's archive",
+    )
+    def past(path: _PastPath) -> Response:
+        return streams.past(path.stream_id, path.start, path.minutes)
+
+    @views.get("/streaming/timeshift.php", summary="The same by a query")
+    def past_by_query(query: _PastQuery) -> Response:
+        return streams.past(query.stream, query.start, query.duration)
+
+    @views.get("/timeshift.php", summary="The same by a query")
+    def past_by_short_query(query: _PastQuery) -> Response:
+        return streams.past(query.stream, query.start, query.duration)
+
+
+def _add_hls(views: APIBlueprint, streams: _Streams, output: hls.HlsOutput) -> None:
+    def playlist(stream_id: int, query: ProfileQuery) -> Response:
+        target = streams.target(stream_id, query)
+        headers = {"Content-Type": hls.PLAYLIST_TYPE, "Cache-Control": "no-store", "Access-Control-Allow-Origin": "*"}
+        if request.method == "HEAD":
+            answer = Response(headers=headers)
+            answer.automatically_set_content_length = False
+            return answer
+        keep_hls_seat()
+        address, agent = player()
+        text = output.playlist(target, address=address, user_agent=agent)
+        # Segments are named beside `/stream/ID.m3u8`; here they are somewhere else.
+        return Response(_SEGMENT.sub(f"{origin_of()}/stream/", text), headers=headers)
+
+    @views.get("/live/<name>/<password>/<int:stream_id>.m3u8", summary="Xtream: a channel as HLS")
+    def hls_stream(path: _StreamPath, query: ProfileQuery) -> Response:
+        return playlist(path.stream_id, query)
+
+    @views.get("/<name>/<password>/<int:stream_id>.m3u8", summary="The same as old clients ask")
+    def bare_hls_stream(path: _StreamPath, query: ProfileQuery) -> Response:
+        _no_own_address(path.name)
+        return playlist(path.stream_id, query)
+
+
+def _no_own_address(name: str) -> None:
+    """Raises `NotFound` for the beginning of an address of ours: nobody is called so."""
+    if is_reserved(name):
+        raise NotFound("there is nothing at this address")
