@@ -17,11 +17,12 @@ from stream_service.api import (
     access,
     breakers,
     channels,
+    drafts,
     filters,
     internal,
+    lineups,
     live,
     pages,
-    lineups,
     playlists,
     rules,
     sources,
@@ -30,6 +31,8 @@ from stream_service.api import (
 from stream_service.api.media import Media, blueprints
 from stream_service.api.profiles import no_profiles
 from stream_service.api.rulebook import Rulebook
+from stream_service.api.showing import Showing
+from stream_service.api.showing import blueprints as showing_blueprints
 
 
 class Accounts(users.Accounts, Protocol):
@@ -59,6 +62,7 @@ def create_app(
     media: Media | None = None,
     accounts: Accounts | None = None,
     rulebook: Rulebook | None = None,
+    showing: Showing | None = None,
 ) -> OpenAPI:
     """The stream service's web application.
 
@@ -87,7 +91,12 @@ def create_app(
     if rulebook is not None:
         app.register_api(rules.blueprint(rulebook))
         app.register_api(filters.blueprint(rulebook))
+        app.register_api(drafts.blueprint(rulebook.ask))
     if accounts is not None:
         app.after_request(access.mark_refused_tuner)
         app.register_api(users.blueprint(accounts, call=collaborators.call))
+    if showing is not None:
+        output = media.hls if media is not None else None
+        for one in showing_blueprints(showing, collaborators, hub=relay, through=through, output=output):
+            app.register_api(one)
     return app

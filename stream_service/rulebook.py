@@ -9,13 +9,20 @@ from servicekit.redact import redact
 from servicekit.store.sqlite import Connections
 from stream_service import native
 from stream_service.domain.entities import Source
+from stream_service.domain.merging import RuleKey
 from stream_service.domain.model import LineupStream
 from stream_service.errands import Call, Handler
+from stream_service.lineups.draft import Drafts
+from stream_service.lineups.explain import Explanations
+from stream_service.lineups.preview import Previews
 from stream_service.lineups.trial import Trials
 from stream_service.rules import shipped
 from stream_service.rules.check import check_filter, check_rule
 from stream_service.rules.fields import SourceTexts
+from stream_service.store.channels import Channels
 from stream_service.store.filters import Filters
+from stream_service.store.lineup_channels import LineupChannels
+from stream_service.store.lineups import Lineups
 from stream_service.store.rules import Rules
 from tvkit.expressions import Helpers
 
@@ -93,17 +100,38 @@ def source_texts(sources: Iterable[Source]) -> dict[int, SourceTexts]:
 def errands_of_rules(
     connections: Connections,
     *,
-    streams: Callable[[str | None], Iterable[LineupStream]],
+    rule_keys: Callable[[Sequence[str]], RuleKey],
     sources: Callable[[], Sequence[Source]],
     helpers: Helpers,
     clock: Clock,
 ) -> dict[str, Handler]:
-    """What the keeper does with rules when it is asked to."""
-    trials = Trials(
-        streams=streams,
-        rules=rule_store(connections, clock=clock),
-        filters=filter_store(connections, clock=clock),
-        source_texts=lambda: source_texts(sources()),
-        helpers=helpers,
+    """What the keeper does with rules and lineups when it is asked to."""
+    rules, filters = rule_store(connections, clock=clock), filter_store(connections, clock=clock)
+    channels, lineups = Channels(connections, clock=clock), Lineups(connections, clock=clock)
+    lineup_channels = LineupChannels(connections, clock=clock)
+
+    def texts() -> Mapping[int, SourceTexts]:
+        return source_texts(sources())
+
+    def streams(lineup: str | None) -> Iterable[LineupStream]:
+        return channels.streams(lineups.get(lineup).options.sources if lineup is not None else None)
+
+    trials = Trials(streams=streams, rules=rules, filters=filters, source_texts=texts, helpers=helpers)
+    drafts = Drafts(
+        channels=channels, lineup_channels=lineup_channels, source_texts=texts, rule_keys=rule_keys, helpers=helpers
     )
-    return {"rules-test": trials.rule, "filters-test": trials.filter}
+    previews = Previews(drafts=drafts, lineups=lineups, lineup_channels=lineup_channels, rules=rules, filters=filters)
+    explanations = Explanations(
+        drafts=drafts,
+        lineups=lineups,
+        channels=channels,
+        lineup_channels=lineup_channels,
+        rules=rules,
+        filters=filters,
+    )
+    return {
+        "rules-test": trials.rule,
+        "filters-test": trials.filter,
+        "lineup-preview": previews.preview,
+        "lineup-explain": explanations.explain,
+    }

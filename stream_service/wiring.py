@@ -29,7 +29,7 @@ from servicekit.store.sqlite import Connections
 from servicekit.web import Door
 from stream_service import native, relaying
 from stream_service.admission import Accounts, accounts
-from stream_service.building import builder, condition
+from stream_service.building import builder, condition, rule_keys
 from stream_service.config import StreamSection, load_config
 from stream_service.domain.model import REDIRECT, RELAY, ChannelTarget
 from stream_service.domain.schedule import cron_of
@@ -43,7 +43,7 @@ from stream_service.lineups.rendered import RenderedPlaylists
 from stream_service.relay.hub import Hub
 from stream_service.relay.signals import drain_on_sigterm
 from stream_service.relay.slate import make_slates
-from stream_service.rulebook import Rulebook, errands_of_rules, rulebook, write_down_shipped
+from stream_service.rulebook import Rulebook, errands_of_rules, for_guide, rulebook, write_down_shipped
 from stream_service.sources.cleaning import Cleaning
 from stream_service.sources.load import Refresher
 from stream_service.sources.types import Tools, Ways
@@ -316,11 +316,7 @@ def errand_runner(config: Config) -> ErrandRunner:
     write_down_shipped(it.connections, clock=SystemClock())
     handlers: dict[str, Handler] = {
         **errands_of_rules(
-            it.connections,
-            streams=lambda lineup: it.channels.streams(),
-            sources=it.sources.all,
-            helpers=Helpers(now=SystemClock().now_s),
-            clock=SystemClock(),
+            it.connections, rule_keys=rule_keys, sources=it.sources.all, helpers=_helpers(), clock=SystemClock()
         ),
     }
     return ErrandRunner(ErrandQueue(it.connections, clock=SystemClock()), handlers=handlers, clock=SystemClock())
@@ -355,7 +351,8 @@ def keeper(config: Config) -> Keeper:
         patience=Patience(**own.ingestion_guard.model_dump()),
         importing=link.importing,
         clock=SystemClock(),
-        helpers=Helpers(now=SystemClock().now_s),
+        helpers=_helpers(),
+        for_guide=for_guide(it.connections, clock=SystemClock()),
         installation=installation_of(it.connections),
     )
     return Keeper(
@@ -380,6 +377,11 @@ def keeper(config: Config) -> Keeper:
         log_days=own.refreshes.log_days,
         keep_vanished_days=own.refreshes.keep_vanished_days,
     )
+
+
+def _helpers() -> Helpers:
+    """What the @ words of expressions mean in builds and trials."""
+    return Helpers(now=SystemClock().now_s)
 
 
 def _check_delivery(profiles: Profiles, delivery: str) -> None:

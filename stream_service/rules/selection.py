@@ -23,6 +23,21 @@ class Selection:
     filters: dict[int, Count] = field(default_factory=dict)
     left_out: dict[int, str] = field(default_factory=dict)
 
+    @property
+    def told(self) -> dict[str, object]:
+        """What each rule and filter did, as JSON knows it."""
+        return {
+            "rules": [
+                {"id": ident, "matched": one.matched, "changed": one.changed, "cpu_ms": round(one.spent_s * 1_000)}
+                for ident, one in self.rules.items()
+            ],
+            "filters": [
+                {"id": ident, "matched": one.matched, "cpu_ms": round(one.spent_s * 1_000)}
+                for ident, one in reversed(self.filters.items())
+            ],
+            "rules_left_out": [{"id": ident, "why": why} for ident, why in self.left_out.items()],
+        }
+
 
 def select(
     streams: Sequence[LineupStream],

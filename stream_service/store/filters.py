@@ -139,7 +139,7 @@ class Filters:
 
 
 def _lineup_there(connection: apsw.Connection, lineup: str) -> None:
-    if not list(connection.execute("SELECT 1 FROM lineups WHERE name = ?", (lineup,))):
+    if not list(connection.execute("SELECT 1 FROM lineups WHERE name = ? AND deleted = 0", (lineup,))):
         raise NotFound(f"there is no lineup {lineup!r}")
 
 
