@@ -72,6 +72,14 @@ class Hls(Section):
     idle_s: Seconds = 30.0
 
 
+class Discovery(Section):
+    hdhomerun: bool = False
+    ssdp: bool = False
+    address: Annotated[str, Field(pattern=r"^$|^\d{1,3}(?:\.\d{1,3}){3}$")] = ""
+    hdhomerun_port: Port = 65001
+    ssdp_port: Port = 1900
+
+
 class StreamSection(Section):
     server: StreamServer = StreamServer()
     database: StreamDatabase = StreamDatabase()
@@ -82,6 +90,7 @@ class StreamSection(Section):
     relay: Relay = Relay()
     ffmpeg: Ffmpeg = Ffmpeg()
     hls: Hls = Hls()
+    discovery: Discovery = Discovery()
     multicast_interface: str = ""
     epg_url: Origin = ""
     import_dir: Annotated[str, Field(min_length=1)] = "import"

@@ -3,6 +3,7 @@
     due runs > refresh (up to four sources at a time, one run of a source at a time)
     stale lineups > build, a moment after the last change > tell the guide service
     every 30 s > reconcile with the guide service
+    every second > fetch logos that lineups miss
     every day, and at the start > prune
 
 Killed at any moment it goes on where it stopped: runs that were running are marked as interrupted, every lineup is
@@ -28,6 +29,7 @@ from stream_service.domain.schedule import last_before, next_after
 TURN_S = 0.25
 BEAT_S = 5.0
 BUILD_AGAIN_S = 30.0
+LOGOS_S = 1.0
 RECONCILE_S = 30.0
 RECONCILE_AGAIN_S = 3.0
 """After something was sent (what is made of it is fetched), and while the guide service is away."""
@@ -88,6 +90,10 @@ class BuildLog(Protocol):
     def forget_before(self, moment: int) -> int: ...
 
 
+def _nothing() -> None:
+    """What a keeper without logos does about them."""
+
+
 class Keeper:
     """One of it runs for a data directory (its caller holds the lock). `run` returns when `stop` is set."""
 
@@ -114,6 +120,8 @@ class Keeper:
         look: Callable[[], None],
         log_days: int,
         keep_vanished_days: int,
+        fetch_logos: Callable[[], object] = _nothing,
+        sweep_logos: Callable[[], object] = _nothing,
     ) -> None:
         self._sources = sources
         self._runs = runs
@@ -143,6 +151,9 @@ class Keeper:
         self._tidy_work = _Alone("tidy")
         self._link_work = _Alone("guide-link")
         self._prune_work = _Alone("prune")
+        self._fetch_logos = fetch_logos
+        self._sweep_logos = sweep_logos
+        self._logos_work = _Alone("logos")
         self._next: dict[str, float] = {}
 
     def run(self, stop: threading.Event, *, ready: Callable[[], None]) -> None:
@@ -199,6 +210,8 @@ class Keeper:
             self._tidy_work.start(self._tidy_lineups)
         self._start_due()
         self._build_stale()
+        if self._due("logos", LOGOS_S):
+            self._logos_work.start(self._fetch_logos)
         if self._guide_imported():
             self._next["reconcile"] = 0.0
         if self._due("reconcile", RECONCILE_S):
@@ -314,6 +327,7 @@ class Keeper:
         runs = self._runs.forget_before(now - self._log_days * DAY_S)
         self._builds.forget_before(now - self._build_log_days * DAY_S)
         streams = self._lists.purge_vanished(now - self._keep_vanished_days * DAY_S)
+        self._sweep_logos()
         for source in self._sources.all():
             if not self._runs.waiting(source.id):
                 self._lists.sweep(source.id)
