@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,15 @@ from servicekit.clock import Clock
 from servicekit.fetch import Fetcher
 from servicekit.settings import Settings
 from servicekit.store.sqlite import Connections
+from stream_service.discovery.announcer import Announcer, Responder
+from stream_service.discovery.hdhomerun import HdhomerunResponder
+from stream_service.discovery.places import Places
+from stream_service.discovery.ssdp import SsdpResponder
 from stream_service.domain.model import ChannelTarget
 from stream_service.lineups.catalogue import Catalogue
 from stream_service.lineups.devices import Devices
 from stream_service.lineups.publish import PublishedFiles
+from stream_service.logos.address import served
 from stream_service.logos.drawing import Drawing
 from stream_service.logos.dressing import Dressing, Wishes
 from stream_service.logos.fetching import Fetching
@@ -25,6 +31,7 @@ from stream_service.store.logos import Logos
 
 CACHE = "logos_cache_enabled"
 INITIALS = "logos_initials_enabled"
+FRESH_S = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +66,32 @@ class LogoDesk:
     changed: Callable[[], None]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outlets:
+    """What the web process offers of both."""
+
+    tunable: Tunable
+    logos: LogoDesk
+
+
+def outlets(
+    connections: Connections,
+    *,
+    files: PublishedFiles,
+    catalogue: Catalogue,
+    hub: Hub,
+    data_dir: Path,
+    ask: Callable[[str, Mapping[str, object]], dict[str, Any]],
+    changed: Callable[[], None],
+    clock: Clock,
+) -> Outlets:
+    """The web process' side. `changed`: lineups have to be built again."""
+    return Outlets(
+        tunable=tunable(files, catalogue, hub, clock),
+        logos=LogoDesk(store=Logos(connections, clock=clock), shelf=shelf_of(data_dir), ask=ask, changed=changed),
+    )
+
+
 def shelf_of(data_dir: Path) -> Shelf:
     """Where pictures stand."""
     return Shelf(data_dir / "logos")
@@ -82,6 +115,7 @@ class LogoRoom:
         self._changed = changed
         self._seen = self.wishes()
         store, drawing = Logos(connections, clock=clock), Drawing()
+        self._addresses = _Addresses(store, clock)
         self.dressing = Dressing(store, wishes=self.wishes, now_s=clock.now_s, public_url=public_url)
         self.uploads = Uploads(store=store, shelf=shelf, drawing=drawing, changed=changed)
         self._fetching = Fetching(
@@ -93,6 +127,10 @@ class LogoRoom:
             changed=changed,
             clock=clock,
         )
+
+    def address_of(self, logo_id: str) -> str:
+        """The address of an uploaded logo without our origin, '' when there is none: `@logo:ID` in a rule."""
+        return self._addresses.of(logo_id)
 
     def wishes(self) -> Wishes:
         """What is switched on."""
@@ -110,3 +148,41 @@ class LogoRoom:
     def sweep(self) -> None:
         """The daily clearing up."""
         self._fetching.sweep()
+
+
+class _Addresses:
+    """Addresses of uploaded logos, read anew when they were read a moment ago: a rule asks for every channel."""
+
+    def __init__(self, store: Logos, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+        self._known: Mapping[str, str] = {}
+        self._read_s = -FRESH_S
+
+    def of(self, logo_id: str) -> str:
+        now_s = self._clock.monotonic()
+        if now_s - self._read_s >= FRESH_S:
+            self._known, self._read_s = {one.id: served(one.picture) for one in self._store.all()}, now_s
+        return self._known.get(logo_id.strip().lower(), "")
+
+
+def announcer(
+    *,
+    hdhomerun_port: int | None,
+    ssdp_port: int | None,
+    address: str,
+    files: PublishedFiles,
+    public_url: str,
+    http_port: int,
+) -> Announcer:
+    """What of discovery is switched on: what has a port."""
+    places = Places(public_url=public_url, address=address, port=http_port)
+    devices = Devices(files).all
+    responders: dict[str, Callable[[], Responder]] = {}
+    if hdhomerun_port is not None:
+        responders["HDHomeRun"] = partial(
+            HdhomerunResponder, devices=devices, places=places, address=address, port=hdhomerun_port
+        )
+    if ssdp_port is not None:
+        responders["SSDP"] = partial(SsdpResponder, devices=devices, places=places, address=address, port=ssdp_port)
+    return Announcer(responders)

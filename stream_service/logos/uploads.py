@@ -3,9 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from servicekit.errors import NotFound
 from stream_service.domain.logos import Logo
-from stream_service.logos.address import id_of, served
+from stream_service.logos.address import id_of
 from stream_service.logos.drawing import Drawing
 from stream_service.logos.shelf import Shelf
 
@@ -50,10 +49,3 @@ class Uploads:
         )  # fmt: skip
         self._changed()
         return {"id": logo_id}
-
-    def address_of(self, logo_id: str) -> str:
-        """The address of an uploaded logo without our origin, '' when there is none of that id: `@logo:ID`."""
-        try:
-            return served(self._store.get(logo_id.strip().lower()).picture)
-        except NotFound:
-            return ""
