@@ -36,6 +36,8 @@ from stream_service.domain.schedule import cron_of
 from stream_service.errands import ErrandRunner, Errands, Handler
 from stream_service.guide_link import GuideLink
 from stream_service.keeper import Keeper
+from stream_service.library.publish import LibraryLists
+from stream_service.library.shelf import Asking
 from stream_service.lineups.catalogue import Catalogue
 from stream_service.lineups.guard import Patience
 from stream_service.lineups.publish import PublishedFiles
@@ -44,8 +46,11 @@ from stream_service.relay.hub import Hub
 from stream_service.relay.signals import drain_on_sigterm
 from stream_service.relay.slate import make_slates
 from stream_service.rulebook import Rulebook, errands_of_rules, for_guide, rulebook, write_down_shipped
+from stream_service.showing import Around as AroundShowing
+from stream_service.showing import Showing, library_root, showing
 from stream_service.sources.cleaning import Cleaning
 from stream_service.sources.load import Refresher
+from stream_service.sources.panel import Panels
 from stream_service.sources.types import Tools, Ways
 from stream_service.store.builds import Builds
 from stream_service.store.channels import Channels
@@ -230,6 +235,7 @@ class Web:
     media: relaying.Media
     accounts: Accounts
     rulebook: Rulebook
+    showing: Showing
 
 
 def web(config: Config) -> Web:
@@ -288,9 +294,53 @@ def web(config: Config) -> Web:
 
     metrics = Metrics("aerial_stream", figures=_figures(it, hub, catalogue))
     book = rulebook(it.connections, sources=it.sources.all, ask=collaborators.ask, clock=SystemClock())
+    shown = _showing(config, it, catalogue, hub, admitted, collaborators.ask)
     return Web(
-        door, collaborators, hub, checks, metrics, settings(config), levels(config), start, media, admitted, book
+        door, collaborators, hub, checks, metrics, settings(config), levels(config), start, media, admitted, book, shown
     )
+
+
+def _showing(
+    config: Config,
+    it: Stores,
+    catalogue: Catalogue,
+    hub: Hub,
+    admitted: Accounts,
+    ask: Callable[[str, Mapping[str, object]], dict[str, Any]],
+) -> Showing:
+    return showing(
+        AroundShowing(
+            files=published_files(config),
+            catalogue=catalogue,
+            hub=hub,
+            seats=admitted.seats,
+            sources=it.sources,
+            lineups=it.lineups,
+            titles=Library(it.connections),
+            ask=ask,
+            fetcher=_fetcher(config),
+            epg_url=_epg_url(config),
+            secret=internal_secret(config.data_dir, os.environ.get("AERIAL_INTERNAL_SECRET")),
+            connect_s=config.own.relay.connect_s,
+            clock=SystemClock(),
+        )
+    )
+
+
+def _epg_url(config: Config) -> str:
+    return config.own.epg_url or f"http://127.0.0.1:{config.ports.get('epg', EPG_PORT)}"
+
+
+def _library_errands(config: Config, it: Stores) -> dict[str, Handler]:
+    """What is asked of panels about one film or series."""
+    panels = Panels(
+        fetcher=_fetcher(config),
+        spool_dir=paths_of(config).work,
+        max_bytes=config.shared.fetch.max_bytes,
+        clock=SystemClock(),
+    )
+    titles = Library(it.connections)
+    return Asking(titles=titles, intake=it.titles, provider=panels, source_of=it.sources.get).handlers()
 
 
 def tidy(config: Config) -> None:
@@ -318,6 +368,7 @@ def errand_runner(config: Config) -> ErrandRunner:
         **errands_of_rules(
             it.connections, rule_keys=rule_keys, sources=it.sources.all, helpers=_helpers(), clock=SystemClock()
         ),
+        **_library_errands(config, it),
     }
     return ErrandRunner(ErrandQueue(it.connections, clock=SystemClock()), handlers=handlers, clock=SystemClock())
 
@@ -338,7 +389,7 @@ def keeper(config: Config) -> Keeper:
     )
     link = GuideLink(
         asking=_fetcher(config),
-        epg_url=own.epg_url or f"http://127.0.0.1:{config.ports.get('epg', EPG_PORT)}",
+        epg_url=_epg_url(config),
         secret=internal_secret(config.data_dir, os.environ.get("AERIAL_INTERNAL_SECRET")),
         lineups=it.lineups.all,
         files=files,
@@ -362,7 +413,7 @@ def keeper(config: Config) -> Keeper:
         lineups=it.lineups,
         refresh=refresher.refresh,
         builds=it.builds,
-        build=building.build,
+        build=_then(building.build, LibraryLists(Library(it.connections), library_root(files)).publish),
         tidy_lineups=building.tidy,
         settle_s=own.lineups.settle_s,
         build_log_days=own.lineups.log_days,
@@ -382,6 +433,17 @@ def keeper(config: Config) -> Keeper:
 def _helpers() -> Helpers:
     """What the @ words of expressions mean in builds and trials."""
     return Helpers(now=SystemClock().now_s)
+
+
+def _then(work: Callable[P, T], after: Callable[[], object]) -> Callable[P, T]:
+    """`work`, and something behind it each time it succeeds."""
+
+    def both(*args: P.args, **kwargs: P.kwargs) -> T:
+        done = work(*args, **kwargs)
+        after()
+        return done
+
+    return both
 
 
 def _check_delivery(profiles: Profiles, delivery: str) -> None:

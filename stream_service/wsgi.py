@@ -21,6 +21,7 @@ app = handover(
         levels=_parts.levels,
         media=_parts.media,
         accounts=_parts.accounts,
+        showing=_parts.showing,
         rulebook=_parts.rulebook,
     )
 )
