@@ -16,7 +16,6 @@ from stream_service.api.rulebook import (
     ImportQuery,
     Order,
     Restored,
-    RowPath,
     RowsQuery,
     Rulebook,
     ShippedKey,
@@ -29,6 +28,10 @@ from stream_service.api.rulebook import (
 from stream_service.api.rules import DOCUMENT_MAX_BYTES
 from stream_service.domain.rules import Action, Attached, Domain, Filter
 from stream_service.rules.exchange import MOST_ITEMS, Plan, filters_document, plan_filters, plan_restored
+
+
+class _Path(Shape):
+    filter_id: params.Number
 
 
 class _NewFilter(Shape):
@@ -102,18 +105,18 @@ def _rows(views: APIBlueprint, it: Rulebook) -> None:
     def ordered_filters(body: Order) -> Response:
         return json_answer({"items": [shown(one) for one in it.call(it.filters.reorder, body.ids)], "next": None})
 
-    @views.get("/filters/<int:row_id>", summary="One filter, and the lineups it is attached to")
-    def one_filter(path: RowPath) -> Response:
-        found = it.call(it.filters.get, path.row_id)
+    @views.get("/filters/<int:filter_id>", summary="One filter, and the lineups it is attached to")
+    def one_filter(path: _Path) -> Response:
+        found = it.call(it.filters.get, path.filter_id)
         return json_answer({**shown(found), "lineups": it.call(it.filters.lineups_of, found.id)})
 
-    @views.put("/filters/<int:row_id>", summary="Change what is sent of a filter")
-    def changed_filter(path: RowPath, body: _ChangedFilter) -> Response:
-        return json_answer(shown(it.call(it.filters.update, path.row_id, sent(body))))
+    @views.put("/filters/<int:filter_id>", summary="Change what is sent of a filter")
+    def changed_filter(path: _Path, body: _ChangedFilter) -> Response:
+        return json_answer(shown(it.call(it.filters.update, path.filter_id, sent(body))))
 
-    @views.delete("/filters/<int:row_id>", summary="Forget a filter, wherever it is attached")
-    def deleted_filter(path: RowPath) -> Response:
-        it.call(it.filters.delete, path.row_id)
+    @views.delete("/filters/<int:filter_id>", summary="Forget a filter, wherever it is attached")
+    def deleted_filter(path: _Path) -> Response:
+        it.call(it.filters.delete, path.filter_id)
         return no_content()
 
 

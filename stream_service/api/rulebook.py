@@ -76,10 +76,6 @@ Ids = Annotated[list[params.Number], Field(min_length=1, max_length=2_000)]
 ShippedKey = Annotated[str, Field(pattern=r"^[a-z0-9-]{0,40}$")]
 
 
-class RowPath(Shape):
-    row_id: params.Number
-
-
 class RowsQuery(PageQuery):
     domain: Domain | None = Field(None, description="Only those of this domain.")
 

@@ -17,7 +17,6 @@ from stream_service.api.rulebook import (
     Lineup,
     Order,
     Restored,
-    RowPath,
     RowsQuery,
     Rulebook,
     ShippedKey,
@@ -32,6 +31,10 @@ from stream_service.rules.exchange import MOST_ITEMS, Plan, plan_restored, plan_
 
 DOCUMENT_MAX_BYTES = 8 << 20
 _MAY_BE_NONE = ("source_id", "lineup")
+
+
+class _Path(Shape):
+    rule_id: params.Number
 
 
 class _NewRule(Shape):
@@ -100,17 +103,17 @@ def _rows(views: APIBlueprint, it: Rulebook) -> None:
     def ordered_rules(body: Order) -> Response:
         return json_answer({"items": [shown(one) for one in it.call(it.rules.reorder, body.ids)], "next": None})
 
-    @views.get("/<int:row_id>", summary="One rule")
-    def one_rule(path: RowPath) -> Response:
-        return json_answer(shown(it.call(it.rules.get, path.row_id)))
+    @views.get("/<int:rule_id>", summary="One rule")
+    def one_rule(path: _Path) -> Response:
+        return json_answer(shown(it.call(it.rules.get, path.rule_id)))
 
-    @views.put("/<int:row_id>", summary="Change what is sent of a rule")
-    def changed_rule(path: RowPath, body: _ChangedRule) -> Response:
-        return json_answer(shown(it.call(it.rules.update, path.row_id, sent(body, may_be_none=_MAY_BE_NONE))))
+    @views.put("/<int:rule_id>", summary="Change what is sent of a rule")
+    def changed_rule(path: _Path, body: _ChangedRule) -> Response:
+        return json_answer(shown(it.call(it.rules.update, path.rule_id, sent(body, may_be_none=_MAY_BE_NONE))))
 
-    @views.delete("/<int:row_id>", summary="Forget a rule")
-    def deleted_rule(path: RowPath) -> Response:
-        it.call(it.rules.delete, path.row_id)
+    @views.delete("/<int:rule_id>", summary="Forget a rule")
+    def deleted_rule(path: _Path) -> Response:
+        it.call(it.rules.delete, path.rule_id)
         return no_content()
 
 
