@@ -68,8 +68,9 @@ def _keeper(config: Config, options: Options) -> int:
         try:
             wiring.tidy(config)
             wiring.make_cards(config)
-            wiring.errand_runner(config).start(stopping)
-            wiring.keeper(config).run(stopping, ready=lambda: say_ready("keeper"))
+            taking = wiring.source_intake(config)
+            wiring.errand_runner(config, taking).start(stopping)
+            wiring.keeper(config, taking).run(stopping, ready=lambda: say_ready("keeper"))
         finally:
             paths.heartbeat.unlink(missing_ok=True)
 

@@ -33,6 +33,8 @@ from stream_service.api.profiles import no_profiles
 from stream_service.api.rulebook import Rulebook
 from stream_service.api.showing import Showing
 from stream_service.api.showing import blueprints as showing_blueprints
+from stream_service.api.sourcing import Sourcing
+from stream_service.api.sourcing import blueprints as source_views
 
 
 class Accounts(users.Accounts, Protocol):
@@ -62,6 +64,7 @@ def create_app(
     media: Media | None = None,
     accounts: Accounts | None = None,
     rulebook: Rulebook | None = None,
+    sourcing: Sourcing | None = None,
     showing: Showing | None = None,
 ) -> OpenAPI:
     """The stream service's web application.
@@ -88,6 +91,11 @@ def create_app(
     for one in blueprints(media, catalogue=collaborators.target, call=collaborators.call) if media is not None else ():
         app.register_api(one)
     app.register_api(breakers.blueprint(relay))
+    if sourcing is not None:
+        probe = media.prober.probe if media is not None else None
+        ask, check = collaborators.ask, collaborators.check_address
+        for one in source_views(sourcing, ask=ask, check_address=check, probe=probe):
+            app.register_api(one)
     if rulebook is not None:
         app.register_api(rules.blueprint(rulebook))
         app.register_api(filters.blueprint(rulebook))

@@ -48,10 +48,8 @@ from stream_service.relay.slate import make_slates
 from stream_service.rulebook import Rulebook, errands_of_rules, for_guide, rulebook, write_down_shipped
 from stream_service.showing import Around as AroundShowing
 from stream_service.showing import Showing, library_root, showing
-from stream_service.sources.cleaning import Cleaning
-from stream_service.sources.load import Refresher
-from stream_service.sources.panel import Panels
-from stream_service.sources.types import Tools, Ways
+from stream_service.sources.types import Ways
+from stream_service.sourcing import Intake, Sourcing, intake, sourcing, ways_of
 from stream_service.store.builds import Builds
 from stream_service.store.channels import Channels
 from stream_service.store.connection import open_database
@@ -235,6 +233,7 @@ class Web:
     media: relaying.Media
     accounts: Accounts
     rulebook: Rulebook
+    sourcing: Sourcing
     showing: Showing
 
 
@@ -284,19 +283,40 @@ def web(config: Config) -> Web:
         in_container=in_container(),
     )
 
+    lists = sourcing(
+        it.connections,
+        builds=it.builds.since,
+        import_dir=paths.import_dir,
+        max_upload_bytes=shared.fetch.max_bytes,
+        clock=SystemClock(),
+        call=native.call,
+    )
+
     def start() -> None:
         catalogue.look()
         catalogue.follow()
         admitted.table.look()
         admitted.table.follow()
         media.start()
-        drain_on_sigterm(hub, media.watching.events.end)
+        drain_on_sigterm(hub, media.watching.events.end, lists.progress.events.end)
 
     metrics = Metrics("aerial_stream", figures=_figures(it, hub, catalogue))
     book = rulebook(it.connections, sources=it.sources.all, ask=collaborators.ask, clock=SystemClock())
     shown = _showing(config, it, catalogue, hub, admitted, collaborators.ask)
     return Web(
-        door, collaborators, hub, checks, metrics, settings(config), levels(config), start, media, admitted, book, shown
+        door,
+        collaborators,
+        hub,
+        checks,
+        metrics,
+        settings(config),
+        levels(config),
+        start,
+        media,
+        admitted,
+        book,
+        lists,
+        shown,
     )
 
 
@@ -331,16 +351,10 @@ def _epg_url(config: Config) -> str:
     return config.own.epg_url or f"http://127.0.0.1:{config.ports.get('epg', EPG_PORT)}"
 
 
-def _library_errands(config: Config, it: Stores) -> dict[str, Handler]:
+def _library_errands(it: Stores, taking: Intake) -> dict[str, Handler]:
     """What is asked of panels about one film or series."""
-    panels = Panels(
-        fetcher=_fetcher(config),
-        spool_dir=paths_of(config).work,
-        max_bytes=config.shared.fetch.max_bytes,
-        clock=SystemClock(),
-    )
     titles = Library(it.connections)
-    return Asking(titles=titles, intake=it.titles, provider=panels, source_of=it.sources.get).handlers()
+    return Asking(titles=titles, intake=it.titles, provider=taking.ways.panels, source_of=it.sources.get).handlers()
 
 
 def tidy(config: Config) -> None:
@@ -360,33 +374,25 @@ def errands(config: Config, it: Stores) -> Errands:
     return Errands(queue, call=native.call, keeper_lives=partial(alive, paths_of(config).heartbeat))
 
 
-def errand_runner(config: Config) -> ErrandRunner:
+def errand_runner(config: Config, taking: Intake) -> ErrandRunner:
     """The keeper's side of errands; what it can do stands here by name."""
     it = stores(config)
     write_down_shipped(it.connections, clock=SystemClock())
     handlers: dict[str, Handler] = {
+        **taking.handlers,
         **errands_of_rules(
             it.connections, rule_keys=rule_keys, sources=it.sources.all, helpers=_helpers(), clock=SystemClock()
         ),
-        **_library_errands(config, it),
+        **_library_errands(it, taking),
     }
     return ErrandRunner(ErrandQueue(it.connections, clock=SystemClock()), handlers=handlers, clock=SystemClock())
 
 
-def keeper(config: Config) -> Keeper:
-    """The keeper with all it does."""
+def keeper(config: Config, taking: Intake | None = None) -> Keeper:
+    """The keeper with all it does; `taking`: the one of this process, when there is one."""
+    taking = taking or source_intake(config)
     paths, it, files, own = paths_of(config), stores(config), published_files(config), config.own
     notifier = LoggedEvents(logging.getLogger("events"))
-    refresher = Refresher(
-        ways=_ways(config, it),
-        lists=it.lists,
-        titles=it.titles,
-        runs=it.runs,
-        accounts=it.sources,
-        notifier=notifier,
-        clock=SystemClock(),
-        least_share=own.refreshes.min_share,
-    )
     link = GuideLink(
         asking=_fetcher(config),
         epg_url=_epg_url(config),
@@ -409,9 +415,9 @@ def keeper(config: Config) -> Keeper:
     return Keeper(
         sources=it.sources,
         runs=it.runs,
-        lists=Cleaning(lists=it.lists, titles=it.titles, typed=it.typed),
+        lists=taking.cleaning,
         lineups=it.lineups,
-        refresh=refresher.refresh,
+        refresh=taking.refresh,
         builds=it.builds,
         build=_then(building.build, LibraryLists(Library(it.connections), library_root(files)).publish),
         tidy_lineups=building.tidy,
@@ -466,18 +472,22 @@ def _fetcher(config: Config) -> Fetcher:
 
 
 def _ways(config: Config, it: Stores) -> Ways:
-    """How the lists of sources are got."""
     paths = paths_of(config)
-    return Ways(
-        Tools(
-            fetcher=_fetcher(config),
-            import_dir=paths.import_dir,
-            spool_dir=paths.work,
-            max_bytes=config.shared.fetch.max_bytes,
-            clock=SystemClock(),
-            typed_channels=it.typed.of,
-        )
+    return ways_of(
+        it.connections,
+        fetcher=_fetcher(config),
+        import_dir=paths.import_dir,
+        spool_dir=paths.work,
+        max_bytes=config.shared.fetch.max_bytes,
+        clock=SystemClock(),
     )
+
+
+def source_intake(config: Config) -> Intake:
+    """Everything the keeper does about sources: one of it serves the process."""
+    it = stores(config)
+    notifier, share = LoggedEvents(logging.getLogger("events")), config.own.refreshes.min_share
+    return intake(it.connections, ways=_ways(config, it), notifier=notifier, least_share=share, clock=SystemClock())
 
 
 def _relay(config: Config, it: Stores, catalogue: Catalogue) -> tuple[Hub, relaying.Media]:

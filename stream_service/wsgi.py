@@ -23,6 +23,7 @@ app = handover(
         accounts=_parts.accounts,
         showing=_parts.showing,
         rulebook=_parts.rulebook,
+        sourcing=_parts.sourcing,
     )
 )
 _parts.start()

@@ -1,13 +1,13 @@
 """Sources: list, make, change, delete, refresh, and how their refreshes went."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from flask import Response
 from flask_openapi3 import APIBlueprint
 
 from servicekit.errors import Conflict, Invalid, NotFound
 from servicekit.web import PageQuery, json_answer, no_content
-from stream_service.api import Collaborators, params, shapes
+from stream_service.api import Call, Collaborators, params, shapes
 from stream_service.domain.entities import Source
 from stream_service.domain.panels import panel_of
 
@@ -33,7 +33,7 @@ def blueprint(it: Collaborators) -> APIBlueprint:
     @views.post("", summary="Add a source; loads nothing by itself")
     def add_source(body: params.NewSource) -> Response:
         values = body.model_dump()
-        return _shown(it, it.call(it.sources.create, _checked(it, values, values)), 201)
+        return _shown(it, it.call(it.sources.create, checked(it.call, it.check_address, values, values)), 201)
 
     @views.put("/<int:source_id>", summary="Change a source; keys left out stay as they are")
     def change_source(path: params.SourcePath, body: params.ChangedSource) -> Response:
@@ -93,10 +93,12 @@ def _changes(it: Collaborators, body: params.ChangedSource, before: Source) -> d
     if empty := [key for key, value in changes.items() if value is None and key not in _NULLABLE]:
         raise Invalid(f"{', '.join(empty)}: null is not a value here; leave the key out to keep what is there")
     whole = {key: getattr(before, key) for key in ("type", "url", "username", "password", "backup_urls")} | changes
-    return _checked(it, changes, whole)
+    return checked(it.call, it.check_address, changes, whole)
 
 
-def _checked(it: Collaborators, changes: dict[str, object], whole: Mapping[str, object]) -> dict[str, object]:
+def checked(
+    call: Call, check_address: Callable[[str, str], None], changes: dict[str, object], whole: Mapping[str, object]
+) -> dict[str, object]:
     """`changes` as they are kept; raises `Invalid` unless `whole`, the source with them, can be one.
 
     A panel's address may be pasted with its page and its login behind it: these are taken apart.
@@ -110,9 +112,9 @@ def _checked(it: Collaborators, changes: dict[str, object], whole: Mapping[str, 
     if kind != "xtream":
         if given := [key for key in ("username", "password", "backup_urls") if changes.get(key)]:
             raise Invalid(f"{', '.join(given)}: only sources of type xtream have these")
-        it.call(it.check_address, url, kind)
+        call(check_address, url, kind)
         return changes
-    it.call(it.check_address, url, kind)
+    call(check_address, url, kind)
     base, username, password = panel_of(url)
     if "url" in changes:
         changes["url"] = base
@@ -122,6 +124,6 @@ def _checked(it: Collaborators, changes: dict[str, object], whole: Mapping[str, 
         raise Invalid("username and password are needed for an Xtream source")
     if isinstance(backups := changes.get("backup_urls"), list):
         for one in backups:
-            it.call(it.check_address, one, kind)
+            call(check_address, one, kind)
         changes["backup_urls"] = [panel_of(one)[0] for one in backups]
     return changes

@@ -54,32 +54,44 @@ def merged(kept: Iterable[TypedChannel], brought: Iterable[TypedChannel]) -> lis
     Two are the same channel by address, else by tvg-id, else by name and group, where that names exactly one.
     """
     channels = list(kept)
+    known = [_Index(rule, channels) for rule in _RULES]
     for new in brought:
-        place = _place_of(channels, new)
+        place = next((found for index in known if (found := index.place_of(new)) is not None), None)
         if place is None:
             channels.append(new)
         else:
-            old = channels[place]
-            channels[place] = TypedChannel(
-                name=new.name,
-                url=new.url or old.url,
-                id=old.id,
-                enabled=old.enabled,
-                tvg_id=new.tvg_id or old.tvg_id,
-                tvg_name=new.tvg_name or old.tvg_name,
-                group=new.group or old.group,
-                number=new.number or old.number,
-                logo=new.logo or old.logo,
-                headers=new.headers or old.headers,
-                attributes={**old.attributes, **new.attributes},
-            )
+            channels[place] = _joined(channels[place], new)
     return channels
 
 
-def _place_of(channels: list[TypedChannel], new: TypedChannel) -> int | None:
-    for rule in _RULES:
-        wanted = rule(new)
-        found = [place for place, one in enumerate(channels) if wanted is not None and rule(one) == wanted]
-        if len(found) == 1:
-            return found[0]
-    return None
+def _joined(old: TypedChannel, new: TypedChannel) -> TypedChannel:
+    """What `new` says, and what only `old` knows."""
+    return TypedChannel(
+        name=new.name,
+        url=new.url or old.url,
+        id=old.id,
+        enabled=old.enabled,
+        tvg_id=new.tvg_id or old.tvg_id,
+        tvg_name=new.tvg_name or old.tvg_name,
+        group=new.group or old.group,
+        number=new.number or old.number,
+        logo=new.logo or old.logo,
+        headers=new.headers or old.headers,
+        attributes={**old.attributes, **new.attributes},
+    )
+
+
+class _Index:
+    """Where the channels stand that were there, by what one rule compares; only what stands once is found, and once."""
+
+    def __init__(self, rule: Callable[[TypedChannel], Hashable | None], channels: list[TypedChannel]) -> None:
+        self._rule = rule
+        self._places: dict[Hashable, int | None] = {}
+        for place, one in enumerate(channels):
+            key = rule(one)
+            if key is not None:
+                self._places[key] = None if key in self._places else place
+
+    def place_of(self, new: TypedChannel) -> int | None:
+        key = self._rule(new)
+        return None if key is None else self._places.get(key)

@@ -110,6 +110,12 @@ class Builds:
             "WHERE lineup = ? AND (?2 IS NULL OR id < ?2) ORDER BY id DESC LIMIT ?3", lineup, before, limit
         )
 
+    def since(self, moment: int, limit: int) -> list[Build]:
+        """Builds that wait, run, or ended at or after `moment`, oldest first."""
+        return self._select(
+            "WHERE status IN ('queued', 'running') OR completed_at >= ?1 ORDER BY id LIMIT ?2", moment, limit
+        )
+
     def running(self) -> list[Build]:
         """Builds that run."""
         return self._select("WHERE status = 'running' ORDER BY id")

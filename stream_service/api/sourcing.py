@@ -1,0 +1,60 @@
+"""The views about sources beyond their rows: trying, browsing, typing, uploading, watching refreshes."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from flask import Response
+from flask_openapi3 import APIBlueprint
+
+from servicekit.web import json_answer
+from stream_service.api import Call, manual, params, progress, shapes
+from stream_service.api import streams as browsing
+from stream_service.api.sources import checked
+from stream_service.domain.account import account_of
+
+Ask = Callable[[str, Mapping[str, object]], dict[str, Any]]
+
+
+class Sourcing(manual.Hands, Protocol):
+    """What these views are handed; see `stream_service.sourcing`."""
+
+    @property
+    def streams(self) -> browsing.Streams: ...
+    @property
+    def library(self) -> browsing.Library: ...
+    @property
+    def progress(self) -> progress.Progress: ...
+
+
+class _TestedSource(params.ChangedSource):
+    source_id: params.Number | None = None
+
+
+def blueprints(
+    it: Sourcing, *, ask: Ask, check_address: Callable[[str, str], None], probe: browsing.Probe | None
+) -> list[APIBlueprint]:
+    """All of them."""
+    return [
+        _tests(it.call, ask, check_address),
+        browsing.blueprint(streams=it.streams, library=it.library, sources=it.sources, call=it.call, probe=probe),
+        manual.blueprint(it),
+        manual.uploads(it),
+        progress.blueprint(it.progress),
+    ]
+
+
+def _tests(call: Call, ask: Ask, check_address: Callable[[str, str], None]) -> APIBlueprint:
+    views = APIBlueprint("source_tests", __name__, url_prefix="/api/v1/sources")
+
+    @views.post("/test", summary="What a source would give, without keeping any of it")
+    def test_source(body: _TestedSource) -> Response:
+        """Counts, groups, a sample and the account. With `source_id`: that source, with what is changed of it."""
+        values = body.model_dump(exclude_unset=True, exclude={"source_id"})
+        if body.source_id is None:
+            whole = {"type": "m3u", "url": "", "username": None, "password": None} | values
+            values = {"type": "m3u"} | checked(call, check_address, dict(whole), whole)
+        answer = ask("source-test", {"source_id": body.source_id, "values": values})
+        account = answer.get("account")
+        return json_answer(answer | {"account": shapes.account(account_of(account)) if account else None})
+
+    return views
