@@ -7,7 +7,7 @@ from servicekit.clock import Clock
 from servicekit.errors import NotFound
 from servicekit.store.sqlite import Connections, busy_as_unavailable, writing
 from stream_service.domain.logos import AddressRow, Due, Known, Logo, Outcome
-from stream_service.store.channels import write_batches
+from stream_service.store.batches import write_batches
 
 
 class Logos:
@@ -116,13 +116,13 @@ class Logos:
             connection.execute("UPDATE logo_addresses SET due_at = 0, failures = 0 WHERE picture IS NULL")
             return connection.changes()
 
-    def addresses(self, *, limit: int, after: str, failed: bool) -> list[AddressRow]:
-        """Addresses in their order, from behind `after`; `failed`: only those whose last attempt failed."""
+    def addresses(self, *, limit: int, start: int, failed: bool) -> list[AddressRow]:
+        """Addresses in their order, from the `start`-th on; `failed`: only those whose last attempt failed."""
         query = (
             "SELECT url, coalesce(picture, ''), failures, reason, due_at FROM logo_addresses "
-            "WHERE url > ? AND (failures > 0 OR NOT ?) ORDER BY url LIMIT ?"
+            "WHERE failures > 0 OR NOT ? ORDER BY url LIMIT ? OFFSET ?"
         )
-        return [AddressRow(*row) for row in self._rows(query, after, int(failed), limit)]
+        return [AddressRow(*row) for row in self._rows(query, int(failed), limit, start)]
 
     def counts(self) -> dict[str, int]:
         """How many there are of what."""
