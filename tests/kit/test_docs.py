@@ -29,8 +29,11 @@ def routes() -> Iterator[str]:
     """`GET /api/v1/channels/{channel_id}` of every view in the source."""
     files = [ROOT / "servicekit" / "web.py", *ROOT.glob("*_service/api/*.py")]
     for file in files:
-        for block in re.split(r"\n(?=def )", file.read_text()):
-            prefix = found[1] if (found := PREFIX.search(block)) else ""
+        text = file.read_text()
+        of_file = PREFIX.findall(text) if text.count("APIBlueprint(") == 1 else []
+        for block in re.split(r"\n(?=def )", text):
+            # A function that is handed its blueprint adds to the only one of the file.
+            prefix = "".join(PREFIX.findall(block)[:1] if "APIBlueprint(" in block else of_file)
             for method, rule in VIEW.findall(block):
                 path = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", prefix + rule)
                 yield f"{'GET' if method == 'route' else method.upper()} {path}"
