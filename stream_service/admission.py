@@ -29,6 +29,10 @@ class Accounts:
     known_lineup: Callable[[str], object]
     clock: Clock
 
+    def favourites(self, name: str) -> list[str]:
+        """The favourite channels of the user called so; raises `NotFound`."""
+        return self.users.favourites(self.users.named(name).id)
+
     @property
     def changed(self) -> Callable[[], object]:
         """Lets the table in memory follow at once."""

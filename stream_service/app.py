@@ -19,13 +19,16 @@ from stream_service.api import (
     channels,
     drafts,
     filters,
+    hdhr,
     internal,
     lineups,
     live,
+    logos,
     pages,
     playlists,
     rules,
     sources,
+    tuning,
     users,
 )
 from stream_service.api.media import Media, blueprints
@@ -46,6 +49,17 @@ class Accounts(users.Accounts, Protocol):
     def seats(self) -> access.Seats: ...
     @property
     def in_lineup(self) -> Callable[[str, str], bool]: ...
+    @property
+    def favourites(self) -> playlists.Favourites: ...
+
+
+class Outlets(Protocol):
+    """Lineups as tuners, and logos."""
+
+    @property
+    def tunable(self) -> tuning.Tunable: ...
+    @property
+    def logos(self) -> logos.Desk: ...
 
 
 class Relay(live.Relay, breakers.Breakers, Protocol):
@@ -66,6 +80,7 @@ def create_app(
     rulebook: Rulebook | None = None,
     sourcing: Sourcing | None = None,
     showing: Showing | None = None,
+    outlets: Outlets | None = None,
 ) -> OpenAPI:
     """The stream service's web application.
 
@@ -84,8 +99,10 @@ def create_app(
         waiting=native.call,
     )
     app.before_request(levels.look)
-    for room in (pages, sources, channels, lineups, playlists, internal):
+    for room in (pages, sources, channels, lineups, internal):
         app.register_api(room.blueprint(collaborators))
+    liked = {"favourites": accounts.favourites} if accounts is not None else {}
+    app.register_api(playlists.blueprint(collaborators, **liked))
     through = media.through if media is not None else no_profiles
     app.register_api(live.blueprint(hub=relay, catalogue=collaborators.target, through=through))
     for one in blueprints(media, catalogue=collaborators.target, call=collaborators.call) if media is not None else ():
@@ -103,6 +120,10 @@ def create_app(
     if accounts is not None:
         app.after_request(access.mark_refused_tuner)
         app.register_api(users.blueprint(accounts, call=collaborators.call))
+    if outlets is not None:
+        app.register_api(hdhr.blueprint(collaborators, outlets.tunable))
+        app.register_api(tuning.blueprint(collaborators, outlets.tunable, hub=relay, through=through))
+        app.register_api(logos.blueprint(outlets.logos, call=collaborators.call))
     if showing is not None:
         output = media.hls if media is not None else None
         for one in showing_blueprints(showing, collaborators, hub=relay, through=through, output=output):

@@ -8,6 +8,7 @@ player makes room first; only when others hold all seats is anybody refused.
 
 import itertools
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -17,6 +18,8 @@ from servicekit.errors import Forbidden
 from stream_service.domain.users import User
 
 HLS_IDLE_S = 30.0
+WAIT_S = 1.5
+PAUSE_S = 0.05
 USER_LIMIT = "user_limit"
 """The word for "all connections of the user are in use" among an error's fields (`code`)."""
 
@@ -62,17 +65,25 @@ class Seats:
         """See that the player can have one more stream; raises `Forbidden` when others hold all seats."""
         if user is None or user.connection_limit is None:
             return
-        mine = (user.name, address, user_agent)
+        until_s = time.monotonic() + WAIT_S
+        while not self._has_room(user, user.connection_limit, address, user_agent):
+            if time.monotonic() > until_s:
+                raise Forbidden(f"all {user.connection_limit} connections of {user.name} are in use", code=USER_LIMIT)
+            time.sleep(PAUSE_S)  # a player that has just gone is noticed with the next packet
+        with self._lock:
+            self._hls.pop((user.name, address, user_agent), None)
+
+    def _has_room(self, user: User, most: int, address: str, user_agent: str) -> bool:
+        """Whether one more stream fits, after the player's own oldest ones ended for it; False while others sit."""
         held = self._held(user.name)
-        hls = [one for one in self._watching_hls(user.name) if one != mine]
-        while len(held) + len(hls) >= user.connection_limit:
+        others_hls = [one for one in self._watching_hls(user.name) if one != (user.name, address, user_agent)]
+        while len(held) + len(others_hls) >= most:
             own = next((one for one in held if (one.address, one.user_agent) == (address, user_agent)), None)
             if own is None:
-                raise Forbidden(f"all {user.connection_limit} connections of {user.name} are in use", code=USER_LIMIT)
+                return False
             own.end()
             held.remove(own)
-        with self._lock:
-            self._hls.pop(mine, None)
+        return True
 
     def watch_hls(self, user: User | None, *, address: str, user_agent: str) -> None:
         """A player asked for a playlist or a segment: it holds a seat until it has not asked for half a minute."""

@@ -1,17 +1,23 @@
 """What players and media servers fetch: playlists, and the copy of the guide that goes with them."""
 
 import gzip
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
 
 from flask import Response, request
 from flask_openapi3 import APIBlueprint
+from pydantic import ConfigDict, Field
 
-from servicekit.web import origin_of, published, wants_gzip
+from servicekit.errors import Forbidden, NotFound
+from servicekit.web import Shape, origin_of, published, wants_gzip
 from stream_service.api import Collaborators, params
+from stream_service.api.access import visitor
 from stream_service.domain.lineup import LineupView
 from stream_service.outputs import m3u
+from stream_service.outputs.chosen import Chosen
 from stream_service.outputs.origin import with_origin
+from stream_service.outputs.xtream import PLAYLIST, Login
 
 M3U = "audio/x-mpegurl"
 XML = "application/xml"
@@ -23,17 +29,33 @@ EMPTY_GUIDE = (
 )
 
 
-def blueprint(it: Collaborators) -> APIBlueprint:
+Favourites = Callable[[str], Sequence[str]]
+"""The favourite channels of the user called so; raises `NotFound`. Reads the database."""
+
+
+def _of_nobody(name: str) -> Sequence[str]:
+    raise NotFound(f"there is no user {name!r}")
+
+
+class _Query(Shape):
+    """Which entries of a playlist. Players add words of their own, which are passed over."""
+
+    model_config = ConfigDict(extra="ignore")
+    group: list[str] = Field([], max_length=100, description="Only this group; may be repeated.")
+    favourites: str = Field("", max_length=200, description="Only the favourites of this user.")
+
+
+def blueprint(it: Collaborators, favourites: Favourites = _of_nobody) -> APIBlueprint:
     """`/playlist.m3u`, `/epg.xml`, and both for each lineup."""
     views = APIBlueprint("playlists", __name__)
 
     @views.get("/playlist.m3u", summary="The default lineup as M3U")
-    def playlist() -> Response:
-        return _playlist(it, DEFAULT)
+    def playlist(query: _Query) -> Response:
+        return _playlist(it, DEFAULT, _chosen(it, query, favourites))
 
     @views.get("/lineups/<name>/playlist.m3u", summary="A lineup as M3U")
-    def lineup_playlist(path: params.LineupPath) -> Response:
-        return _playlist(it, path.name)
+    def lineup_playlist(path: params.LineupPath, query: _Query) -> Response:
+        return _playlist(it, path.name, _chosen(it, query, favourites))
 
     @views.get("/epg.xml", summary="The default lineup's guide")
     def guide() -> Response:
@@ -54,17 +76,41 @@ def blueprint(it: Collaborators) -> APIBlueprint:
     return views
 
 
-def _playlist(it: Collaborators, lineup: str) -> Response:
+def _chosen(it: Collaborators, query: _Query, favourites: Favourites) -> Chosen | None:
+    """What of a playlist is asked for, and for whom; None for the whole of it and nobody in particular."""
+    who = visitor()
+    login = Login(who.user.name, who.password) if who.user is not None else None
+    if query.favourites and who.user is not None and query.favourites.casefold() != who.user.name.casefold():
+        raise Forbidden("these are somebody else's favourites")
+    liked = frozenset(it.call(favourites, query.favourites)) if query.favourites else None
+    groups = frozenset(one.strip().casefold() for one in query.group if one.strip()) or None
+    return None if login is None and liked is None and groups is None else Chosen(liked, groups, login)
+
+
+def _playlist(it: Collaborators, lineup: str, chosen: Chosen | None) -> Response:
+    if chosen is not None and chosen.login is not None:
+        response = user_playlist(it, lineup, chosen)
+    else:
+        response = _list(it, lineup, it.files.playlist(lineup), chosen)
+    response.headers["Content-Disposition"] = "inline; filename=playlist.m3u"
+    return response
+
+
+def user_playlist(it: Collaborators, lineup: str, chosen: Chosen) -> Response:
+    """A lineup's M3U with addresses that hold a name and a password; raises `NotFound` for no lineup."""
+    return _list(it, lineup, it.files.of(lineup, PLAYLIST), chosen)
+
+
+def _list(it: Collaborators, lineup: str, path: Path, chosen: Chosen | None) -> Response:
     origin = origin_of()
-    rendered = it.playlists.of(it.files.playlist(lineup), origin)
+    rendered = it.playlists.of(path, origin, rewrite=chosen)
     if rendered is None:
         _known(it, lineup)
         text = with_origin(m3u.text(LineupView(lineup, ())), origin)
-        response = Response(text, content_type=f"{M3U}; charset=utf-8", headers={"Cache-Control": "no-cache"})
+        response = Response(text, headers={"Cache-Control": "no-cache"})
     else:
         response = published(rendered.path, mimetype=M3U, etag=rendered.etag)
-        response.headers["Content-Type"] = f"{M3U}; charset=utf-8"
-    response.headers["Content-Disposition"] = "inline; filename=playlist.m3u"
+    response.headers["Content-Type"] = f"{M3U}; charset=utf-8"
     return response
 
 

@@ -15,12 +15,13 @@ from servicekit.errors import Forbidden, Invalid, NotFound
 from servicekit.web import accepts, json_answer, origin_of, published, wants_gzip
 from stream_service.api import Collaborators
 from stream_service.api.access import visitor, xtream_refusal
-from stream_service.api.playlists import M3U, guide_answer
+from stream_service.api.playlists import guide_answer, user_playlist
 from stream_service.domain.catchup import archive_days
 from stream_service.domain.lineup import DEFAULT
 from stream_service.domain.model import ChannelTarget
 from stream_service.domain.users import User
 from stream_service.outputs import xtream, xtream_library
+from stream_service.outputs.chosen import Chosen
 
 MAX_FORM_BYTES = 1 << 16
 FORM = ("application/x-www-form-urlencoded", "multipart/form-data")
@@ -140,7 +141,7 @@ def blueprint(it: Collaborators, shows: Shows) -> APIBlueprint:
         asked = _asked()
         hls = asked.value("output").lower() in ("m3u8", "hls")
         login = xtream.Login(asked.user.name, asked.password, hls=hls, plain=asked.value("type").lower() == "m3u")
-        answer = user_playlist(it, asked.lineup, login, asked.origin)
+        answer = user_playlist(it, asked.lineup, Chosen(login=login))
         answer.headers["Content-Disposition"] = "attachment; filename=tv_channels.m3u"
         return answer
 
@@ -149,17 +150,6 @@ def blueprint(it: Collaborators, shows: Shows) -> APIBlueprint:
         return guide_answer(it, _asked().lineup, packed=False)
 
     return views
-
-
-def user_playlist(it: Collaborators, lineup: str, login: xtream.Login, origin: str) -> Response:
-    """A lineup's M3U with addresses that hold a name and a password; an empty one before it is published."""
-    rendered = it.playlists.of(it.files.of(lineup, xtream.PLAYLIST), origin, rewrite=login)
-    if rendered is None:
-        response = Response("#EXTM3U\n", headers={"Cache-Control": "no-cache"})
-    else:
-        response = published(rendered.path, mimetype=M3U, etag=rendered.etag)
-    response.headers["Content-Type"] = f"{M3U}; charset=utf-8"
-    return response
 
 
 def user_lineup(user: User, wanted: str) -> str:
