@@ -70,7 +70,9 @@ def _keeper(config: Config, options: Options) -> int:
             wiring.make_cards(config)
             taking = wiring.source_intake(config)
             wiring.errand_runner(config, taking).start(stopping)
+            said_goodbye = wiring.announcing(config).start(stopping)
             wiring.keeper(config, taking).run(stopping, ready=lambda: say_ready("keeper"))
+            said_goodbye()
         finally:
             paths.heartbeat.unlink(missing_ok=True)
 

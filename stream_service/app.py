@@ -1,10 +1,10 @@
 """The app factory: assembles the door, the error table and the views; knows no configuration."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Protocol
 
-from flask_openapi3 import OpenAPI
+from flask_openapi3 import APIBlueprint, OpenAPI
 
 from servicekit.health import Checks
 from servicekit.levels import LevelFollower
@@ -32,7 +32,7 @@ from stream_service.api import (
     users,
 )
 from stream_service.api.media import Media, blueprints
-from stream_service.api.profiles import no_profiles
+from stream_service.api.profiles import Through, no_profiles
 from stream_service.api.rulebook import Rulebook
 from stream_service.api.showing import Showing
 from stream_service.api.showing import blueprints as showing_blueprints
@@ -120,12 +120,18 @@ def create_app(
     if accounts is not None:
         app.after_request(access.mark_refused_tuner)
         app.register_api(users.blueprint(accounts, call=collaborators.call))
-    if outlets is not None:
-        app.register_api(hdhr.blueprint(collaborators, outlets.tunable))
-        app.register_api(tuning.blueprint(collaborators, outlets.tunable, hub=relay, through=through))
-        app.register_api(logos.blueprint(outlets.logos, call=collaborators.call))
+    for one in _outlet_views(outlets, collaborators, relay, through) if outlets is not None else ():
+        app.register_api(one)
     if showing is not None:
         output = media.hls if media is not None else None
         for one in showing_blueprints(showing, collaborators, hub=relay, through=through, output=output):
             app.register_api(one)
     return app
+
+
+def _outlet_views(
+    outlets: Outlets, collaborators: Collaborators, relay: Relay, through: Through
+) -> Iterator[APIBlueprint]:
+    yield hdhr.blueprint(collaborators, outlets.tunable)
+    yield tuning.blueprint(collaborators, outlets.tunable, hub=relay, through=through)
+    yield logos.blueprint(outlets.logos, call=collaborators.call)

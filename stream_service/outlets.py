@@ -115,7 +115,6 @@ class LogoRoom:
         self._changed = changed
         self._seen = self.wishes()
         store, drawing = Logos(connections, clock=clock), Drawing()
-        self._addresses = _Addresses(store, clock)
         self.dressing = Dressing(store, wishes=self.wishes, now_s=clock.now_s, public_url=public_url)
         self.uploads = Uploads(store=store, shelf=shelf, drawing=drawing, changed=changed)
         self._fetching = Fetching(
@@ -127,10 +126,6 @@ class LogoRoom:
             changed=changed,
             clock=clock,
         )
-
-    def address_of(self, logo_id: str) -> str:
-        """The address of an uploaded logo without our origin, '' when there is none: `@logo:ID` in a rule."""
-        return self._addresses.of(logo_id)
 
     def wishes(self) -> Wishes:
         """What is switched on."""
@@ -150,16 +145,17 @@ class LogoRoom:
         self._fetching.sweep()
 
 
-class _Addresses:
-    """Addresses of uploaded logos, read anew when they were read a moment ago: a rule asks for every channel."""
+class LogoAddresses:
+    """Addresses of uploaded logos for rules, which ask for every channel: read at most every other second."""
 
-    def __init__(self, store: Logos, clock: Clock) -> None:
-        self._store = store
+    def __init__(self, connections: Connections, *, clock: Clock) -> None:
+        self._store = Logos(connections, clock=clock)
         self._clock = clock
         self._known: Mapping[str, str] = {}
         self._read_s = -FRESH_S
 
     def of(self, logo_id: str) -> str:
+        """The address without our origin, '' when there is none of that id: `@logo:ID`."""
         now_s = self._clock.monotonic()
         if now_s - self._read_s >= FRESH_S:
             self._known, self._read_s = {one.id: served(one.picture) for one in self._store.all()}, now_s

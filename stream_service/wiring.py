@@ -31,6 +31,7 @@ from stream_service import native, relaying
 from stream_service.admission import Accounts, accounts
 from stream_service.building import builder, condition, rule_keys
 from stream_service.config import StreamSection, load_config
+from stream_service.discovery.announcer import Announcer
 from stream_service.domain.model import REDIRECT, RELAY, ChannelTarget
 from stream_service.domain.schedule import cron_of
 from stream_service.errands import ErrandRunner, Errands, Handler
@@ -42,6 +43,8 @@ from stream_service.lineups.catalogue import Catalogue
 from stream_service.lineups.guard import Patience
 from stream_service.lineups.publish import PublishedFiles
 from stream_service.lineups.rendered import RenderedPlaylists
+from stream_service.logos.uploads import KIND as UPLOAD
+from stream_service.outlets import LogoAddresses, LogoRoom, Outlets, announcer, outlets, shelf_of
 from stream_service.relay.hub import Hub
 from stream_service.relay.signals import drain_on_sigterm
 from stream_service.relay.slate import make_slates
@@ -235,6 +238,7 @@ class Web:
     rulebook: Rulebook
     sourcing: Sourcing
     showing: Showing
+    outlets: Outlets
 
 
 def web(config: Config) -> Web:
@@ -317,6 +321,16 @@ def web(config: Config) -> Web:
         book,
         lists,
         shown,
+        outlets(
+            it.connections,
+            files=files,
+            catalogue=catalogue,
+            hub=hub,
+            data_dir=config.data_dir,
+            ask=collaborators.ask,
+            changed=partial(it.lineups.mark, None, stale=True),
+            clock=SystemClock(),
+        ),
     )
 
 
@@ -381,9 +395,10 @@ def errand_runner(config: Config, taking: Intake) -> ErrandRunner:
     handlers: dict[str, Handler] = {
         **taking.handlers,
         **errands_of_rules(
-            it.connections, rule_keys=rule_keys, sources=it.sources.all, helpers=_helpers(), clock=SystemClock()
+            it.connections, rule_keys=rule_keys, sources=it.sources.all, helpers=_helpers(it), clock=SystemClock()
         ),
         **_library_errands(it, taking),
+        UPLOAD: _logo_room(config, it).uploads.take,
     }
     return ErrandRunner(ErrandQueue(it.connections, clock=SystemClock()), handlers=handlers, clock=SystemClock())
 
@@ -400,6 +415,7 @@ def keeper(config: Config, taking: Intake | None = None) -> Keeper:
         lineups=it.lineups.all,
         files=files,
     )
+    logos = _logo_room(config, it)
     building = builder(
         connections=it.connections,
         sources=it.sources,
@@ -408,7 +424,8 @@ def keeper(config: Config, taking: Intake | None = None) -> Keeper:
         patience=Patience(**own.ingestion_guard.model_dump()),
         importing=link.importing,
         clock=SystemClock(),
-        helpers=_helpers(),
+        helpers=_helpers(it),
+        dress=logos.dressing.dress,
         for_guide=for_guide(it.connections, clock=SystemClock()),
         installation=installation_of(it.connections),
     )
@@ -433,12 +450,40 @@ def keeper(config: Config, taking: Intake | None = None) -> Keeper:
         look=levels(config).look,
         log_days=own.refreshes.log_days,
         keep_vanished_days=own.refreshes.keep_vanished_days,
+        fetch_logos=logos.turn,
+        sweep_logos=logos.sweep,
     )
 
 
-def _helpers() -> Helpers:
+def _helpers(it: Stores) -> Helpers:
     """What the @ words of expressions mean in builds and trials."""
-    return Helpers(now=SystemClock().now_s)
+    clock = SystemClock()
+    return Helpers(logo=LogoAddresses(it.connections, clock=clock).of, now=clock.now_s)
+
+
+def _logo_room(config: Config, it: Stores) -> LogoRoom:
+    return LogoRoom(
+        it.connections,
+        shelf=shelf_of(config.data_dir),
+        fetcher=_fetcher(config),
+        settings=settings(config),
+        public_url=config.shared.public_url,
+        changed=partial(it.lineups.mark, None, stale=True),
+        clock=SystemClock(),
+    )
+
+
+def announcing(config: Config) -> Announcer:
+    """What lets clients find the tuners by themselves."""
+    wanted = config.own.discovery
+    return announcer(
+        hdhomerun_port=wanted.hdhomerun_port if wanted.hdhomerun else None,
+        ssdp_port=wanted.ssdp_port if wanted.ssdp else None,
+        address=wanted.address,
+        files=published_files(config),
+        public_url=config.shared.public_url,
+        http_port=config.own.server.port,
+    )
 
 
 def _then(work: Callable[P, T], after: Callable[[], object]) -> Callable[P, T]:

@@ -22,6 +22,7 @@ app = handover(
         media=_parts.media,
         accounts=_parts.accounts,
         showing=_parts.showing,
+        outlets=_parts.outlets,
         rulebook=_parts.rulebook,
         sourcing=_parts.sourcing,
     )

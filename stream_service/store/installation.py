@@ -6,5 +6,5 @@ from servicekit.store.sqlite import Connections, busy_as_unavailable
 def installation_of(connections: Connections) -> str:
     """The installation's own ident, chosen by chance when the database was made."""
     with busy_as_unavailable():
-        row = connections.get().execute("SELECT ident FROM installation").fetchone()
-    return str(row[0])
+        ((ident,),) = connections.get().execute("SELECT ident FROM installation")
+    return str(ident)
