@@ -10,6 +10,7 @@ from epg_service.api import (
     imports,
     internal,
     lineups,
+    linked,
     listings,
     mappings,
     pages,
@@ -35,6 +36,19 @@ def create_app(
     """The guide service's web application."""
     app = make_app(__name__, title="Aerial guide", door=door, metrics=metrics, settings=settings, checks=checks)
     app.before_request(levels.look)
-    for room in (pages, providers, channels, mappings, lineups, browse, search, imports, guides, internal, listings):
+    for room in (
+        pages,
+        providers,
+        channels,
+        mappings,
+        lineups,
+        browse,
+        search,
+        imports,
+        guides,
+        internal,
+        listings,
+        linked,
+    ):
         app.register_api(room.blueprint(collaborators))
     return app

@@ -131,6 +131,11 @@ def cron_of(schedule: str) -> str:
     return schedule
 
 
+def _partner(run: Run, provider: Provider) -> tuple[str, ...]:
+    """The panel's guide that its source is refreshed after: not when the source itself had it imported."""
+    return (provider.linked,) if provider.linked is not None and run.reason != "linked" else ()
+
+
 def last_fire(expression: str, zone: tzinfo, now: datetime) -> datetime | None:
     """The latest time at or before `now` at which the schedule fired, looked for in the last eight days."""
     found = None
@@ -157,7 +162,7 @@ class Keeper:
         decisions: Decisions,
         clock: Clock,
         plan: Plan,
-        imported: Callable[[], None],
+        imported: Callable[..., None],
         watch_times: Callable[[Run, Provider], object],
         ready: Callable[[], None],
         look: Callable[[], None],
@@ -268,8 +273,11 @@ class Keeper:
         if status == "success":
             self.prune()
             self._publications.everything()
-            self._imported()
+            self._imported(*_partner(run, provider))
             self._watch_times(run, provider)
+        elif status == "unchanged":
+            if partner := _partner(run, provider):
+                self._imported(*partner)
         elif status in ("failed", "interrupted"):
             self._retry(run)
 

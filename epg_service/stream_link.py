@@ -1,5 +1,9 @@
-"""Tells the stream service that a guide was imported, so that it fetches its copy now and not in half a minute."""
+"""Tells the stream service that a guide was imported, so that it fetches its copy now and not in half a minute.
 
+Of a guide that belongs to a panel it is told too, so that it asks that panel for its channels.
+"""
+
+import json
 import logging
 from typing import Protocol
 
@@ -34,8 +38,8 @@ class StreamLink:
         self._url = f"{stream_url}/internal/v1/guide-imported"
         self._headers = {"Aerial-Internal": "1", "Aerial-Secret": secret, "Content-Type": "application/json"}
 
-    def guide_imported(self) -> None:
-        """Sends the notice; a stream service that is away is no fault."""
+    def guide_imported(self, *linked: str) -> None:
+        """Sends the notice, with the keys of panels' guides; a stream service that is away is no fault."""
         try:
             self._asking.open(
                 self._url,
@@ -43,7 +47,7 @@ class StreamLink:
                 read_timeout_s=TIMEOUT_S,
                 max_bytes=ANSWER_MAX_BYTES,
                 method="POST",
-                body=b"{}",
+                body=json.dumps({"linked": linked}).encode(),
             ).close()
         except AerialError as error:
             _log.debug("the stream service was not told: %s", error.detail)

@@ -6,8 +6,9 @@ from flask import Response, request
 from flask_openapi3 import APIBlueprint
 
 from epg_service.api import Collaborators, params, shapes
-from servicekit.errors import Invalid
+from servicekit.errors import Conflict, Invalid
 from servicekit.files import atomic_file
+from servicekit.redact import redact
 from servicekit.web import PageQuery, accepts, json_answer, no_content
 
 UPLOAD_PIECE_BYTES = 1 << 18
@@ -33,7 +34,7 @@ def blueprint(it: Collaborators) -> APIBlueprint:
 
     @views.put("/<int:provider_id>", summary="Change a provider; keys left out stay as they are")
     def change_provider(path: params.ProviderPath, body: params.ChangedProvider) -> Response:
-        return json_answer(shapes.provider(it.providers.update(path.provider_id, _changes(it, body))))
+        return json_answer(shapes.provider(it.providers.update(path.provider_id, _changes(it, path.provider_id, body))))
 
     @views.delete("/<int:provider_id>", summary="Delete a provider and its guide")
     def delete_provider(path: params.ProviderPath) -> Response:
@@ -51,11 +52,17 @@ def blueprint(it: Collaborators) -> APIBlueprint:
     return views
 
 
-def _changes(it: Collaborators, body: params.ChangedProvider) -> dict[str, object]:
+def _changes(it: Collaborators, provider_id: int, body: params.ChangedProvider) -> dict[str, object]:
     changes: dict[str, object] = body.model_dump(exclude_unset=True)
     if empty := [key for key, value in changes.items() if value is None and key not in _NULLABLE]:
         raise Invalid(f"{', '.join(empty)}: null is not a value here; leave the key out to keep what is there")
     if body.xmltv_url is not None:
+        before = it.providers.get(provider_id)
+        if before.linked is not None:
+            if body.xmltv_url != redact(before.xmltv_url):
+                raise Conflict("this guide belongs to a source of the stream service: change its login there")
+            del changes["xmltv_url"]  # as it is shown, so it is meant to stay
+            return changes
         it.feeds.check(body.xmltv_url)
     return changes
 

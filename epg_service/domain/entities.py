@@ -7,7 +7,7 @@ from typing import Literal
 RunStatus = Literal["queued", "running", "success", "failed", "rejected", "interrupted", "unchanged", "cancelled"]
 OPEN: frozenset[str] = frozenset({"queued", "running"})
 GOOD: frozenset[str] = frozenset({"success", "unchanged"})
-Reason = Literal["manual", "schedule", "catch-up", "retry", "command"]
+Reason = Literal["manual", "schedule", "catch-up", "retry", "linked", "command"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,8 @@ class Provider:
     shift_minutes: int = 0
     retention_days: int | None = None
     good: LastGoodFile = field(default_factory=LastGoodFile)
+    linked: str | None = None
+    """What the stream service calls it when it is the guide of a panel: its address holds that panel's login."""
 
 
 @dataclass(frozen=True, slots=True)

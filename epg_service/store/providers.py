@@ -26,10 +26,11 @@ _GOOD = (
 )
 _COLUMNS = (
     "id, name, xmltv_url, enabled, created_at, updated_at, priority, schedule, default_timezone, shift_minutes, "
-    f"retention_days, {', '.join(_GOOD)}"
+    f"retention_days, {', '.join(_GOOD)}, linked"
 )
 _WRITABLE = frozenset(
     {"name", "xmltv_url", "enabled", "priority", "schedule", "default_timezone", "shift_minutes", "retention_days"}
+    | {"linked"}
 )
 
 
@@ -61,6 +62,20 @@ class Providers:
         query = f"SELECT {_COLUMNS} FROM providers WHERE name = ? COLLATE NOCASE AND deleted = 0"
         with busy_as_unavailable():
             row = self._connections.get().execute(query, (name,)).fetchone()
+        return _provider(row) if row else None
+
+    def linked(self, key: str) -> Provider | None:
+        """The provider that the stream service calls so, if there is one."""
+        return self._found("linked = ?", key)
+
+    def of_address(self, url: str) -> Provider | None:
+        """The first provider of that address that the stream service knows nothing of, if there is one."""
+        return self._found("xmltv_url = ? AND linked IS NULL", url)
+
+    def _found(self, where: str, value: str) -> Provider | None:
+        query = f"SELECT {_COLUMNS} FROM providers WHERE {where} AND deleted = 0 ORDER BY id LIMIT 1"
+        with busy_as_unavailable():
+            row = self._connections.get().execute(query, (value,)).fetchone()
         return _provider(row) if row else None
 
     def create(self, values: Mapping[str, object]) -> Provider:
@@ -146,5 +161,5 @@ def _provider(row: Sequence[Any]) -> Provider:
     values = list(row)
     values[3] = bool(values[3])
     values[19] = json.loads(values[19])
-    values[11:] = [LastGoodFile(*values[11:])]
+    values[11:] = [LastGoodFile(*values[11:-1]), values[-1]]
     return Provider(*values)

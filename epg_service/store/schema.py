@@ -37,8 +37,10 @@ CREATE TABLE providers (
     good_channels INTEGER NOT NULL DEFAULT 0,
     good_skipped INTEGER NOT NULL DEFAULT 0,
     good_report TEXT NOT NULL DEFAULT '{}',
-    good_at INTEGER
+    good_at INTEGER,
+    linked TEXT                                   -- what the stream service calls it: the guide of a panel it takes
 );
+CREATE UNIQUE INDEX providers_linked ON providers (linked) WHERE deleted = 0;
 CREATE UNIQUE INDEX providers_name ON providers (name COLLATE NOCASE) WHERE deleted = 0;
 
 CREATE TABLE channels (
