@@ -120,7 +120,7 @@ def create_app(
     if accounts is not None:
         app.after_request(access.mark_refused_tuner)
         app.register_api(users.blueprint(accounts, call=collaborators.call))
-    for one in _outlet_views(outlets, collaborators, relay, through) if outlets is not None else ():
+    for one in _outlet_views(outlets, collaborators, relay, through):
         app.register_api(one)
     if showing is not None:
         output = media.hls if media is not None else None
@@ -130,8 +130,10 @@ def create_app(
 
 
 def _outlet_views(
-    outlets: Outlets, collaborators: Collaborators, relay: Relay, through: Through
+    outlets: Outlets | None, collaborators: Collaborators, relay: Relay, through: Through
 ) -> Iterator[APIBlueprint]:
+    if outlets is None:
+        return
     yield hdhr.blueprint(collaborators, outlets.tunable)
     yield tuning.blueprint(collaborators, outlets.tunable, hub=relay, through=through)
     yield logos.blueprint(outlets.logos, call=collaborators.call)
