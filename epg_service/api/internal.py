@@ -11,8 +11,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from epg_service.api import Collaborators, params
 from epg_service.api.guides import file_answer, lineup_publication
+from epg_service.api.ruled import ruled
 from epg_service.domain.entities import LineupChannel
-from servicekit.clock import iso
+from epg_service.domain.rules import ProgrammeRules
+from servicekit.clock import SystemClock, iso
 from servicekit.errors import Invalid, TooLarge
 from servicekit.web import accepts, json_answer
 
@@ -35,8 +37,8 @@ class _SentLineup(BaseModel):
     model_config = ConfigDict(extra="ignore")
     digest: Annotated[str, Field(min_length=1, max_length=128)]
     channels: list[_SentChannel]
-    rules: list[dict[str, Any]] = []
-    filters: list[dict[str, Any]] = []
+    rules: list[Any] = []
+    filters: list[Any] = []
 
 
 def blueprint(it: Collaborators) -> APIBlueprint:
@@ -48,8 +50,10 @@ def blueprint(it: Collaborators) -> APIBlueprint:
     def put_lineup(path: params.LineupPath) -> Response:
         sent = _sent_lineup()
         channels = [LineupChannel(**one.model_dump()) for one in sent.channels]
-        it.lineups.put(path.name, sent.digest, channels, {"rules": sent.rules, "filters": sent.filters})
-        return json_answer({"digest": sent.digest}, 202)
+        said = {"rules": sent.rules, "filters": sent.filters}
+        faults = [one.as_json() for one in ProgrammeRules(said, now_s=SystemClock().now_s).faults]
+        it.lineups.put(path.name, sent.digest, channels, {**said, "faults": faults})
+        return json_answer({"digest": sent.digest, "faults": faults}, 202)
 
     @views.get("/lineups/<name>")
     def lineup_state(path: params.LineupPath) -> Response:
@@ -60,6 +64,7 @@ def blueprint(it: Collaborators) -> APIBlueprint:
                 "digest": found.digest,
                 "matched_at": iso(found.matched_at) if found.matched_at else None,
                 "counts": {"channels": len(channels), "matched": sum(c.channel_id is not None for c in channels)},
+                **ruled(it.lineups.extras(path.name)),
             }
         )
 

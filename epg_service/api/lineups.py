@@ -7,6 +7,7 @@ from flask import Response
 from flask_openapi3 import APIBlueprint
 
 from epg_service.api import Collaborators, params, shapes
+from epg_service.api.ruled import ruled
 from epg_service.domain.entities import LineupChannel
 from servicekit.web import PageQuery, json_answer, page_of
 
@@ -17,7 +18,10 @@ def blueprint(it: Collaborators) -> APIBlueprint:
 
     @views.get("", summary="The lineups that were received, and how far they are matched")
     def all_lineups(query: PageQuery) -> Response:
-        found = [shapes.lineup(one, it.lineups.counts(one.name)) for one in it.lineups.all()]
+        found = [
+            shapes.lineup(one, it.lineups.counts(one.name)) | ruled(it.lineups.extras(one.name))
+            for one in it.lineups.all()
+        ]
         page, cursor = page_of(found, query, most=shapes.MOST_ITEMS)
         return json_answer({"items": page, "next": cursor})
 

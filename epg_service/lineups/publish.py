@@ -6,6 +6,7 @@ A channel is read in one short read transaction at a time, so no reader holds th
 that would be made from the same as last time is not made again.
 """
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
@@ -14,6 +15,7 @@ import xxhash
 from epg_service.domain.entities import LineupChannel
 from epg_service.domain.profiles import FULL, STANDARD, Options, Profile
 from epg_service.domain.profiles import options as options_of
+from epg_service.domain.rules import ProgrammeRules
 from epg_service.lineups.match import Matching
 from epg_service.lineups.published import Publication, PublishedGuides
 from epg_service.lineups.render import Entry, Piece, Rendering
@@ -29,6 +31,9 @@ _LINEUP = "lineup-"
 _FORM = "2"
 """Another one when the same guide is written in another way, so that files are made again."""
 _MOST_NAMED = 10
+_HOUR_S = 3_600
+
+_log = logging.getLogger("publish")
 
 
 def lineup_publication(name: str) -> str:
@@ -55,7 +60,12 @@ class Contents:
         """The file of a publication; raises `Invalid` for channels and groups that it has not."""
         if name == WHOLE:
             return self.whole(options, now_s)
-        return self.lineup(self._lineups.channels(name.removeprefix(_LINEUP)), options, now_s)
+        lineup = name.removeprefix(_LINEUP)
+        return self.lineup(self._lineups.channels(lineup), options, now_s, self.ruled(lineup, now_s))
+
+    def ruled(self, lineup: str, now_s: int) -> ProgrammeRules:
+        """The rules and filters for programmes that a lineup was sent with."""
+        return ProgrammeRules(self._lineups.extras(lineup), now_s=lambda: now_s)
 
     def whole(self, options: Options, now_s: int) -> Iterator[Piece]:
         """Every channel under its own id."""
@@ -72,8 +82,10 @@ class Contents:
             entries.append(Entry(one.name, one.display_name, element, one.id))
         return Rendering(guide=self._guide, options=options, now_s=now_s).file(entries)
 
-    def lineup(self, channels: Sequence[LineupChannel], options: Options, now_s: int) -> Iterator[Piece]:
-        """The channels of a lineup under the lineup's ids, with the programmes of their matches."""
+    def lineup(
+        self, channels: Sequence[LineupChannel], options: Options, now_s: int, ruled: ProgrammeRules | None = None
+    ) -> Iterator[Piece]:
+        """The channels of a lineup under the lineup's ids, with the programmes of their matches as its rules want."""
         kept = _in_groups(_kept(channels, [one.id for one in channels], options.channels), channels, options.groups)
         entries = [
             Entry(
@@ -82,10 +94,11 @@ class Contents:
                 write.channel(one.id, [(None, name) for name in _names(one, options.rules)], one.logo),
                 one.channel_id,
                 one.shift_minutes * 60,
+                one.group or "",
             )
             for one in kept
         ]
-        return Rendering(guide=self._guide, options=options, now_s=now_s).file(entries)
+        return Rendering(guide=self._guide, options=options, now_s=now_s, ruled=ruled).file(entries)
 
 
 class Publishing:
@@ -129,9 +142,21 @@ class Publishing:
         channels = self._matching.matched(self._lineups.get(name))
         publication = lineup_publication(name)
         options = self._contents.usual(publication)
-        return self._publish(
-            publication, f"{mark} {channels!r}", lambda: self._contents.lineup(channels, options, self._clock.now_s())
+        now_s = self._clock.now_s()
+        ruled = self._contents.ruled(name, now_s)
+        made = self._publish(
+            publication,
+            f"{mark} {channels!r}{self._ruled_by(name, ruled, now_s)}",
+            lambda: self._contents.lineup(channels, options, now_s, ruled),
         )
+        _tell(name, ruled)
+        return made
+
+    def _ruled_by(self, name: str, ruled: ProgrammeRules, now_s: int) -> str:
+        """What the rules are, for the basis of a publication; those that ask for the time make another one hourly."""
+        if not ruled:
+            return ""
+        return f" {self._lineups.extras(name)!r} {now_s // _HOUR_S if ruled.timed else ''}"
 
     def everything(self) -> None:
         """All publications: after an import, and hourly."""
@@ -146,6 +171,15 @@ class Publishing:
         if known is not None and known.basis == basis and known.there:
             return self._published.still(known, basis=basis, at=now_s)
         return self._published.publish(name, pieces(), basis=basis, at=now_s)
+
+
+def _tell(name: str, ruled: ProgrammeRules) -> None:
+    for fault in ruled.faults:
+        _log.warning("lineup %s: %s %r is left out: %s", name, fault.kind, fault.name, fault.message)
+    for one in ruled.gave_up:
+        _log.warning("lineup %s: %r takes too long for some programmes; those stay as they are", name, one)
+    if ruled.changed or ruled.left_out:
+        _log.info("lineup %s: rules changed %d programmes, left out %d", name, ruled.changed, ruled.left_out)
 
 
 def _kept(things: Sequence[Thing], ids: Sequence[str], wanted: Sequence[str]) -> list[Thing]:

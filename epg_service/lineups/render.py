@@ -17,12 +17,12 @@ from epg_service.domain.entities import Mapped
 from epg_service.domain.merging import merged
 from epg_service.domain.placeholders import gaps, least_span
 from epg_service.domain.profiles import Options
+from epg_service.domain.rules import OF_CHANNEL, OF_TIME, ProgrammeRules
 from epg_service.domain.timeline import apart, shown
-from epg_service.xmltv import shape, write
+from epg_service.xmltv import edit, shape, write
 from epg_service.xmltv.gzipped import Ready
 
 GENERATOR = "Aerial"
-NO_TITLE = "No title"
 FOREVER_S = 1 << 32
 Piece: TypeAlias = bytes | Ready
 
@@ -42,6 +42,7 @@ class Entry:
     element: bytes
     channel_id: int | None
     shift_s: int = 0
+    group: str = ""
 
 
 class _Row(NamedTuple):
@@ -51,13 +52,19 @@ class _Row(NamedTuple):
     stop_s: int
     raw: bytes
     flags: int
+    edits: tuple[tuple[str, str], ...] = ()
+    """Fields that rules write, and their texts."""
 
 
 class Rendering:
     """Writes one file, at one time, for one kind of reader."""
 
-    def __init__(self, *, guide: StoredGuide, options: Options, now_s: int) -> None:
+    def __init__(
+        self, *, guide: StoredGuide, options: Options, now_s: int, ruled: ProgrammeRules | None = None
+    ) -> None:
+        """`ruled`: the rules and filters that every programme goes through."""
         self._guide = guide
+        self._ruled = ruled or None
         self._options = options
         self._rules = options.rules
         self._from_s = 0 if options.past_days is None else max(0, now_s - options.past_days * DAY_S)
@@ -78,13 +85,16 @@ class Rendering:
     def programmes(self, entry: Entry) -> Iterator[Piece]:
         """The programmes of one channel, by start."""
         sources = self._guide.days(entry.channel_id) if entry.channel_id is not None else []
-        if len(sources) == 1 and self._filled is None and not self._looked_into:
+        if len(sources) == 1 and self._filled is None and not self._looked_into and self._ruled is None:
             mapped, days = sources[0]
             if not mapped.shift_s + entry.shift_s and (self._rules.overlaps or _apart(days)):
                 yield from self._by_day(mapped, days, entry.id)
                 return
         rows = merged([self._rows(days, mapped.shift_s + entry.shift_s) for mapped, days in sources])
-        yield from self._written(self._one_at_a_time(rows), entry)
+        rows = self._one_at_a_time(rows)
+        if self._ruled is not None:
+            rows = list(self._by_rules(rows, entry, self._ruled))
+        yield from self._written(rows, entry)
 
     # ---- copying -----------------------------------------------------------------------------------------------------
 
@@ -135,6 +145,25 @@ class Rendering:
         for at in range(0, len(rows), 64):
             yield self._each(rows[at : at + 64], entry.id, marks_new=marks_new)
 
+    def _by_rules(self, rows: list[_Row], entry: Entry, ruled: ProgrammeRules) -> Iterator[_Row]:
+        """The rows that the filters let through, with what the rules write."""
+        of_channel = {"channel_id": entry.id, "channel_name": entry.name, "channel_group_title": entry.group}
+        needs = ruled.needs - OF_CHANNEL - OF_TIME
+        for row in rows:
+            record = edit.read(self._in_form(row, entry.id), needs) if needs else {}
+            record |= of_channel
+            record["programme_start"], record["programme_stop"] = str(row.start_s), str(row.stop_s)
+            edits = ruled.judged(record)
+            if edits is not None:
+                yield row._replace(edits=edits) if edits else row
+
+    def _in_form(self, row: _Row, channel_id: str) -> bytes:
+        if row.flags & IN_FORM:
+            return row.raw
+        return write.programme(
+            row.raw, start=row.start_s, stop=row.stop_s, channel_id=channel_id, title_fallback=edit.NO_TITLE
+        )
+
     def _with_placeholders(self, rows: list[_Row], entry: Entry, from_s: int, to_s: int) -> list[_Row]:
         spans = gaps([one.start_s for one in rows], [one.stop_s for one in rows], from_s, to_s)
         raw = write.placeholder(entry.name or entry.id, repeat=self._rules.repeats_told)
@@ -151,9 +180,9 @@ class Rendering:
         if row.flags & IN_FORM:
             written = tag + row.raw[row.raw.index(b">") + 1 :] + b"\n"
         else:
-            written = write.programme(
-                row.raw, start=row.start_s, stop=row.stop_s, channel_id=channel_id, title_fallback=NO_TITLE
-            )
+            written = self._in_form(row, channel_id)
+        if row.edits:
+            written = edit.edited(written, dict(row.edits))
         if self._rules.both_numbers and not row.flags & NUMBERED:
             written = shape.with_both_numbers(written)
         if not self._looked_into:

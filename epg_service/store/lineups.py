@@ -53,6 +53,15 @@ class Lineups:
             raise NotFound(f"there is no lineup {name!r}")
         return _lineup(row)
 
+    def extras(self, name: str) -> dict[str, Any]:
+        """What was sent with a lineup beside its channels; raises `NotFound`."""
+        with busy_as_unavailable():
+            row = self._connections.get().execute("SELECT extras FROM lineups WHERE name = ?", (name,)).fetchone()
+        if row is None:
+            raise NotFound(f"there is no lineup {name!r}")
+        found: dict[str, Any] = json.loads(str(row[0]))
+        return found
+
     def all(self) -> list[Lineup]:
         """Every lineup, without channels, by name."""
         query = f"SELECT {_LINEUP} FROM lineups ORDER BY name"

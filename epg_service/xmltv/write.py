@@ -10,12 +10,13 @@ from collections.abc import Callable, Container, Iterable, Sequence
 
 from epg_service.xmltv import form
 from epg_service.xmltv.details import CREDIT_KINDS
-from epg_service.xmltv.elements import Node, folded, tree
+from epg_service.xmltv.elements import Node, tree
+from epg_service.xmltv.escape import attribute as _attribute
+from epg_service.xmltv.escape import clean as _clean
+from epg_service.xmltv.escape import text as _text
 from epg_service.xmltv.form import CHILDREN
-from epg_service.xmltv.repair import without_illegal
 from epg_service.xmltv.times import bytes_utc, text_utc
 
-_CONTROLS = re.compile("[\x7f-\x9f]")
 _SUBTITLE_TYPES = frozenset(("teletext", "onscreen", "deaf-signed"))
 _LENGTH_UNITS = frozenset(("seconds", "minutes", "hours"))
 _IMAGE_CHOICES = {
@@ -159,19 +160,6 @@ def tail() -> bytes:
 
 
 # ---- text ---------------------------------------------------------------------------------------------------------
-
-
-def _clean(text: str) -> str:
-    text = text if text.isascii() and text.isprintable() else _CONTROLS.sub("", without_illegal(text))
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-
-
-def _text(text: str) -> str:
-    return folded(_clean(text))
-
-
-def _attribute(text: str) -> str:
-    return folded(_clean(text)).replace('"', "&quot;")
 
 
 def _attributes(**pairs: str | None) -> str:

@@ -46,7 +46,10 @@ class Lookups:
 def asked(text: str, position: int, fields: Fields, found: Findings) -> Asked | None:
     """What an @ word asks for; None after a fault."""
     if (logo := _LOGO.fullmatch(text)) is not None:
-        return Asked("logo", logo[1])
+        if fields.logos:
+            return Asked("logo", logo[1])
+        found.add("value", "unavailable_here", f"{text} stands in expressions about streams only", position)
+        return None
     if (time := _TIME.fullmatch(text)) is not None:
         return _time(time, position, found)
     if (header := _HEADER.fullmatch(text)) is not None:

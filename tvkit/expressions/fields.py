@@ -45,6 +45,8 @@ class Fields:
     fields: tuple[Field, ...]
     headers: bool = field(default=False)
     """Whether `@dynamic(request.headers):name` means something here."""
+    logos: bool = field(default=True)
+    """Whether `@logo:ID` does: where our own addresses are known."""
 
     def __iter__(self) -> Iterator[Field]:
         return iter(self.fields)
@@ -153,8 +155,8 @@ PROGRAMME = Fields(
         Field("channel_id", "id of its channel in the lineup", ("channel", "tvg_id", "epg_id"), read_only=True),
         Field("channel_name", "name of its channel in the lineup", (), read_only=True),
         Field("channel_group_title", "group of its channel", ("channel_group", "group", "group_title"), read_only=True),
-        *_SOURCE,
     ),
+    logos=False,
 )
 
 REQUEST = Fields(
@@ -167,6 +169,7 @@ REQUEST = Fields(
         Field("query_params", "what stands after the question mark", ("query",), read_only=True),
     ),
     headers=True,
+    logos=False,
 )
 
 DOMAINS = {one.domain: one for one in (STREAM, PROGRAMME, REQUEST)}
