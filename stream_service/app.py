@@ -113,14 +113,10 @@ def create_app(
         ask, check = collaborators.ask, collaborators.check_address
         for one in source_views(sourcing, ask=ask, check_address=check, probe=probe):
             app.register_api(one)
-    if rulebook is not None:
-        app.register_api(rules.blueprint(rulebook))
-        app.register_api(filters.blueprint(rulebook))
-        app.register_api(drafts.blueprint(rulebook.ask))
     if accounts is not None:
         app.after_request(access.mark_refused_tuner)
         app.register_api(users.blueprint(accounts, call=collaborators.call))
-    for one in _outlet_views(outlets, collaborators, relay, through):
+    for one in (*_rule_views(rulebook), *_outlet_views(outlets, collaborators, relay, through)):
         app.register_api(one)
     if showing is not None:
         output = media.hls if media is not None else None
@@ -137,3 +133,11 @@ def _outlet_views(
     yield hdhr.blueprint(collaborators, outlets.tunable)
     yield tuning.blueprint(collaborators, outlets.tunable, hub=relay, through=through)
     yield logos.blueprint(outlets.logos, call=collaborators.call)
+
+
+def _rule_views(rulebook: Rulebook | None) -> Iterator[APIBlueprint]:
+    if rulebook is None:
+        return
+    yield rules.blueprint(rulebook)
+    yield filters.blueprint(rulebook)
+    yield drafts.blueprint(rulebook.ask)
