@@ -1,19 +1,19 @@
 """A stream of a lineup as the expression language sees it, and back."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 
 from stream_service.domain.model import LineupStream
 from stream_service.domain.numbering import canonical_number
 from stream_service.domain.text import clean
 
 _TEXTS = {
-    "channel_name": "name",
     "tvg_id": "tvg_id",
-    "tvg_name": "tvg_name",
-    "tvg_logo": "logo",
+    "channel_name": "name",
     "group_title": "group",
+    "tvg_logo": "logo",
     "tvg_chno": "wanted_number",
+    "tvg_name": "tvg_name",
 }
 """Field of the language -> field of a stream."""
 _ATTRIBUTES = {
@@ -67,22 +67,27 @@ def record_of(stream: LineupStream, source: SourceTexts = NO_SOURCE) -> dict[str
     return record
 
 
-def with_texts(stream: LineupStream, record: Mapping[str, str], written: Iterable[str]) -> LineupStream:
+def with_texts(stream: LineupStream, record: Mapping[str, str], written: Collection[str]) -> LineupStream:
     """The stream with the fields of `written` as `record` has them. A number that is none counts as not given."""
-    texts: dict[str, str] = {}
-    attributes: dict[str, str] | None = None
-    for name in written:
-        value = clean(record[name])
-        if name in _TEXTS:
-            texts[_TEXTS[name]] = canonical_number(value) if name == "tvg_chno" else value
-        elif name in _ATTRIBUTES:
-            keys = _ATTRIBUTES[name]
-            if attributes is None:
-                attributes = dict(stream.attributes)
+    texts = [
+        clean(record[name]) if name in written else getattr(stream, own)  # most are as they were
+        for name, own in _TEXTS.items()
+    ]
+    tvg_id, name, group, logo, number, tvg_name = texts
+    if "tvg_chno" in written:
+        number = canonical_number(number)
+    attributes = stream.attributes if _ATTRIBUTES.keys().isdisjoint(written) else _attributes(stream, record, written)
+    return LineupStream(
+        stream.stream, stream.channel_id, tvg_id, name, group, logo, number, attributes, tvg_name, stream.xtream_id
+    )
+
+
+def _attributes(stream: LineupStream, record: Mapping[str, str], written: Collection[str]) -> Mapping[str, str]:
+    attributes = dict(stream.attributes)
+    for name, keys in _ATTRIBUTES.items():
+        if name in written:
             for key in keys:
                 attributes.pop(key, None)
-            if value:
+            if value := clean(record[name]):
                 attributes[keys[0]] = value
-    if attributes is None:
-        return replace(stream, **texts) if texts else stream  # type: ignore[arg-type]
-    return replace(stream, attributes=attributes, **texts)  # type: ignore[arg-type]
+    return attributes

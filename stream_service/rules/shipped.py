@@ -77,16 +77,17 @@ FILTERS: tuple[Mapping[str, Any], ...] = (
         "name": "Nothing for adults",
         "description": "Takes out what its source marks as adult, and what calls itself so.",
         "action": "exclude",
-        "expression": r"is_adult equals true"
-        r' OR group_title matches "\b(?:adults?|xxx|porno?|erotica?|erotik)\b|(?<!\d)18\s?\+|\+18(?!\d)"'
-        r' OR channel_name matches "\b(?:xxx|porno?|erotica?|erotik|hustler|playboy)\b|\badults? only\b|(?<!\d)18\+"',
+        "expression": "is_adult equals true"
+        ' OR group_title contains "18+" OR group_title contains "+18" OR channel_name contains "18+"'
+        r' OR group_title matches "\b(?:adults?|xxx|porno?|erotica?|erotik)\b"'
+        r' OR channel_name matches "\b(?:xxx|porno?|erotica?|erotik|hustler|playboy|adults? only)\b"',
     },
     {
         "shipped": "no-separators",
         "name": "No separators",
         "description": "Takes out entries that are headings of a list: «##### SPORT #####».",
         "action": "exclude",
-        "expression": r'channel_name matches "^\s*([#=*~_|•▎►◄★●-])\1{2,}.*|^\s*[#=*~_|•▎►◄★●-]{3,}\s*$"',
+        "expression": r'channel_name matches "^\s*(?:([#=*~_|•▎►◄★●-])\1{2}|[#=*~_|•▎►◄★●-]{3,}\s*$)"',
     },
     {
         "shipped": "no-radio",
