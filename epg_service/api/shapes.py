@@ -11,6 +11,7 @@ from epg_service.api.conditional import hot
 from epg_service.domain.entities import OPEN, Channel, Lineup, LineupMatch, Listing, Provider, ProviderChannel, Run
 from epg_service.xmltv.fields import Fields, fields
 from servicekit.clock import iso
+from servicekit.redact import redact
 from servicekit.web import PageQuery, origin_of, page_of
 
 MOST_ITEMS = 1_000
@@ -63,11 +64,12 @@ def stats(figures: GuideFigures, channels: int, providers: Sequence[Provider]) -
 
 
 def provider(one: Provider) -> dict[str, object]:
-    """A provider as its administrator sees it: the address is shown as it was typed."""
+    """A provider as its administrator sees it: the address as it was typed, but for one that holds a panel's login."""
     return {
         "id": one.id,
         "name": one.name,
-        "xmltv_url": one.xmltv_url,
+        "xmltv_url": redact(one.xmltv_url) if one.linked else one.xmltv_url,
+        "linked": one.linked is not None,
         "enabled": one.enabled,
         "created_at": iso(one.created_at),
         "updated_at": iso(one.updated_at),
