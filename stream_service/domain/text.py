@@ -10,6 +10,8 @@ _BLANKS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
 def clean(text: str) -> str:
     """One line without control or direction characters and without blanks at the ends, in Unicode's composed form."""
+    if text.isascii() and text.isprintable():
+        return text.strip()
     if _SUSPECT.search(text) is not None:
         text = _BLANKS.sub(" ", _DIRECTION.sub("", text))
     text = text.strip()

@@ -4,7 +4,7 @@ A channel stands whole where it comes first; a lineup further down that has it t
 """
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import orjson
@@ -62,7 +62,12 @@ def _joined(parts: Iterable[Path]) -> Iterator[bytes]:
 
 def _line(channel: LineupChannel) -> bytes:
     streams = [
-        [s.id, s.source_id, s.url, dict(s.headers), s.private_ok, s.connection_limit, dict(s.timeouts)]
+        (s.id, s.source_id, s.url, _plain(s.headers), s.private_ok, s.connection_limit, _plain(s.timeouts))
         for s in channel.streams
     ]
-    return orjson.dumps([channel.id, channel.number, channel.name, streams, channel.delivery, channel.xtream_id])
+    return orjson.dumps((channel.id, channel.number, channel.name, streams, channel.delivery, channel.xtream_id))
+
+
+def _plain(mapping: Mapping[str, object]) -> Mapping[str, object]:
+    """As JSON's writer takes it."""
+    return mapping if type(mapping) is dict else dict(mapping)

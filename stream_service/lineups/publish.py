@@ -13,7 +13,7 @@ DATA/published/stream/
 `RENDERINGS` is the table of what is made of a lineup: a new output is one more row of it.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -60,8 +60,8 @@ class Family:
 
     output: str
     names: tuple[str, ...]
-    render: Callable[[LineupView, Mapping[str, bytes]], Mapping[str, bytes]]
-    """The lineup, and what was made of it already, to the files' texts."""
+    render: Callable[[LineupView, Mapping[str, bytes]], Iterable[tuple[str, bytes]]]
+    """The lineup, and its playlist if it has one, to the files' names and texts, one at a time: they are large."""
 
 
 FAMILIES = (Family(XTREAM, xtream.FILES, xtream.texts),)
@@ -106,20 +106,23 @@ def render(view: LineupView, staging: Staging) -> str:
 
     Files of outputs that are switched off are removed.
     """
-    texts: dict[str, bytes] = {}
+    made: dict[str, bytes] = {}
     for name, rendering in RENDERINGS.items():
         if rendering.output in view.outputs:
-            texts[name] = rendering.render(view)
-            staging.put(name, texts[name])
+            text = rendering.render(view)
+            staging.put(name, text)
+            if name == PLAYLIST:
+                made[name] = text
         else:
             staging.drop(name)
     for family in FAMILIES:
-        made = family.render(view, texts) if family.output in view.outputs else {}
-        for name in family.names:
-            if name in made:
-                staging.put(name, made[name])
-            else:
-                staging.drop(name)
+        left = set(family.names)
+        if family.output in view.outputs:
+            for name, text in family.render(view, made):
+                staging.put(name, text)
+                left.discard(name)
+        for name in sorted(left):
+            staging.drop(name)
     return _render_channels(view, staging)
 
 

@@ -34,23 +34,28 @@ def text(view: LineupView) -> bytes:
 
 def _entry(view: LineupView, channel: LineupChannel) -> str:
     name = written(channel.name) or channel.id
-    attributes = {
-        "tvg-id": written(view.guide_id(channel)),
-        "tvg-name": name,  # the whole name again, for readers that take it from behind the last comma
-        "tvg-chno": channel.number,
-        "channel-id": channel.id,
-        "tvg-logo": logo(written(channel.logo)),
-        "group-title": written(channel.group).replace(",", " "),  # a comma would end the attributes for some readers
-        "radio": "true" if channel.radio else "",
-    }
+    said = [f'tvg-id="{channel.id if view.tvg_id == "own" else written(view.guide_id(channel))}"']
+    own_name = written(channel.attributes.get("tvg-name", "")) if channel.attributes else ""
+    said.append(f'tvg-name="{own_name or name}"')  # the whole name again, for readers that take it from the last comma
+    said.append(f'tvg-chno="{channel.number}" channel-id="{channel.id}"')
+    if picture := logo(written(channel.logo)):
+        said.append(f'tvg-logo="{picture}"')
+    if group := written(channel.group).replace(",", " "):  # a comma would end the attributes for some readers
+        said.append(f'group-title="{group}"')
     if channel.attributes:
-        attributes |= {key: written(value) for key in PASSED_ON if (value := channel.attributes.get(key))}
-        if view.catchup:
-            attributes |= {key: written(value) for key, value in channel.catchup.items()}
-    said = " ".join(f'{key}="{value}"' for key, value in attributes.items() if value)
-    return f"#EXTINF:-1 {said},{name}\n{ORIGIN}/stream/{channel.id}.ts\n"
+        said += _passed_on(view, channel)
+    return f"#EXTINF:-1 {' '.join(said)},{name}\n{ORIGIN}/stream/{channel.id}.ts\n"
+
+
+def _passed_on(view: LineupView, channel: LineupChannel) -> list[str]:
+    """What the provider said of the channel and players understand."""
+    said = {"radio": "true"} if channel.radio else {}
+    said |= {key: value for key in PASSED_ON if (value := channel.attributes.get(key))}
+    if view.catchup:
+        said |= channel.catchup
+    return [f'{key}="{text}"' for key, value in said.items() if (text := written(value))]
 
 
 def written(text: str) -> str:
     """A value that can stand between quotes: one line, no double quote (no reader knows an escape)."""
-    return clean(text.replace('"', "'"))
+    return clean(text.replace('"', "'") if '"' in text else text)

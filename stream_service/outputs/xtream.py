@@ -6,7 +6,7 @@ list of one category is, a reader cuts out of one file by its index, without rea
 
 import re
 from base64 import b64encode
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import blake2b
@@ -74,7 +74,23 @@ def categories(names: Iterable[str]) -> list[dict[str, Any]]:
 
 def published(value: object) -> bytes:
     """JSON with our address as the token that is replaced later."""
-    return orjson.dumps(value).replace(_ORIGIN_IN_JSON, ORIGIN.encode())
+    return _with_token(orjson.dumps(value))
+
+
+def _with_token(text: bytes) -> bytes:
+    return text.replace(_ORIGIN_IN_JSON, ORIGIN.encode())
+
+
+def _array(records: Iterable[bytes]) -> bytes:
+    return b"[%b]" % b",".join(records)
+
+
+def _cut_by_category(records: Iterable[bytes], groups: Iterable[str], ids: Mapping[str, int]) -> bytes:
+    """As `by_category`, of records that are JSON already."""
+    members: dict[str, list[bytes]] = {}
+    for record, group in zip(records, groups, strict=True):
+        members.setdefault(group, []).append(record)
+    return _indexed((str(ids[group]), _with_token(_array(some))) for group, some in members.items())
 
 
 def by_category(items: Iterable[Mapping[str, Any]]) -> bytes:
@@ -82,11 +98,14 @@ def by_category(items: Iterable[Mapping[str, Any]]) -> bytes:
     groups: dict[str, list[Mapping[str, Any]]] = {}
     for item in items:
         groups.setdefault(item["category_id"], []).append(item)
+    return _indexed((category, published(members)) for category, members in groups.items())
+
+
+def _indexed(parts: Iterable[tuple[str, bytes]]) -> bytes:
     index: dict[str, tuple[int, int]] = {}
     body: list[bytes] = []
     at = 0
-    for category, members in groups.items():
-        text = published(members)
+    for category, text in parts:
         index[category] = (at, at + len(text))
         at += len(text)
         body.append(text)
@@ -102,26 +121,30 @@ PLAYLIST = "xtream-playlist.m3u"
 FILES = (LIVE_CATEGORIES, LIVE, LIVE_BY_CATEGORY, PANEL, ARCHIVES, PLAYLIST)
 
 
-def texts(view: LineupView, made: Mapping[str, bytes]) -> dict[str, bytes]:
-    """All published files of a lineup (`FILES`), made of one pass over its channels. `made`: its M3U, if it has one."""
+def texts(view: LineupView, made: Mapping[str, bytes]) -> Iterator[tuple[str, bytes]]:
+    """All published files of a lineup (`FILES`), one after the other. `made`: its M3U, if it has one.
+
+    A channel's record is made once, and once written as JSON: files hold a hundred thousand of them.
+    """
     kept = {one.xtream_id: catchup for one in view.channels if one.attributes and archive_days(catchup := one.catchup)}
     groups = [_group(one) for one in view.channels]
     named = categories(groups)
     ids = category_ids(groups)
-    streams = [
-        _stream(place, one, ids[group], archive_days(kept.get(one.xtream_id, {})))
+    yield LIVE_CATEGORIES, published(named)
+    yield ARCHIVES, orjson.dumps({str(ident): catchup for ident, catchup in kept.items()})
+    records = [
+        orjson.dumps(_stream(place, one, ids[group], archive_days(kept[one.xtream_id]) if one.xtream_id in kept else 0))
         for place, (one, group) in enumerate(zip(view.channels, groups, strict=True), 1)
     ]
-    return {
-        LIVE_CATEGORIES: published(named),
-        LIVE: published(streams),
-        LIVE_BY_CATEGORY: by_category(streams),
-        PANEL: _panel_rest(streams, named),
-        ARCHIVES: orjson.dumps({str(ident): catchup for ident, catchup in kept.items()}),
-        PLAYLIST: playlist(made.get("playlist.m3u") or m3u.text(view), view),
-    }
+    yield LIVE, _with_token(_array(records))
+    yield LIVE_BY_CATEGORY, _cut_by_category(records, groups, ids)
+    yield PANEL, _panel_rest(records, groups, named)
+    del records
+    yield PLAYLIST, playlist(made.get("playlist.m3u") or m3u.text(view), view)
 
 
+_STREAM_ID = b'"stream_id":'
+_MORE_IN_PANELS = {"type_name": "Live Streams", "series_no": None, "live": "1", "container_extension": None}
 NO_CATEGORIES: Mapping[str, list[object]] = {"live": [], "movie": [], "series": []}
 
 
@@ -130,26 +153,19 @@ def panel_head(account: Mapping[str, object]) -> bytes:
     return orjson.dumps(account)[:-1] + b","
 
 
-def _panel_rest(streams: Iterable[dict[str, Any]], named: list[dict[str, Any]]) -> bytes:
-    said = {"categories": {**NO_CATEGORIES, "live": named}, "available_channels": _panel_channels(streams, named)}
-    return published(said)[1:]
-
-
-def _panel_channels(streams: Iterable[dict[str, Any]], named: Iterable[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """What `panel_api.php` says of channels, by their numbers as text."""
-    names = {one["category_id"]: one["category_name"] for one in named}
-    return {
-        str(one["stream_id"]): {
-            **one,
-            "stream_id": str(one["stream_id"]),
-            "type_name": "Live Streams",
-            "category_name": names[one["category_id"]],
-            "series_no": None,
-            "live": "1",
-            "container_extension": None,
-        }
-        for one in streams
+def _panel_rest(records: Iterable[bytes], groups: Iterable[str], named: list[dict[str, Any]]) -> bytes:
+    """What `panel_api.php` says of channels, by their numbers as text: each record with some more fields."""
+    more = {
+        group: orjson.dumps({"category_name": group, **_MORE_IN_PANELS})[1:]
+        for group in (str(one["category_name"]) for one in named)
     }
+    parts = []
+    for record, group in zip(records, groups, strict=True):
+        before, key, rest = record.partition(_STREAM_ID)
+        number, comma, rest = rest.partition(b",")
+        parts.append(b'"%b":%b%b"%b"%b%b,%b' % (number, before, key, number, comma, rest[:-1], more[group]))
+    head = orjson.dumps({"categories": {**NO_CATEGORIES, "live": named}})[1:-1]
+    return _with_token(b'%b,"available_channels":{%b}}' % (head, b",".join(parts)))
 
 
 def _group(channel: LineupChannel) -> str:
