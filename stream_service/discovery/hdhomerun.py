@@ -34,19 +34,8 @@ class HdhomerunResponder:
     def __init__(self, *, devices: Callable[[], Sequence[Device]], places: Places, address: str, port: int) -> None:
         self._devices = devices
         self._places = places
-        self._udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._tcp = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         self._controls = threading.BoundedSemaphore(MOST_CONTROLS)
-        try:
-            self._udp.bind((address, port))
-            self._tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            self._tcp.bind(self._udp.getsockname())
-            self._tcp.listen(MOST_CONTROLS)
-        except OSError:
-            self.close()
-            raise
-        for sock in (self._udp, self._tcp):
-            sock.settimeout(LOOK_S)
+        self._udp, self._tcp = _taken(address, port)
 
     @property
     def port(self) -> int:
@@ -151,3 +140,21 @@ def _exactly(connection: socket.socket, size: int) -> bytes:
     while len(found) < size and (piece := connection.recv(size - len(found))):
         found += piece
     return found
+
+
+def _taken(address: str, port: int) -> tuple[socket.socket, socket.socket]:
+    """The port for UDP and for TCP; any free one for 0. Raises `OSError` when somebody else has it."""
+    udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    tcp = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        tcp.bind((address, port))
+        udp.bind(tcp.getsockname())
+        tcp.listen(MOST_CONTROLS)
+    except OSError:
+        udp.close()
+        tcp.close()
+        raise
+    for sock in (udp, tcp):
+        sock.settimeout(LOOK_S)
+    return udp, tcp

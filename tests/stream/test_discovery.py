@@ -101,8 +101,7 @@ class TestPackets:
         ],
     )
     def test_a_device_answers_when_it_is_meant(self, data: bytes, found: list[int]) -> None:
-        places = Places(public_url="", address="", port=8081)
-        built = HdhomerunResponder(devices=lambda: DEVICES, places=places, address="127.0.0.1", port=0)
+        built = taken("127.0.0.1", 0, DEVICES)
         try:
             answers = [packets.read(one) for one in built.answers(data, HOME)]
             assert built.answers(data, STRANGER) == []
