@@ -80,6 +80,11 @@ class Discovery(Section):
     ssdp_port: Port = 1900
 
 
+class Library(Section):
+    strm_dir: str = ""
+    strm_url: Origin = ""
+
+
 class StreamSection(Section):
     server: StreamServer = StreamServer()
     database: StreamDatabase = StreamDatabase()
@@ -91,6 +96,7 @@ class StreamSection(Section):
     ffmpeg: Ffmpeg = Ffmpeg()
     hls: Hls = Hls()
     discovery: Discovery = Discovery()
+    library: Library = Library()
     multicast_interface: str = ""
     epg_url: Origin = ""
     import_dir: Annotated[str, Field(min_length=1)] = "import"

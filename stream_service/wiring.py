@@ -37,7 +37,7 @@ from stream_service.domain.schedule import cron_of
 from stream_service.errands import ErrandRunner, Errands, Handler
 from stream_service.guide_link import GuideLink
 from stream_service.keeper import Keeper
-from stream_service.library.publish import LibraryLists
+from stream_service.library.keeping import LibraryKeeping, library_keeping
 from stream_service.library.shelf import Asking
 from stream_service.lineups.catalogue import Catalogue
 from stream_service.lineups.guard import Patience
@@ -436,7 +436,7 @@ def keeper(config: Config, taking: Intake | None = None) -> Keeper:
         lineups=it.lineups,
         refresh=taking.refresh,
         builds=it.builds,
-        build=_then(building.build, LibraryLists(Library(it.connections), library_root(files)).publish),
+        build=_then(building.build, _library(config, it).look),
         tidy_lineups=building.tidy,
         settle_s=own.lineups.settle_s,
         build_log_days=own.lineups.log_days,
@@ -483,6 +483,17 @@ def announcing(config: Config) -> Announcer:
         files=published_files(config),
         public_url=config.shared.public_url,
         http_port=config.own.server.port,
+    )
+
+
+def _library(config: Config, it: Stores) -> LibraryKeeping:
+    own = config.own.library
+    return library_keeping(
+        Library(it.connections),
+        root=library_root(published_files(config)),
+        strm_dir=config.path(own.strm_dir) if own.strm_dir else None,
+        origin=own.strm_url or config.shared.public_url,
+        clock=SystemClock(),
     )
 
 

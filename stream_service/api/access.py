@@ -78,8 +78,9 @@ class Gate:
     def __call__(self, who: Caller, trusted: bool) -> bool:
         """True: comes in; False: not a path of ours. Raises what the client understands."""
         path = request.path
-        if _SEGMENT.fullmatch(path):  # its token was given to somebody who was let in, and players add nothing to it
-            return True
+        if _SEGMENT.fullmatch(path) or _LOGO.fullmatch(path):
+            # A segment's token was given to somebody who was let in; a logo is a picture. Players add nothing to them.
+            return request.method in ("GET", "HEAD")
         xtream = _is_xtream(path)
         if not (xtream or _is_plain(path)):
             return False
@@ -168,7 +169,7 @@ def _is_xtream(path: str) -> bool:
 
 
 def _is_plain(path: str) -> bool:
-    patterns = (_TUNER, _OF_LINEUP, _STREAM, _LIBRARY, _LOGO)
+    patterns = (_TUNER, _OF_LINEUP, _STREAM, _LIBRARY)
     return path in _DEFAULT or any(one.fullmatch(path) for one in patterns)
 
 

@@ -246,6 +246,7 @@ class _Actions:
             if rendered is None:
                 return json_answer([])
             response = published(rendered.path, mimetype=JSON, etag=rendered.etag)
+            response.headers.pop("Content-Disposition", None)
         if packed:
             response.headers["Content-Encoding"] = "gzip"
         response.headers["Vary"] = "Accept-Encoding"
