@@ -108,6 +108,7 @@ def create_app(
     for one in blueprints(media, catalogue=collaborators.target, call=collaborators.call) if media is not None else ():
         app.register_api(one)
     app.register_api(breakers.blueprint(relay))
+    app.register_api(expressions.blueprint(call=native.call))
     if sourcing is not None:
         probe = media.prober.probe if media is not None else None
         ask, check = collaborators.ask, collaborators.check_address
