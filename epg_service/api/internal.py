@@ -53,7 +53,7 @@ def blueprint(it: Collaborators) -> APIBlueprint:
         said = {"rules": sent.rules, "filters": sent.filters}
         faults = [one.as_json() for one in ProgrammeRules(said, now_s=SystemClock().now_s).faults]
         it.lineups.put(path.name, sent.digest, channels, {**said, "faults": faults})
-        return json_answer({"digest": sent.digest, "faults": faults}, 202)
+        return json_answer({"digest": sent.digest} | ({"faults": faults} if faults else {}), 202)
 
     @views.get("/lineups/<name>")
     def lineup_state(path: params.LineupPath) -> Response:
