@@ -18,6 +18,7 @@ from stream_service.api import (
     breakers,
     channels,
     drafts,
+    expressions,
     filters,
     hdhr,
     internal,
