@@ -21,7 +21,8 @@ table{border-collapse:collapse;width:100%}td,th{text-align:left;padding:.3rem .6
  <code>{{ origin }}/epg.xml.gz</code> as an XMLTV guide</td></tr>
 <tr><th>Kodi (PVR IPTV Simple), TiviMate</th><td><code>{{ origin }}/playlist.m3u</code>;
  the guide comes with it</td></tr>
-<tr><th>Plex</th><td><code>{{ origin }}/epg.xml.gz</code> as the guide; Plex takes channels from a tuner only</td></tr>
+<tr><th>Plex, Emby, Channels</th><td><code>{{ origin }}</code> as the address of an HDHomeRun tuner,
+ <code>{{ origin }}/epg.xml.gz</code> as the guide</td></tr>
 <tr><th>VLC, mpv</th><td><code>{{ origin }}/playlist.m3u</code></td></tr>
 </table>
 <h2>Sources</h2>
