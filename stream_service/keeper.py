@@ -11,6 +11,7 @@ built again, and what a list left half done is swept.
 """
 
 import logging
+import random
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, tzinfo
@@ -36,6 +37,9 @@ RECONCILE_AGAIN_S = 3.0
 SCHEDULES_S = 5.0
 CATCH_UP_DELAY_S = 120
 RETRY_AFTER_S = (300, 900, 3600)
+RETRY_JITTER = 0.25
+"""Up to so much longer, by chance: sources that failed together do not come back together."""
+PANEL_GUIDES_S = 5.0
 AT_A_TIME = 4
 DAY_S = 86_400
 _PRUNE_CRON = "17 4 * * *"
@@ -58,6 +62,7 @@ class RunStore(Protocol):
     def enqueue(
         self, source_id: int, *, reason: Reason, force: bool = False, attempt: int = 0, not_before: int = 0
     ) -> Run: ...
+    def get(self, run_id: int) -> Run: ...
     def due(self) -> list[Run]: ...
     def running(self) -> list[Run]: ...
     def waiting(self, source_id: int) -> bool: ...
@@ -120,6 +125,8 @@ class Keeper:
         look: Callable[[], None],
         log_days: int,
         keep_vanished_days: int,
+        panel_guides: Callable[[], object] = lambda: None,
+        jitter: Callable[[], float] = random.random,
         fetch_logos: Callable[[], object] = _nothing,
         sweep_logos: Callable[[], object] = _nothing,
     ) -> None:
@@ -143,6 +150,9 @@ class Keeper:
         self._look = look
         self._log_days = log_days
         self._keep_vanished_days = keep_vanished_days
+        self._panel_guides = panel_guides
+        self._jitter = jitter
+        self._panel_work = _Alone("panel-guides")
         self._scheduler = BackgroundScheduler(timezone=UTC)
         self._busy: set[int] = set()
         self._lock = threading.Lock()
@@ -212,6 +222,8 @@ class Keeper:
         self._build_stale()
         if self._due("logos", LOGOS_S):
             self._logos_work.start(self._fetch_logos)
+        if self._due("panel-guides", PANEL_GUIDES_S):
+            self._panel_work.start(self._panel_guides)
         if self._guide_imported():
             self._next["reconcile"] = 0.0
         if self._due("reconcile", RECONCILE_S):
@@ -262,10 +274,10 @@ class Keeper:
                 source_id=run.source_id,
             )  # fmt: skip
             return
-        pause_s = RETRY_AFTER_S[run.attempt]
-        self._runs.enqueue(
-            run.source_id, reason="retry", attempt=run.attempt + 1, not_before=self._clock.now_s() + pause_s
-        )
+        asked = self._runs.get(run.id).report.get("retry_after_s")  # what the provider itself asked for
+        pause_s = max(RETRY_AFTER_S[run.attempt], asked if isinstance(asked, int) else 0)
+        later = self._clock.now_s() + pause_s + round(self._jitter() * RETRY_JITTER * pause_s)
+        self._runs.enqueue(run.source_id, reason="retry", attempt=run.attempt + 1, not_before=later)
 
     # ---- building ----------------------------------------------------------------------------------------------------
 

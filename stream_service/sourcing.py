@@ -13,6 +13,7 @@ from stream_service.domain.entities import Run, RunStatus, Source
 from stream_service.domain.losses import Losses
 from stream_service.domain.model import Entry
 from stream_service.domain.typed import TypedChannel, typed_of
+from stream_service.panel_guides import GuideNotices, PanelGuides
 from stream_service.progress import Builds, Call, Progress
 from stream_service.sources.cleaning import Cleaning
 from stream_service.sources.load import Refresher
@@ -20,6 +21,7 @@ from stream_service.sources.m3u import Playlist
 from stream_service.sources.manual import written
 from stream_service.sources.trial import Trial
 from stream_service.sources.types import Tools, Ways
+from stream_service.store.guide_links import GuideLinks
 from stream_service.store.library import Library
 from stream_service.store.library_intake import LibraryIntake
 from stream_service.store.lists import Lists
@@ -40,6 +42,7 @@ class Sourcing:
     typed: ManualChannels
     streams: Streams
     library: Library
+    guides: GuideLinks
     progress: Progress
     call: Call
     import_dir: Path
@@ -66,11 +69,48 @@ def sourcing(
         typed=ManualChannels(connections),
         streams=Streams(connections),
         library=Library(connections),
+        guides=GuideLinks(connections, clock=clock),
         progress=Progress(runs=runs, sources=sources, builds=builds, clock=clock, call=call),
         call=call,
         import_dir=import_dir,
         max_upload_bytes=max_upload_bytes,
     )
+
+
+def panel_guides(
+    connections: Connections,
+    *,
+    ways: Ways,
+    asking: Fetcher,
+    epg_url: str,
+    secret: str,
+    notifier: Notifier,
+    clock: Clock,
+) -> PanelGuides:
+    """The keeper's link of panels' guides to the guide service."""
+    return PanelGuides(
+        asking=asking,
+        epg_url=epg_url,
+        secret=secret,
+        panels=ways.panels,
+        sources=Sources(connections, clock=clock),
+        links=GuideLinks(connections, clock=clock),
+        clock=clock,
+        notifier=notifier,
+    )
+
+
+def guide_notices(connections: Connections, *, touch: Callable[[], None], clock: Clock) -> Callable[..., None]:
+    """What the web process does when the guide service says that guides were imported, with keys of panels' ones."""
+    links, sources = GuideLinks(connections, clock=clock), Sources(connections, clock=clock)
+    notices = GuideNotices(links=links, sources=sources, runs=Runs(connections, clock=clock), clock=clock)
+
+    def told(*keys: str) -> None:
+        touch()
+        if keys:
+            notices.imported(keys)
+
+    return told
 
 
 @dataclass(frozen=True, slots=True)

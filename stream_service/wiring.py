@@ -32,6 +32,7 @@ from stream_service.admission import Accounts, accounts
 from stream_service.building import builder, condition, rule_keys
 from stream_service.config import StreamSection, load_config
 from stream_service.discovery.announcer import Announcer
+from stream_service.domain.entities import Run, RunStatus, Source
 from stream_service.domain.model import REDIRECT, RELAY, ChannelTarget
 from stream_service.domain.schedule import cron_of
 from stream_service.errands import ErrandRunner, Errands, Handler
@@ -52,7 +53,7 @@ from stream_service.rulebook import Rulebook, errands_of_rules, for_guide, ruleb
 from stream_service.showing import Around as AroundShowing
 from stream_service.showing import Showing, library_root, showing
 from stream_service.sources.types import Ways
-from stream_service.sourcing import Intake, Sourcing, intake, sourcing, ways_of
+from stream_service.sourcing import Intake, Sourcing, guide_notices, intake, panel_guides, sourcing, ways_of
 from stream_service.store.builds import Builds
 from stream_service.store.channels import Channels
 from stream_service.store.connection import open_database
@@ -217,7 +218,7 @@ class Collaborators:
     check_delivery: Callable[[str], None]
     check_condition: Callable[[str], object]
     target: Callable[[str], ChannelTarget | None]
-    guide_imported: Callable[[], None]
+    guide_imported: Callable[..., None]
     status: Callable[[], str]
 
 
@@ -265,7 +266,7 @@ def web(config: Config) -> Web:
         check_delivery=partial(_check_delivery, media.profiles),
         check_condition=condition,
         target=catalogue.find,
-        guide_imported=Marker(paths.guide_imported).touch,
+        guide_imported=guide_notices(it.connections, touch=Marker(paths.guide_imported).touch, clock=SystemClock()),
         status=lambda: str(checks.state().as_dict()["status"]),
     )
     admitted = accounts(
@@ -408,6 +409,21 @@ def keeper(config: Config, taking: Intake | None = None) -> Keeper:
     taking = taking or source_intake(config)
     paths, it, files, own = paths_of(config), stores(config), published_files(config), config.own
     notifier = LoggedEvents(logging.getLogger("events"))
+    guides = panel_guides(
+        it.connections,
+        ways=taking.ways,
+        asking=_fetcher(config),
+        epg_url=_epg_url(config),
+        secret=internal_secret(config.data_dir, os.environ.get("AERIAL_INTERNAL_SECRET")),
+        notifier=notifier,
+        clock=SystemClock(),
+    )
+
+    def refresh(run: Run, source: Source) -> RunStatus:
+        status = taking.refresh(run, source)
+        guides.refreshed(run, source, status)
+        return status
+
     link = GuideLink(
         asking=_fetcher(config),
         epg_url=_epg_url(config),
@@ -434,7 +450,8 @@ def keeper(config: Config, taking: Intake | None = None) -> Keeper:
         runs=it.runs,
         lists=taking.cleaning,
         lineups=it.lineups,
-        refresh=taking.refresh,
+        refresh=refresh,
+        panel_guides=guides.look,
         builds=it.builds,
         build=_then(building.build, _library(config, it).look),
         tidy_lineups=building.tidy,

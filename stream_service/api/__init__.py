@@ -76,8 +76,8 @@ class Collaborators(Protocol):
         ...
 
     @property
-    def guide_imported(self) -> Callable[[], None]:
-        """Notes for the keeper that the guide service has a new guide."""
+    def guide_imported(self) -> Callable[..., None]:
+        """Notes for the keeper that the guide service has a new guide; the keys of panels' guides may be named."""
         ...
 
     @property

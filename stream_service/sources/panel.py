@@ -110,10 +110,11 @@ class Panels:
 
     def guide_url(self, source: Source) -> str:
         """Where the panel's guide is: the address holds the login."""
-        return f"{self._bases(source)[0]}/xmltv.php?{urlencode(_who(source))}"
+        return f"{source.account.base_url or self._bases(source)[0]}/xmltv.php?{urlencode(_who(source))}"
 
     def has_guide(self, source: Source) -> bool:
-        """Whether that address begins like a guide. Raises `Unreachable`, `BadAnswer`, `Refused`."""
+        """Whether that address begins like a guide. Raises `Unreachable`, `BadAnswer`, `Refused`, `RateLimited`."""
+        self._leave_alone(source)
         with self._alone(source), self._open(source, self.guide_url(source), total_s=60) as answer:
             pieces = answer.chunks(4096)
             head = b""
@@ -229,12 +230,15 @@ class Panels:
 
     def _one(self, source: Source, action: str, **said: str) -> object:
         base = source.account.base_url or self._bases(source)[0]
-        if source.account.wait_until > self._clock.now_s():
-            raise RateLimited("the panel asked to be left alone for a while",
-                              retry_after_s=source.account.wait_until - self._clock.now_s())  # fmt: skip
+        self._leave_alone(source)
         url = _api(source, base, action=action, **said)
         with self._alone(source), self._open(source, url, total_s=25, max_bytes=SMALL_MAX_BYTES) as answer:
             return _json(answer)
+
+    def _leave_alone(self, source: Source) -> None:
+        left_s = source.account.wait_until - self._clock.now_s()
+        if left_s > 0:
+            raise RateLimited("the panel asked to be left alone for a while", retry_after_s=left_s)
 
     def _open(self, source: Source, url: str, *, total_s: float, max_bytes: int | None = None) -> Answer:
         headers = {**({"User-Agent": source.user_agent} if source.user_agent else {}), **source.headers}

@@ -11,7 +11,7 @@ import pytest
 from servicekit.errors import Invalid
 from stream_service.domain.entities import Run, RunStatus, Source
 from stream_service.domain.schedule import cron_of, last_before, next_after
-from stream_service.keeper import CATCH_UP_DELAY_S, RETRY_AFTER_S, Keeper
+from stream_service.keeper import CATCH_UP_DELAY_S, RETRY_AFTER_S, RETRY_JITTER, Keeper
 from tests.stream.sourcekit import START_S, House, playlist
 from tests.waiting import until
 
@@ -149,7 +149,9 @@ def test_a_failed_scheduled_run_is_tried_again_three_times(kept: Kept) -> None:
         keeper.turn()
         until(lambda: kept.ended(run.id) and house.runs.waiting(1), what="the retry")  # noqa: B023
         assert house.runs.due() == []
-        house.clock.s += pause_s
+        house.clock.s += pause_s - 1
+        assert house.runs.due() == []
+        house.clock.s += 2 + RETRY_JITTER * pause_s
         (run,) = house.runs.due()
         assert (run.reason, run.attempt) == ("retry", attempt)
     keeper.turn()
@@ -269,3 +271,21 @@ def test_a_time_fires_once_at_both_switches_of_the_clocks() -> None:
     first = next_after("30 2 * * *", autumn, zone)
     assert next_after("30 2 * * *", first, zone).date() > first.date()
     assert last_before("30 2 * * 1", spring, zone).isoweekday() == 1
+
+
+def test_a_provider_that_says_when_to_come_again_is_heard(kept: Kept) -> None:
+    house, keeper = kept.house, kept.keeper()
+    house.add("http://127.0.0.1:1/")
+
+    def refused(run: Run, source: Source) -> RunStatus:
+        house.runs.finish(run.id, "failed", error="429", report={"retry_after_s": 5_000})
+        return "failed"
+
+    kept.refresh = refused
+    run = house.runs.enqueue(1, reason="schedule")
+    keeper.turn()
+    until(lambda: kept.ended(run.id) and house.runs.waiting(1), what="the retry")
+    house.clock.s += 4_999
+    assert house.runs.due() == []
+    house.clock.s += 2 + RETRY_JITTER * 5_000
+    assert len(house.runs.due()) == 1
