@@ -9,6 +9,7 @@ import select
 import shutil
 import signal
 import socket
+import ssl
 import struct
 import subprocess
 import sys
@@ -84,7 +85,7 @@ def serve_stream(listener: socket.socket, bytes_per_s: int) -> None:
 def served() -> "WSGIApplication":
     """Our relay as a web application of channels `0`, `1` …; the environment names their upstream and how many."""
     from servicekit import web
-    from servicekit.addresses import AddressPolicy
+    from servicekit.addresses import AddressPolicy, networks
     from servicekit.fetch import Answer, Fetcher
     from servicekit.health import Checks, State
     from servicekit.metrics import Metrics
@@ -106,7 +107,7 @@ def served() -> "WSGIApplication":
     app = web.make_app(
         "bench",
         title="The relay alone",
-        door=web.Door(admin_token="t", internal_secret="s"),  # noqa: S106 - opens nothing but this run
+        door=web.Door(admin_token="t", internal_secret="s", trusted_proxies=networks(["127.0.0.1"])),  # noqa: S106 - opens nothing but this run
         metrics=Metrics("bench", figures=list),
         settings=Settings(data / "settings.json", lock=data / "settings.lock"),
         checks=Checks(state=State, not_ready=lambda: None),
@@ -194,11 +195,15 @@ def free_port() -> int:
 
 
 @contextmanager
-def started(command: Sequence[str], port: int, **environment: str) -> Iterator["subprocess.Popen[bytes]"]:
-    """The process, once it listens; killed with its children at the end."""
-    process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **environment}, start_new_session=True)
+def started(
+    command: Sequence[str], port: int, *, said: int | None = None, **environment: str
+) -> Iterator["subprocess.Popen[bytes]"]:
+    """The process, once it listens; killed with its children at the end. `said`: where its words go."""
+    process = subprocess.Popen(
+        command, cwd=ROOT, env={**os.environ, **environment}, start_new_session=True, stdout=said, stderr=said
+    )
     try:
-        end = time.monotonic() + 20
+        end = time.monotonic() + 30
         while True:
             try:
                 socket.create_connection(("127.0.0.1", port), timeout=1).close()
@@ -258,7 +263,8 @@ def provider(mbps: float) -> Iterator[int]:
 class Clients:
     """Many readers in one loop. Bytes are counted and thrown away inside the kernel, which costs next to nothing."""
 
-    def __init__(self, port: int, paths: Sequence[str], count: int) -> None:
+    def __init__(self, port: int, paths: Sequence[str], count: int, *, tls: bool = False) -> None:
+        self._flags = 0 if tls else socket.MSG_TRUNC
         self.got = [0] * count
         self.heads = [0] * count
         self.last_s = [time.monotonic()] * count
@@ -266,7 +272,7 @@ class Clients:
         self._poller = select.epoll()
         self._socks: dict[int, tuple[int, socket.socket]] = {}
         for n in range(count):
-            sock, head = ask(port, paths[n % len(paths)])
+            sock, head = ask(port, paths[n % len(paths)], tls=tls)
             self.heads[n] = head
             self.last_s[n] = time.monotonic()
             sock.setblocking(False)
@@ -281,12 +287,9 @@ class Clients:
         while self._running and self._socks:
             for fd, _ in self._poller.poll(0.1, 4096):
                 n, sock = self._socks[fd]
-                try:
-                    count = sock.recv_into(scratch, len(scratch), socket.MSG_TRUNC)
-                except BlockingIOError:
+                count = self._taken(sock, scratch)
+                if count is None:
                     continue
-                except OSError:
-                    count = 0
                 self.got[n] += count
                 now_s = time.monotonic()
                 self.longest_gap_s = max(self.longest_gap_s, now_s - self.last_s[n])
@@ -296,6 +299,20 @@ class Clients:
                     sock.close()
                     del self._socks[fd]
             time.sleep(0.02)  # what came meanwhile is taken in one go
+
+    def _taken(self, sock: socket.socket, scratch: bytearray) -> int | None:
+        """How many bytes came; 0 at the end, None when there is nothing now. TLS gives out a record at a time."""
+        total = 0
+        try:
+            while count := sock.recv_into(scratch, len(scratch), self._flags):
+                total += count
+                if self._flags:
+                    break
+        except (BlockingIOError, ssl.SSLWantReadError):
+            return total or None
+        except OSError:
+            return total
+        return total
 
     @property
     def left(self) -> int:
@@ -309,9 +326,13 @@ class Clients:
         self._poller.close()
 
 
-def ask(port: int, path: str) -> tuple[socket.socket, int]:
+def ask(port: int, path: str, *, tls: bool = False) -> tuple[socket.socket, int]:
     """A socket whose answer's headers were read, and how many bytes of body came with them."""
     sock = socket.create_connection(("127.0.0.1", port), timeout=30)
+    if tls:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # a certificate made for this run
+        sock = context.wrap_socket(sock)
     sock.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
     head = b""
     while b"\r\n\r\n" not in head:
