@@ -8,7 +8,7 @@ from pydantic import Field
 
 from servicekit.clock import iso
 from servicekit.errors import NotFound
-from servicekit.web import Shape, accepts, json_answer, no_content
+from servicekit.web import Shape, json_answer, no_content
 from stream_service.api import params
 from stream_service.api.rulebook import (
     Description,
@@ -25,7 +25,6 @@ from stream_service.api.rulebook import (
     cut,
     sent,
 )
-from stream_service.api.rules import DOCUMENT_MAX_BYTES
 from stream_service.domain.rules import Action, Attached, Domain, Filter
 from stream_service.rules.exchange import MOST_ITEMS, Plan, filters_document, plan_filters, plan_restored
 
@@ -95,7 +94,7 @@ def blueprint(it: Rulebook) -> APIBlueprint:
 def _rows(views: APIBlueprint, it: Rulebook) -> None:
     @views.get("/filters", summary="All filters")
     def all_filters(query: RowsQuery) -> Response:
-        return json_answer(cut([shown(one) for one in it.call(it.filters.all, domain=query.domain)], query))
+        return json_answer(cut(it.call(it.filters.all, domain=query.domain), query, shown))
 
     @views.post("/filters", summary="A new filter, attached nowhere")
     def new_filter(body: _NewFilter) -> Response:
@@ -128,10 +127,10 @@ def _documents(views: APIBlueprint, it: Rulebook) -> None:
         return answer
 
     @views.post("/filters/import", summary="Take over a document of filters, or say what that would do")
-    @accepts("application/json", max_bytes=DOCUMENT_MAX_BYTES)
     def imported(query: ImportQuery, body: _Document) -> Response:
         items = [one.model_dump(exclude_unset=True) for one in body.items]
-        return json_answer(_done(it, plan_filters(items, it.call(it.filters.all), mode=query.mode), apply=query.apply))
+        plan = it.call(plan_filters, items, it.call(it.filters.all), mode=query.mode)
+        return json_answer(_done(it, plan, apply=query.apply))
 
     @views.post("/filters/restore", summary="Bring shipped filters back as they came")
     def restored(body: Restored) -> Response:

@@ -123,10 +123,10 @@ def sent(body: Shape, *, may_be_none: Sequence[str] = ()) -> dict[str, Any]:
     return {key: value for key, value in found.items() if value is not None or key in may_be_none}
 
 
-def cut(items: Sequence[object], query: PageQuery) -> dict[str, object]:
-    """A page of a whole list."""
-    some, following = page_of(items, query, most=shapes.MOST_ITEMS)
-    return shapes.page(list(some), following)
+def cut(rows: Sequence[Row], query: PageQuery, shown: Callable[[Row], object]) -> dict[str, object]:
+    """A page of a whole list, each row as `shown` shows it."""
+    some, following = page_of(rows, query, most=shapes.MOST_ITEMS)
+    return shapes.page([shown(row) for row in some], following)  # type: ignore[arg-type]
 
 
 def attachment() -> dict[str, str]:

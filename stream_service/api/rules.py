@@ -8,7 +8,7 @@ from pydantic import Field
 
 from servicekit.clock import iso
 from servicekit.errors import NotFound
-from servicekit.web import Shape, accepts, json_answer, no_content
+from servicekit.web import Shape, json_answer, no_content
 from stream_service.api import params
 from stream_service.api.rulebook import (
     Description,
@@ -29,7 +29,6 @@ from stream_service.api.rulebook import (
 from stream_service.domain.rules import Domain, Rule
 from stream_service.rules.exchange import MOST_ITEMS, Plan, plan_restored, plan_rules, rules_document
 
-DOCUMENT_MAX_BYTES = 8 << 20
 _MAY_BE_NONE = ("source_id", "lineup")
 
 
@@ -93,7 +92,7 @@ def blueprint(it: Rulebook) -> APIBlueprint:
 def _rows(views: APIBlueprint, it: Rulebook) -> None:
     @views.get("", summary="All rules, in the order in which they run")
     def all_rules(query: RowsQuery) -> Response:
-        return json_answer(cut([shown(one) for one in it.call(it.rules.all, domain=query.domain)], query))
+        return json_answer(cut(it.call(it.rules.all, domain=query.domain), query, shown))
 
     @views.post("", summary="A new rule, behind all others")
     def new_rule(body: _NewRule) -> Response:
@@ -125,11 +124,10 @@ def _documents(views: APIBlueprint, it: Rulebook) -> None:
         return answer
 
     @views.post("/import", summary="Take over a document of rules, or say what that would do")
-    @accepts("application/json", max_bytes=DOCUMENT_MAX_BYTES)
     def imported(query: ImportQuery, body: _Document) -> Response:
         source_ids = {name.casefold(): ident for ident, name in it.call(it.source_names).items()}
         items = [_item(one) for one in body.items]
-        plan = plan_rules(items, it.call(it.rules.all), source_ids, mode=query.mode)
+        plan = it.call(plan_rules, items, it.call(it.rules.all), source_ids, mode=query.mode)
         return json_answer(_done(it, plan, apply=query.apply))
 
     @views.post("/restore", summary="Bring shipped rules back as they came, switched off where they were gone")

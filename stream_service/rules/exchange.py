@@ -100,6 +100,8 @@ def _of(row: Rule | Filter, keys: Sequence[str]) -> dict[str, Any]:
 
 
 def _planned(items: list[dict[str, Any]], known: Mapping[int, Mapping[str, Any]], mode: Mode) -> Plan:
+    by_key = {row["shipped"]: ident for ident, row in known.items() if row["shipped"]}
+    by_name = {str(row["name"]).casefold(): ident for ident, row in known.items()}
     planned: list[tuple[int | None, dict[str, Any]]] = []
     met: set[int] = set()
     names: set[str] = set()
@@ -107,20 +109,13 @@ def _planned(items: list[dict[str, Any]], known: Mapping[int, Mapping[str, Any]]
         if (name := str(item["name"]).casefold()) in names:
             raise Invalid(f"items.{place}.name: {item['name']!r} stands in the list twice")
         names.add(name)
-        ident = _known_as(item, known, met)
-        if ident is not None:
+        ident = by_key.get(item.get("shipped"), by_name.get(name))
+        before: Mapping[str, Any] = {}
+        if ident is not None and ident not in met:
             met.add(ident)
-        before = known.get(ident or 0, {})
+            before = known[ident]
+        else:
+            ident = None
         changed = {key: value for key, value in item.items() if key not in before or before[key] != value}
         planned.append((ident, changed))
     return Plan(planned, [ident for ident in known if ident not in met] if mode == "replace" else [])
-
-
-def _known_as(item: Mapping[str, Any], known: Mapping[int, Mapping[str, Any]], met: set[int]) -> int | None:
-    """The row that an item means: the one of its shipped key, else the one of its name."""
-    if key := item.get("shipped"):
-        for ident, row in known.items():
-            if row["shipped"] == key and ident not in met:
-                return ident
-    name = str(item["name"]).casefold()
-    return next((i for i, row in known.items() if i not in met and str(row["name"]).casefold() == name), None)
