@@ -14,17 +14,16 @@ from stream_service.domain.lineup import LineupView
 from stream_service.domain.model import LineupChannel
 
 PART = "catalogue.part"
+_LINE = orjson.OPT_APPEND_NEWLINE
 MODE = 0o600
 """It holds the providers' addresses."""
 
 
-def part(view: LineupView) -> bytes:
-    """A lineup's part: its name, its channels, and where ids that were merged away lead."""
-    lines = [orjson.dumps({"lineup": view.name})]
-    lines += [_line(channel) for channel in view.channels]
-    lines += [orjson.dumps([ident, None, to]) for ident, to in sorted(view.aliases.items())]
-    lines.append(b"")
-    return b"\n".join(lines)
+def part(view: LineupView) -> Iterator[bytes]:
+    """A lineup's part, line by line: its name, its channels, and where ids that were merged away lead."""
+    yield orjson.dumps({"lineup": view.name}, option=_LINE)
+    yield from (_line(channel) for channel in view.channels)
+    yield from (orjson.dumps((ident, None, to), option=_LINE) for ident, to in sorted(view.aliases.items()))
 
 
 def assemble(parts: Sequence[Path], catalogue: Path) -> None:
@@ -65,7 +64,8 @@ def _line(channel: LineupChannel) -> bytes:
         (s.id, s.source_id, s.url, _plain(s.headers), s.private_ok, s.connection_limit, _plain(s.timeouts))
         for s in channel.streams
     ]
-    return orjson.dumps((channel.id, channel.number, channel.name, streams, channel.delivery, channel.xtream_id))
+    line = (channel.id, channel.number, channel.name, streams, channel.delivery, channel.xtream_id)
+    return orjson.dumps(line, option=_LINE)
 
 
 def _plain(mapping: Mapping[str, object]) -> Mapping[str, object]:

@@ -60,8 +60,8 @@ class Family:
 
     output: str
     names: tuple[str, ...]
-    render: Callable[[LineupView, Mapping[str, bytes]], Iterable[tuple[str, bytes]]]
-    """The lineup, and its playlist if it has one, to the files' names and texts, one at a time: they are large."""
+    render: Callable[[LineupView, Mapping[str, bytes]], Iterable[tuple[str, Iterable[bytes]]]]
+    """The lineup, and its playlist if it has one, to the files' names and texts, in pieces: they are large."""
 
 
 FAMILIES = (Family(XTREAM, xtream.FILES, xtream.texts),)
@@ -110,7 +110,7 @@ def render(view: LineupView, staging: Staging) -> str:
     for name, rendering in RENDERINGS.items():
         if rendering.output in view.outputs:
             text = rendering.render(view)
-            staging.put(name, text)
+            staging.put(name, (text,))
             if name == PLAYLIST:
                 made[name] = text
         else:
@@ -118,8 +118,8 @@ def render(view: LineupView, staging: Staging) -> str:
     for family in FAMILIES:
         left = set(family.names)
         if family.output in view.outputs:
-            for name, text in family.render(view, made):
-                staging.put(name, text)
+            for name, pieces in family.render(view, made):
+                staging.put(name, pieces)
                 left.discard(name)
         for name in sorted(left):
             staging.drop(name)
@@ -136,7 +136,7 @@ def _render_channels(view: LineupView, staging: Staging) -> str:
         text += b"," + orjson.dumps(view.for_guide)[1:-1]
     digest = blake2b(text, digest_size=16).hexdigest()
     body = b'{"digest":"%s",%s}' % (digest.encode(), text)
-    staging.put(CHANNELS, igzip.compress(body, compresslevel=2, mtime=0))
+    staging.put(CHANNELS, (igzip.compress(body, compresslevel=2, mtime=0),))
     return digest
 
 

@@ -5,10 +5,12 @@ What is half made is never seen, and whatever happens, nothing of it is left beh
 
 import os
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 
 STAGED = ".staged"
+BUFFER_BYTES = 1 << 18
 
 
 class Staging:
@@ -30,21 +32,17 @@ class Staging:
     ) -> None:
         shutil.rmtree(self._staged, ignore_errors=True)
 
-    def put(self, name: str, data: bytes, *, mode: int = 0o644) -> None:
+    def put(self, name: str, pieces: Iterable[bytes], *, mode: int = 0o644) -> None:
         """Stage a file, unless the published one holds these bytes already: its time and tag then stay."""
-        published = self._directory / name
-        try:
-            if published.stat().st_size == len(data) and published.read_bytes() == data:
-                return
-        except FileNotFoundError:
-            pass
-        (self._staged / name).parent.mkdir(parents=True, exist_ok=True)
-        staged = os.open(self._staged / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
-        with os.fdopen(staged, "wb") as file:
-            file.write(data)
+        staged, published = self._staged / name, self._directory / name
+        staged.parent.mkdir(parents=True, exist_ok=True)
+        with open(os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb", buffering=BUFFER_BYTES) as file:  # noqa: PTH123
+            file.writelines(pieces)
             file.flush()
+            if _same(staged, published):
+                return
             os.fsync(file.fileno())
-        (self._staged / name).chmod(mode)
+        staged.chmod(mode)
         self._ready.append(name)
 
     def drop(self, name: str) -> None:
@@ -65,3 +63,17 @@ class Staging:
             finally:
                 os.close(handle)
         return len(self._ready)
+
+
+def _same(one: Path, other: Path) -> bool:
+    """Whether two files hold the same bytes."""
+    try:
+        if one.stat().st_size != other.stat().st_size:
+            return False
+    except FileNotFoundError:
+        return False
+    with one.open("rb", buffering=0) as left, other.open("rb", buffering=0) as right:
+        while piece := left.read(BUFFER_BYTES):
+            if piece != right.read(len(piece)):
+                return False
+    return True

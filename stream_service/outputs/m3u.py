@@ -5,12 +5,14 @@ holds nothing but our origin and the permanent id.
 """
 
 from collections.abc import Iterator
+from itertools import islice
 
 from stream_service.domain.lineup import LineupView
 from stream_service.domain.model import LineupChannel
 from stream_service.domain.text import clean
 from stream_service.outputs.origin import ORIGIN, logo
 
+PIECE_LINES = 2_000
 PASSED_ON = ("tvg-shift", "tvg-language", "tvg-country", "tvc-guide-stationid")
 """Attributes of the provider that say something of the channel itself, not of its address."""
 
@@ -29,7 +31,8 @@ def write(view: LineupView) -> Iterator[str]:
 
 def text(view: LineupView) -> bytes:
     """The whole list."""
-    return "".join(write(view)).encode()
+    lines = write(view)
+    return b"".join(iter(lambda: "".join(islice(lines, PIECE_LINES)).encode(), b""))
 
 
 def _entry(view: LineupView, channel: LineupChannel) -> str:

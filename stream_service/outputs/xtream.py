@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import blake2b
+from itertools import islice
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -23,6 +24,7 @@ from stream_service.outputs import m3u
 from stream_service.outputs.origin import ORIGIN, logo
 
 NO_CATEGORY = "Uncategorised"
+PIECE_RECORDS = 2_000
 UNLIMITED = "100"
 """Connections of a user without a limit: apps compare with a number, and take 0 for none."""
 _ORIGIN_IN_JSON = orjson.dumps(ORIGIN)[1:-1]
@@ -81,16 +83,28 @@ def _with_token(text: bytes) -> bytes:
     return text.replace(_ORIGIN_IN_JSON, ORIGIN.encode())
 
 
-def _array(records: Iterable[bytes]) -> bytes:
-    return b"[%b]" % b",".join(records)
+def _record(values: Mapping[str, Any]) -> bytes:
+    """JSON in exactly its own room: what orjson gives keeps a kilobyte, however short it is."""
+    return b"%b" % orjson.dumps(values)
 
 
-def _cut_by_category(records: Iterable[bytes], groups: Iterable[str], ids: Mapping[str, int]) -> bytes:
+def _pieces(before: bytes, records: Iterable[bytes], behind: bytes) -> Iterator[bytes]:
+    """Records with commas between them, some thousand a piece: none of these files is ever whole in memory."""
+    yield _with_token(before)
+    rest, comma = iter(records), b""
+    while some := b",".join(islice(rest, PIECE_RECORDS)):
+        yield comma + _with_token(some)
+        comma = b","
+    yield behind
+
+
+def _cut_by_category(records: Iterable[bytes], groups: Iterable[str], ids: Mapping[str, int]) -> Iterator[bytes]:
     """As `by_category`, of records that are JSON already."""
     members: dict[str, list[bytes]] = {}
     for record, group in zip(records, groups, strict=True):
         members.setdefault(group, []).append(record)
-    return _indexed((str(ids[group]), _with_token(_array(some))) for group, some in members.items())
+    texts = ((str(ids[group]), _with_token(b"[%b]" % b",".join(some))) for group, some in members.items())
+    return _indexed(texts)
 
 
 def by_category(items: Iterable[Mapping[str, Any]]) -> bytes:
@@ -98,10 +112,10 @@ def by_category(items: Iterable[Mapping[str, Any]]) -> bytes:
     groups: dict[str, list[Mapping[str, Any]]] = {}
     for item in items:
         groups.setdefault(item["category_id"], []).append(item)
-    return _indexed((category, published(members)) for category, members in groups.items())
+    return b"".join(_indexed((category, published(members)) for category, members in groups.items()))
 
 
-def _indexed(parts: Iterable[tuple[str, bytes]]) -> bytes:
+def _indexed(parts: Iterable[tuple[str, bytes]]) -> Iterator[bytes]:
     index: dict[str, tuple[int, int]] = {}
     body: list[bytes] = []
     at = 0
@@ -109,7 +123,8 @@ def _indexed(parts: Iterable[tuple[str, bytes]]) -> bytes:
         index[category] = (at, at + len(text))
         at += len(text)
         body.append(text)
-    return orjson.dumps(index) + b"\n" + b"".join(body)
+    yield orjson.dumps(index) + b"\n"
+    yield from body
 
 
 LIVE_CATEGORIES = "xtream-live-categories.json"
@@ -121,7 +136,7 @@ PLAYLIST = "xtream-playlist.m3u"
 FILES = (LIVE_CATEGORIES, LIVE, LIVE_BY_CATEGORY, PANEL, ARCHIVES, PLAYLIST)
 
 
-def texts(view: LineupView, made: Mapping[str, bytes]) -> Iterator[tuple[str, bytes]]:
+def texts(view: LineupView, made: Mapping[str, bytes]) -> Iterator[tuple[str, Iterable[bytes]]]:
     """All published files of a lineup (`FILES`), one after the other. `made`: its M3U, if it has one.
 
     A channel's record is made once, and once written as JSON: files hold a hundred thousand of them.
@@ -130,17 +145,17 @@ def texts(view: LineupView, made: Mapping[str, bytes]) -> Iterator[tuple[str, by
     groups = [_group(one) for one in view.channels]
     named = categories(groups)
     ids = category_ids(groups)
-    yield LIVE_CATEGORIES, published(named)
-    yield ARCHIVES, orjson.dumps({str(ident): catchup for ident, catchup in kept.items()})
+    yield LIVE_CATEGORIES, (published(named),)
+    yield ARCHIVES, (orjson.dumps({str(ident): catchup for ident, catchup in kept.items()}),)
     records = [
-        orjson.dumps(_stream(place, one, ids[group], archive_days(kept[one.xtream_id]) if one.xtream_id in kept else 0))
+        _record(_stream(place, one, ids[group], archive_days(kept[one.xtream_id]) if one.xtream_id in kept else 0))
         for place, (one, group) in enumerate(zip(view.channels, groups, strict=True), 1)
     ]
-    yield LIVE, _with_token(_array(records))
+    yield LIVE, _pieces(b"[", records, b"]")
     yield LIVE_BY_CATEGORY, _cut_by_category(records, groups, ids)
     yield PANEL, _panel_rest(records, groups, named)
     del records
-    yield PLAYLIST, playlist(made.get("playlist.m3u") or m3u.text(view), view)
+    yield PLAYLIST, (playlist(made.get("playlist.m3u") or m3u.text(view), view),)
 
 
 _STREAM_ID = b'"stream_id":'
@@ -153,19 +168,21 @@ def panel_head(account: Mapping[str, object]) -> bytes:
     return orjson.dumps(account)[:-1] + b","
 
 
-def _panel_rest(records: Iterable[bytes], groups: Iterable[str], named: list[dict[str, Any]]) -> bytes:
+def _panel_rest(records: Iterable[bytes], groups: Iterable[str], named: list[dict[str, Any]]) -> Iterator[bytes]:
     """What `panel_api.php` says of channels, by their numbers as text: each record with some more fields."""
     more = {
         group: orjson.dumps({"category_name": group, **_MORE_IN_PANELS})[1:]
         for group in (str(one["category_name"]) for one in named)
     }
-    parts = []
-    for record, group in zip(records, groups, strict=True):
-        before, key, rest = record.partition(_STREAM_ID)
-        number, comma, rest = rest.partition(b",")
-        parts.append(b'"%b":%b%b"%b"%b%b,%b' % (number, before, key, number, comma, rest[:-1], more[group]))
+
+    def channels() -> Iterator[bytes]:
+        for record, group in zip(records, groups, strict=True):
+            before, key, rest = record.partition(_STREAM_ID)
+            number, comma, rest = rest.partition(b",")
+            yield b'"%b":%b%b"%b"%b%b,%b' % (number, before, key, number, comma, rest[:-1], more[group])
+
     head = orjson.dumps({"categories": {**NO_CATEGORIES, "live": named}})[1:-1]
-    return _with_token(b'%b,"available_channels":{%b}}' % (head, b",".join(parts)))
+    return _pieces(b'%b,"available_channels":{' % head, channels(), b"}}")
 
 
 def _group(channel: LineupChannel) -> str:
