@@ -103,6 +103,7 @@ def blueprint(desk: Desk, *, call: Call) -> APIBlueprint:
             response.headers["Cache-Control"] = FOR_EVER
         else:
             response.headers["Cache-Control"] = "public, max-age=86400"
+        response.headers.pop("Expires", None)  # "now", which Cache-Control says better
         response.headers["Content-Security-Policy"] = "default-src 'none'"
         response.headers["Access-Control-Allow-Origin"] = "*"
         return response

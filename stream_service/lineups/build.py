@@ -92,8 +92,8 @@ class Selection(Protocol):
 
 Select = Callable[[str, LineupOptions, list[LineupStream]], Selection]
 """Name and options of a lineup, and its streams, through rules (map) and filters (filter)."""
-Dress = Callable[[Sequence[LineupChannel]], Sequence[LineupChannel]]
-"""The stage of logos: the same channels with the logos that clients get."""
+Dress = Callable[[Sequence[LineupChannel], bool], Sequence[LineupChannel]]
+"""The stage of logos: the same channels with the logos that clients get; and whether we serve those of providers."""
 ForGuide = Callable[[str], Mapping[str, object]]
 """What the guide service gets of a lineup beside its channels: rules and filters for programmes, as JSON."""
 RuleKeys = Callable[[Sequence[str]], RuleKey]
@@ -114,7 +114,7 @@ def everything(name: str, options: LineupOptions, streams: list[LineupStream]) -
     return Everything(streams, {})
 
 
-def undressed(channels: Sequence[LineupChannel]) -> Sequence[LineupChannel]:
+def undressed(channels: Sequence[LineupChannel], cached: bool) -> Sequence[LineupChannel]:
     """Logos as the providers gave them."""
     return channels
 
@@ -274,8 +274,7 @@ class Builder:
         options, name = work.lineup.options, work.lineup.name
         channels: Sequence[LineupChannel] = [one.channel for one in done.placed if not one.hidden]
         with self._stage(work, "logos"):
-            if options.logos:
-                channels = self._dress(channels)
+            channels = self._dress(channels, options.logos)
         limits = {one.source_id: one.connection_limit for channel in channels for one in channel.streams}
         return LineupView(
             name=name,

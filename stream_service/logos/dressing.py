@@ -51,9 +51,9 @@ class Dressing:
         """Address of each uploaded logo, without our origin, by its id: what `@logo:ID` stands for."""
         return {one.id: served(one.picture) for one in self._store.all()}
 
-    def dress(self, channels: Sequence[LineupChannel]) -> list[LineupChannel]:
-        """The channels of a lineup with their logos."""
-        wishes = self._wishes()
+    def dress(self, channels: Sequence[LineupChannel], cached: bool = True) -> list[LineupChannel]:
+        """The channels of a lineup with their logos; unless `cached`, the providers' own and those of `@logo:`."""
+        wishes = self._wishes() if cached else Wishes(cache=False)
         work = _Dressing(wishes, self.uploads(), {one.url: one for one in self._store.known()}, self._public_url)
         dressed = [work.dressed(channel) for channel in channels]
         if wishes.cache:

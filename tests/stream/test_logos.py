@@ -225,6 +225,11 @@ class TestOnChannels:
         assert dressing(memory).dress([replace(CHANNEL, logo=logo)])[0].logo == logo
         assert memory.wanted == []
 
+    def test_a_lineup_can_keep_the_providers_logos_and_still_name_uploads(self) -> None:
+        memory = Memory([Known(CHANNEL.logo, "ab" * 16, False, False, 0)])
+        dressed = dressing(memory).dress([CHANNEL, replace(CHANNEL, logo="@logo:nobody")], cached=False)
+        assert dressed == [CHANNEL, replace(CHANNEL, logo="")]
+
     def test_a_private_address_may_be_fetched_for_a_private_source_only(self) -> None:
         memory = Memory([Known(CHANNEL.logo, "", False, False, 1_000_000)])
         stream = StreamAddress(1, 1, "http://h/", private_ok=True)
