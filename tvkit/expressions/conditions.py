@@ -10,7 +10,7 @@ from typing import Any
 from tvkit.expressions.asking import Lookups
 from tvkit.expressions.fields import Fields
 from tvkit.expressions.nodes import All, Asked, Condition, Constant, FieldValue, Not, Number, Term, Text, Truth, Value
-from tvkit.expressions.patterns import Bound, search_of
+from tvkit.expressions.patterns import Bound, Search, parted
 from tvkit.expressions.scalars import number_of, time_of, truth_of
 
 Record = Mapping[str, str]
@@ -40,9 +40,8 @@ class Conditions:
         kind = self._kind(term.field)
         if term.operator == "matches":
             assert isinstance(term.value, Text)  # noqa: S101 - checked before
-            return _matches(
-                term.field, search_of(term.value.literal, case_sensitive=term.case_sensitive, bound=self._bound)
-            )
+            pattern, exact = term.value.literal, term.case_sensitive
+            return _matches(term.field, *parted(pattern, case_sensitive=exact, bound=self._bound))
         if term.operator not in _TEXTUAL:
             return _compares(
                 term.field, _COMPARED[term.operator], self._text(term.value), self._reader(kind, term.value)
@@ -158,8 +157,15 @@ def _any(parts: tuple[Test, ...]) -> Test:
 # ---- operators on texts --------------------------------------------------------------------------------------------
 
 
-def _matches(name: str, search: Callable[[str], Any]) -> Test:
-    return lambda record: search(record.get(name, ""))
+def _matches(name: str, literal: str, search: Search) -> Test:
+    if not literal:
+        return lambda record: search(record.get(name, ""))
+
+    def test(record: Record) -> Any:
+        text = record.get(name, "")
+        return search(text) if literal in text.casefold() else None
+
+    return test
 
 
 def _equals(name: str, value: str) -> Test:

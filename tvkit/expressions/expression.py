@@ -1,6 +1,6 @@
 """An expression from text to something that tests and changes records."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
@@ -36,6 +36,7 @@ class Applied(NamedTuple):
     changes: tuple[Change, ...] = ()
 
 
+Do = Callable[[dict[str, str], Any], Applied]
 UNMATCHED: Final = Applied(matched=False)
 _UNCHANGED: Final = Applied(matched=True)
 
@@ -53,9 +54,7 @@ class Expression:
     """A compiled expression. An empty one matches every record and changes none."""
 
     def __init__(self, program: Program, parts: tuple[_Part, ...]) -> None:
-        self._parts = parts
-        self._test = parts[0].test if len(parts) == 1 else self._any_part
-        self._steps = parts[0].steps if len(parts) == 1 else ()
+        self._test, self._do = _compiled(parts)
         self.canonical: Final = canonical(program)
         self.tree: Final = tree(program)
         self.reads: Final = frozenset(_read(program))
@@ -74,47 +73,64 @@ class Expression:
     def apply(self, record: dict[str, str]) -> Applied:
         """Changes the record in place when the condition holds. Groups all test the record as it was before."""
         try:
-            if len(self._parts) != 1:
-                return self._apply_groups(record)
             answer = self._test(record)
         except GaveUp:
             self.given_up += 1
             return UNMATCHED
-        if not answer:
-            return UNMATCHED
-        steps = self._steps
-        if len(steps) == 1:
-            return _done_one(record, steps[0], answer)
-        return _done(record, [(one, answer) for one in steps]) if steps else _UNCHANGED
+        return self._do(record, answer) if answer else UNMATCHED
 
-    def _any_part(self, record: Mapping[str, str]) -> bool:
-        return not self._parts or any(part.test(record) for part in self._parts)
 
-    def _apply_groups(self, record: dict[str, str]) -> Applied:
-        if not self._parts:
-            return _UNCHANGED
+def _compiled(parts: tuple[_Part, ...]) -> tuple[Test, Do]:
+    """A test, and what is done with a record and the true answer of the test."""
+    if not parts:
+        return _always, _nothing
+    if len(parts) > 1:
+        return _of_groups(parts), _done
+    test, steps = parts[0].test, parts[0].steps
+    if not steps:
+        return test, _nothing
+    if len(steps) == 1:
+        return test, _one_step(steps[0])
+    return test, lambda record, answer: _done(record, [(one, answer) for one in steps])
+
+
+def _always(record: Mapping[str, str]) -> bool:
+    return True
+
+
+def _nothing(record: dict[str, str], answer: Any) -> Applied:
+    return _UNCHANGED
+
+
+def _of_groups(parts: tuple[_Part, ...]) -> Test:
+    """A test whose answer is the steps of all groups that hold, each with its own condition's answer."""
+
+    def test(record: Mapping[str, str]) -> Any:
         held: list[tuple[Step, Any]] = []
-        matched = False
-        for part in self._parts:
-            if part.only_if_none and matched:
+        for part in parts:
+            if part.only_if_none and held:
                 continue
-            answer = part.test(record)
-            if answer:
-                matched = True
-                held += ((one, answer) for one in part.steps)
-        return _done(record, held) if matched else UNMATCHED
+            if answer := part.test(record):
+                held += [(one, answer) for one in part.steps]
+        return held
+
+    return test
 
 
-def _done_one(record: dict[str, str], one: Step, answer: Any) -> Applied:
+def _one_step(one: Step) -> Do:
     """Most rules have one action."""
     name, make = one
-    before = record.get(name, "")
-    after = make(before, record, answer)
-    if after == before:
-        record.setdefault(name, after)
-        return _UNCHANGED
-    record[name] = after
-    return Applied(True, (Change(name, before, after),))
+
+    def do(record: dict[str, str], answer: Any) -> Applied:
+        before = record.get(name, "")
+        after = make(before, record, answer)
+        if after == before:
+            record.setdefault(name, after)
+            return _UNCHANGED
+        record[name] = after
+        return Applied(True, (Change(name, before, after),))
+
+    return do
 
 
 def _done(record: dict[str, str], steps: Sequence[tuple[Step, Any]]) -> Applied:

@@ -105,30 +105,24 @@ class Meter:
         self._left_s = self._bound.start_s
 
 
-def search_of(pattern: str, *, case_sensitive: bool, bound: Bound) -> Search:
-    """A metered search with its literal in front; raises `InvalidPattern`."""
+def parted(pattern: str, *, case_sensitive: bool, bound: Bound) -> tuple[str, Search]:
+    """A literal that a folded text must contain, empty when there is none, and the metered search for texts that do.
+
+    Raises `InvalidPattern`.
+    """
     found, shape = compiled(pattern, case_sensitive=case_sensitive)
     search = found.search if shape.costs_nothing else Meter(found, shape, bound).search
-    if not shape.literals:
-        return search
     exact = case_sensitive and not shape.ignores_case
-    if exact or len(shape.literals) > 1:
-        return _any_of(shape.literals, search, exact)
-    return _one_of(shape.literals[0].casefold(), search)
+    if not shape.literals or (len(shape.literals) == 1 and not exact):
+        return "".join(shape.literals).casefold(), search
+    return "", _any_of(shape.literals, search, exact)
 
 
-def _one_of(literal: str, search: Search) -> Search:
-    def test(text: str) -> Any:
-        return search(text) if literal in text.casefold() else None
-
-    return test
-
-
-def _any_of(literals: tuple[str, ...], search: Search, case_sensitive: bool) -> Search:
-    wanted = literals if case_sensitive else tuple(one.casefold() for one in literals)
+def _any_of(literals: tuple[str, ...], search: Search, exact: bool) -> Search:
+    wanted = literals if exact else tuple(one.casefold() for one in literals)
 
     def test(text: str) -> Any:
-        folded = text if case_sensitive else text.casefold()
+        folded = text if exact else text.casefold()
         for literal in wanted:
             if literal in folded:
                 return search(text)
