@@ -1,17 +1,16 @@
 """A rule or a filter tried on the entries that are there, or on records that were sent; nothing is written."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Any, Protocol
 
 from servicekit.errors import Invalid
 from stream_service.domain.model import LineupStream
 from stream_service.domain.rules import Domain, Filter, Rule
 from stream_service.rules.check import FIELDS, check_filter, check_rule
-from stream_service.rules.engine import Chain, Mapped, OverBudget
-from stream_service.rules.fields import SourceTexts
+from stream_service.rules.engine import Chain
+from stream_service.rules.fields import NO_SOURCE, SourceTexts
 from tvkit.expressions import Expression, Helpers, compile_expression
 
 WALK_S = 10.0
@@ -133,8 +132,8 @@ class Trials:
         only = params["source_id"] or (before.source_id if before else None)
         streams = (one for one in self._streams(params["lineup"]) if only is None or one.stream.source_id == only)
         texts = self._source_texts()
-        chain = () if params["raw"] else self._before(params["lineup"], before)
-        for mapped in _through(chain, streams, lambda ident: texts.get(ident, SourceTexts()), self._helpers):
+        chain = Chain(() if params["raw"] else self._before(params["lineup"], before), helpers=self._helpers)
+        for mapped in chain.run(streams, lambda ident: texts.get(ident, NO_SOURCE)):
             if not (mapped.stopped and before is not None):
                 one = mapped.stream
                 known: dict[str, object] = {
@@ -151,24 +150,6 @@ class Trials:
             and rule.lineup in (None, lineup)
             and (tried is None or not tried.id or (rule.position, rule.id) < (tried.position, tried.id))
         ]
-
-
-def _through(
-    rules: Sequence[Rule],
-    streams: Iterable[LineupStream],
-    source_of: Callable[[int], SourceTexts],
-    helpers: Helpers,
-) -> Iterator[Mapped]:
-    """The entries behind these rules, a thousand at a time; a rule that takes too long is passed over from there on."""
-    taking_part, source = list(rules), iter(streams)
-    while some := list(islice(source, 1_000)):
-        while True:
-            try:
-                mapped = list(Chain(taking_part, helpers=helpers).run(some, source_of))
-                break
-            except OverBudget as error:
-                taking_part = [rule for rule in taking_part if rule is not error.culprit]
-        yield from mapped
 
 
 def _canonical(record: Mapping[str, str], domain: Domain) -> dict[str, str]:

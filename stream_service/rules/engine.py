@@ -124,10 +124,15 @@ class _Link:
 
 
 class Chain:
-    """Rules in their order, compiled. A rule that cannot be compiled is left out and named in `faults`."""
+    """Rules in their order, compiled. A rule that cannot be compiled is left out and named in `faults`.
+
+    One that takes too long is left out from there on and named in `slow`: whoever needs all entries to be treated alike
+    begins anew without it.
+    """
 
     def __init__(self, rules: Iterable[Rule], *, helpers: Helpers = _NO_HELPERS, budget_s: float = BUDGET_S) -> None:
         self.faults: dict[int, str] = {}
+        self.slow: dict[int, str] = {}
         self._links: list[_Link] = []
         for rule in rules:
             if (compiled := _compiled(rule, helpers, self.faults)) is not None:
@@ -140,13 +145,13 @@ class Chain:
         return next(self.run([stream], lambda _: source))
 
     def run(self, streams: Iterable[LineupStream], source_of: Callable[[int], SourceTexts]) -> Iterator[Mapped]:
-        """Streams through the chain, in their order. Raises `OverBudget`."""
+        """Streams through the chain, in their order."""
         entries = 0
         for some in _chunks(streams):
             chunk = [_entered(stream, source_of) for stream in some]
             entries += len(chunk)
             going_on = chunk
-            for link in self._links:
+            for link in tuple(self._links):
                 began, source_id = time.thread_time(), link.rule.source_id
                 if source_id is None:
                     link.apply_to(going_on)
@@ -155,7 +160,9 @@ class Chain:
                 if link.rule.stop:
                     going_on = [one for one in going_on if not one.stopped]
                 link.look_back(entries)
-                _spend(link.rule, link.expression, link.count, began, self._budget_s)
+                if _spent_all(link.expression, link.count, began, self._budget_s):
+                    self.slow[link.rule.id] = str(OverBudget(link.rule))
+                    self._links.remove(link)
             yield from chunk
 
     def explain(self, stream: LineupStream, source: SourceTexts = NO_SOURCE) -> tuple[Mapped, list[Step]]:
@@ -218,7 +225,8 @@ class Sieve:
                 for place in found:
                     said[place] = one.action
                 open_places = [place for place in open_places if said[place] is None]
-                _spend(one.filter, expression, count, began, self._budget_s)
+                if _spent_all(expression, count, began, self._budget_s):
+                    raise OverBudget(one.filter)
             default: Action = "include" if self._begins_full else "exclude"
             yield from (one for one, word in zip(chunk, said, strict=True) if (word or default) == "include")
 
@@ -234,10 +242,10 @@ def _entered(stream: LineupStream, source_of: Callable[[int], SourceTexts]) -> M
     return Mapped(stream, record_of(stream, source), source)
 
 
-def _spend(culprit: Rule | Filter, expression: Expression, count: Count, began: float, budget_s: float) -> None:
+def _spent_all(expression: Expression, count: Count, began: float, budget_s: float) -> bool:
+    """Counts the time since `began`; whether that is too much, or a pattern gave up on a text."""
     count.spent_s += time.thread_time() - began
-    if count.spent_s > budget_s or expression.given_up:
-        raise OverBudget(culprit)
+    return count.spent_s > budget_s or expression.given_up > 0
 
 
 def _compiled(one: Rule | Filter, helpers: Helpers, faults: dict[int, str]) -> Expression | None:

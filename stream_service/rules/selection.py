@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from servicekit.errors import Invalid
 from stream_service.domain.model import LineupStream
 from stream_service.domain.rules import Attached, Rule
-from stream_service.rules.engine import BUDGET_S, Chain, Count, OverBudget, Sieve
+from stream_service.rules.engine import BUDGET_S, Chain, Count, Sieve
 from stream_service.rules.fields import SourceTexts
 from tvkit.expressions import Helpers
 
@@ -63,13 +63,8 @@ def select(
         if sieve.faults:
             filter_id, why = next(iter(sieve.faults.items()))
             raise Invalid(f"filter {filter_id} cannot be understood: {why}")
-        try:
-            kept = [one.done() for one in sieve.run(chain.run(streams, source_of))]
-        except OverBudget as error:
-            if not isinstance(error.culprit, Rule):
-                raise
-            slow = error.culprit.id
-            left_out[slow] = error.detail
-            taking_part = [rule for rule in taking_part if rule.id != slow]
-            continue
-        return Selection(kept, len(streams), chain.counts, sieve.counts, {**chain.faults, **left_out})
+        kept = [one.done() for one in sieve.run(chain.run(streams, source_of))]
+        if not chain.slow:
+            return Selection(kept, len(streams), chain.counts, sieve.counts, {**chain.faults, **left_out})
+        left_out |= chain.slow
+        taking_part = [rule for rule in taking_part if rule.id not in left_out]

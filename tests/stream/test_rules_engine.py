@@ -121,7 +121,7 @@ def test_a_record_written_back_unchanged_says_the_same(name: str, group: str, nu
 
 
 @given(
-    names=st.lists(st.sampled_from(["BBC One HD", "UK: BBC Two", "ITV", "Sky +1", ""]), max_size=150),
+    names=st.lists(st.sampled_from(["BBC One HD", "UK: BBC Two", "ITV", "Sky +1", ""]), max_size=70),
     order=st.permutations(range(3)),
 )
 def test_a_chain_in_chunks_does_what_it_does_one_by_one(names: list[str], order: list[int]) -> None:
@@ -208,7 +208,7 @@ conditions = st.sampled_from([NEWS, IS_ADULT, "", 'channel_name contains "film"'
 chosen = st.lists(st.tuples(st.sampled_from(["include", "exclude"]), conditions), max_size=5)
 
 
-@given(chosen, st.lists(st.sampled_from([CNN, ADULT, FILM]), max_size=130))
+@given(chosen, st.lists(st.sampled_from([CNN, ADULT, FILM]), max_size=70))
 def test_a_sieve_in_chunks_keeps_what_it_keeps_one_by_one(
     filters: list[tuple[Action, str]], streams: list[LineupStream]
 ) -> None:
@@ -244,6 +244,14 @@ def test_a_rule_that_takes_too_long_is_left_out_whole_and_named() -> None:
     assert [one.group for one in outcome.streams] == ["", "", ""]
     assert [one.tvg_name for one in outcome.streams] == ["kept"] * 3
     assert "takes too long" in outcome.left_out[1]
+
+
+def test_many_rules_that_take_too_long_are_found_in_one_go() -> None:
+    streams = [*(stream(f"fine {n}", n) for n in range(70)), stream(BAIT, 900)]
+    slow = [rule(HOSTILE.replace("aaa", "a" * (3 + n)) + ' SET group_title = "x"', n) for n in (1, 2)]
+    outcome = selected(streams, [*slow, rule('true SET tvg_name = "kept"', 9)])
+    assert sorted(outcome.left_out) == [1, 2]
+    assert {(one.group, one.tvg_name) for one in outcome.streams} == {("", "kept")}
 
 
 def test_a_rule_over_its_share_of_a_build_is_left_out() -> None:
