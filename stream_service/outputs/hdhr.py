@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from xml.sax.saxutils import escape
 
+import orjson
+
 from stream_service.domain.lineup import DEFAULT, LineupView
-from stream_service.domain.model import LineupChannel
 from stream_service.domain.text import clean
 from stream_service.outputs.origin import ORIGIN
 
@@ -34,7 +35,7 @@ TUNED_LIKE_A_DEVICE = frozenset(
 )
 """The words of `transcode=` that devices know."""
 
-_ORIGIN_IN_JSON = json.dumps(ORIGIN)[1:-1]
+_ORIGIN_IN_JSON = orjson.dumps(ORIGIN)[1:-1]
 _CHECK = (0xA, 0x5, 0xF, 0x6, 0x7, 0xC, 0x1, 0xB, 0x9, 0x2, 0x8, 0xD, 0x4, 0x3, 0xE, 0x0)
 _UNIQUE_NAMES = uuid.UUID("6e6bb4b6-8cb8-4f0c-9a5c-1d1f0a1a7a10")
 _HIGH_DEFINITION = re.compile(r"\b(?:F?HD|UHD|4K|8K|2160p|1080[pi]|720p)\b", re.IGNORECASE)
@@ -125,14 +126,24 @@ def read_device(lineup: str, text: bytes) -> Device:
 
 def lineup_json(view: LineupView) -> bytes:
     """`lineup.json`: all channels; numbers are text, addresses have no query (Emby puts its own behind)."""
-    return _json(_rows(view))
+    return _json(
+        [
+            {"GuideNumber": number, "GuideName": name, "HD": 1, "URL": url}
+            if hd
+            else {"GuideNumber": number, "GuideName": name, "URL": url}
+            for number, name, hd, url in _rows(view)
+        ]
+    )
 
 
 def lineup_xml(view: LineupView) -> bytes:
     """`lineup.xml`."""
     lines = ['<?xml version="1.0" encoding="UTF-8"?>\n<Lineup>\n']
-    for row in _rows(view):
-        fields = "".join(f"<{key}>{escape(str(value))}</{key}>" for key, value in row.items())
+    for number, name, hd, url in _rows(view):
+        mark = "<HD>1</HD>" if hd else ""
+        fields = (
+            f"<GuideNumber>{number}</GuideNumber><GuideName>{escape(name)}</GuideName>{mark}<URL>{escape(url)}</URL>"
+        )
         lines.append(f"<Program>{fields}</Program>\n")
     return "".join([*lines, "</Lineup>\n"]).encode()
 
@@ -140,26 +151,19 @@ def lineup_xml(view: LineupView) -> bytes:
 def lineup_m3u(view: LineupView) -> bytes:
     """`lineup.m3u`."""
     lines = ["#EXTM3U\n"]
-    for row in _rows(view):
-        number, name = row["GuideNumber"], str(row["GuideName"])
+    for number, name, _, url in _rows(view):
         quoted = name.replace('"', "'")
         said = f'channel-id="{number}" channel-number="{number}" tvg-name="{quoted}"'
-        lines.append(f"#EXTINF:-1 {said},{number} {name}\n{row['URL']}\n")
+        lines.append(f"#EXTINF:-1 {said},{number} {name}\n{url}\n")
     return "".join(lines).encode()
 
 
-def _rows(view: LineupView) -> list[dict[str, str | int]]:
-    base = ORIGIN + device_of(view).base
-    return [_row(base, channel) for channel in view.channels]
-
-
-def _row(base: str, channel: LineupChannel) -> dict[str, str | int]:
-    name = clean(channel.name) or channel.id
-    row: dict[str, str | int] = {"GuideNumber": channel.number, "GuideName": name}
-    if _HIGH_DEFINITION.search(name):
-        row["HD"] = 1
-    row["URL"] = f"{base}/auto/v{channel.number}"
-    return row
+def _rows(view: LineupView) -> Iterator[tuple[str, str, bool, str]]:
+    """Number, name, whether the name promises high definition, and address of each channel."""
+    base, promises = f"{ORIGIN}{device_of(view).base}/auto/v", _HIGH_DEFINITION.search
+    for channel in view.channels:
+        name = clean(channel.name) or channel.id
+        yield channel.number, name, promises(name) is not None, base + channel.number
 
 
 def device_xml(view: LineupView) -> bytes:
@@ -186,5 +190,4 @@ def device_xml(view: LineupView) -> bytes:
 
 
 def _json(value: object) -> bytes:
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    return text.replace(_ORIGIN_IN_JSON, ORIGIN).encode()
+    return orjson.dumps(value).replace(_ORIGIN_IN_JSON, ORIGIN.encode())

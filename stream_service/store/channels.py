@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from operator import itemgetter
 from types import MappingProxyType
 from typing import Any
 
@@ -97,20 +97,26 @@ class Channels:
         return [(row[0], StreamKeys(0, "", row[1], row[2], row[3], "")) for row in self._rows(query)]
 
     def link(self, links: Iterable[tuple[LineupStream, str]]) -> None:
-        """Let streams belong to channels, making channels that are not there yet."""
+        """Let streams belong to channels, making channels that are not there yet.
+
+        Rows are written in the order of their keys: into pages that were just written.
+        """
         connection = self._connections.get()
         now = self._clock.now_s()
-        rest = iter(links)
-        while some := list(islice(rest, BATCH)):
+        query = "SELECT coalesce(max(xtream_id), 0) + 1 FROM channels"
+        first = int(self._rows(query)[0][0])
+        numbered = [(ident, number, s) for number, (s, ident) in enumerate(links, first)]
+        numbered.sort(key=itemgetter(0))
+        for start in range(0, len(numbered), BATCH):
+            some = numbered[start : start + BATCH]
             with writing(connection):
                 connection.executemany(
                     "INSERT INTO channels (id, folded, created_at, xtream_id, tvg_id, name, channel_group) "
-                    "VALUES (?, ?, ?, (SELECT coalesce(max(xtream_id), 0) + 1 FROM channels), ?, ?, ?) "
-                    "ON CONFLICT DO NOTHING",
-                    [(ident, ident.casefold(), now, s.tvg_id, s.name, s.group) for s, ident in some],
+                    "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                    [(ident, ident.casefold(), now, number, s.tvg_id, s.name, s.group) for ident, number, s in some],
                 )
                 connection.executemany(
-                    "UPDATE streams SET channel_id = ? WHERE id = ?", [(ident, s.stream.id) for s, ident in some]
+                    "UPDATE streams SET channel_id = ? WHERE id = ?", [(ident, s.stream.id) for ident, _, s in some]
                 )
 
     def remember_texts(self, source_ids: Sequence[int]) -> int:

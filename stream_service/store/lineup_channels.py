@@ -125,7 +125,7 @@ class LineupChannels:
         marks = ", ".join("?" * (2 + len(_SHOWN.split(", "))))
         write(
             f"INSERT INTO lineup_channels (lineup, channel_id, {_SHOWN}) VALUES ({marks})",
-            [(lineup, ident, *row) for ident, row in new],
+            sorted((lineup, ident, *row) for ident, row in new),  # one page of the key after the other
         )
 
     def reserve(self, lineup: str, numbers: Mapping[str, str]) -> None:
