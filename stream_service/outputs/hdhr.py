@@ -8,7 +8,7 @@ lineup answers at the root of our origin, every other one under `/hdhr/NAME`.
 import json
 import re
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from xml.sax.saxutils import escape
