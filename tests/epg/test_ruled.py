@@ -244,8 +244,8 @@ def test_extras_of_changed_programmes_stay() -> None:
 
 
 def test_hostile_patterns_cost_a_bounded_time_and_are_told() -> None:
-    shows = [(NOON + n, NOON + n + 1, f"<title>{'a' * 60}{n}</title>") for n in range(3_000)]
-    ruled = rules('title matches "(?R)" SET title = "x"')
+    shows = [(NOON + n, NOON + n + 1, f"<title>{'a' * 900}{n}</title>") for n in range(300)]
+    ruled = rules('title matches "(a+)+$" SET title = "x"')
     made = file_of(Stored(shows), options(usual=FULL), ruled)
     assert made.count(b"<programme ") == len(shows)
     assert len(ruled.gave_up) == 1

@@ -60,6 +60,8 @@ def compiled(pattern: str, *, case_sensitive: bool) -> tuple[_Pattern, Shape]:
         raise InvalidPattern("parentheses of a pattern nest at most 40 deep")
     if shape.too_big:
         raise InvalidPattern("counted repeats inside each other make it too big: {n} times {m} is at most 10,000")
+    if shape.calls_itself:
+        raise InvalidPattern("a pattern may not call itself or a group of its own")
     try:
         found: _Pattern = regex.compile(pattern, 0 if case_sensitive else regex.IGNORECASE)
     except regex.error as error:

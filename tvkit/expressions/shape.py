@@ -19,6 +19,8 @@ _FEW = 3
 _OPTIONS = 8
 """Short repeats and alternatives of one pattern, each of which doubles what it may cost, until it counts as wild."""
 _COUNTED = re.compile(r"\{([0-9]*)(,?)([0-9]*)\}")
+_ESCAPED = re.compile(r"\\.", re.DOTALL)
+_CALL = re.compile(r"\(\?(?:R|[0-9]+|&\w+|P>\w+)\)")
 _SIMPLE_GROUP = re.compile(r"\?:|\?P?<[A-Za-z_]\w*>")
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 :-_/,;=%@'\"<>&~!`#")
 _ESCAPED_LITERALS = frozenset(".+*?()[]{}|^$\\/:-_ &#~!,'\"@%=;<>")
@@ -35,6 +37,7 @@ class Shape:
     ignores_case: bool = False
     too_deep: bool = False
     too_big: bool = False
+    calls_itself: bool = False
 
     @property
     def costs_nothing(self) -> bool:
@@ -84,6 +87,8 @@ def shape_of(pattern: str) -> Shape:
         return Shape(wild=True, too_deep=True)
     if _counted_size(pattern) > _BIGGEST:
         return Shape(wild=True, too_big=True)
+    if _CALL.search(_ESCAPED.sub("", pattern)):
+        return Shape(wild=True, calls_itself=True)
     try:
         return _Reading(pattern).shape()
     except _Strange:
