@@ -9,6 +9,7 @@ from tests.e2e.running import Answered, Service, ask, free_port
 from tests.stream.sourcekit import playlist
 from tests.waiting import until
 
+pytestmark = pytest.mark.e2e
 HOSTILE = r'channel_name matches "^(?:(?:a|aa|aaa)+)+[.!]$" SET group_title = "x"'
 
 

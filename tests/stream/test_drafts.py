@@ -58,7 +58,11 @@ class Site:
 
     def fill(self) -> None:
         """Two sources, built."""
-        for name, entries in (("a", ENTRIES), ("b", ["Other One", {"name": "CNN", "tvg-id": "cnn.us"}])):
+        lists: dict[str, list[Mapping[str, str] | str]] = {
+            "a": [*ENTRIES],
+            "b": ["Other One", {"name": "CNN", "tvg-id": "cnn.us"}],
+        }
+        for name, entries in lists.items():
             source = self.house.add(self.house.put(playlist(entries), name=f"{name}.m3u"), name=name)
             assert self.house.refresh(source.id).status == "success"
         self.house.build()
@@ -113,8 +117,8 @@ def test_a_rule_is_tried_behind_the_rules_that_stand_before_it(site: Site) -> No
     site.rule("third", 'channel_name equals "BBC One" SET channel_name = "gone"')
     assert site.send("POST", "/rules/test", id=second)["matched"] == 1
     assert site.send("POST", "/rules/test", id=second, raw=True)["matched"] == 0
-    new = {"expression": 'channel_name equals "BBC One" SET group_title = "x"'}
-    assert site.send("POST", "/rules/test", **new)["matched"] == 0
+    new = 'channel_name equals "BBC One" SET group_title = "x"'
+    assert site.send("POST", "/rules/test", expression=new)["matched"] == 0
 
 
 def test_an_entry_that_a_rule_before_stops_is_not_met(site: Site) -> None:
