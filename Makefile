@@ -7,12 +7,13 @@ PY := .venv/bin/python
 WORKERS ?= 2
 # The order of the tests and their chance: one order for everybody; `make test SEED=$$RANDOM` tries another.
 SEED ?= 1
+MINUTES ?= 60
 CONFIG ?= config.yaml
 # Requirements and pins: when one of these changes, the next target that needs it installs again.
 RUNTIME := .venv/.runtime-installed
 DEV := .venv/.dev-installed
 
-.PHONY: help setup setup-dev run demo test fuzz lint bench constraints clean distclean
+.PHONY: help setup setup-dev run demo test fuzz soak lint bench constraints clean distclean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -66,6 +67,9 @@ lint: $(DEV) ## style, types and the rules about who may import whom
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 	@if grep -q '^\[tool.importlinter\]' pyproject.toml || [ -f .importlinter ]; then PYTHONPATH=. .venv/bin/lint-imports; fi
+
+soak: $(DEV) ## the relay for an hour of zapping and failures; memory flat, nothing left (MINUTES=8 for less)
+	@exec $(PY) -m tests.soak.relay --minutes $(MINUTES)
 
 bench: $(DEV) ## measure the promises; every benchmark that can be run alone
 	@ran=; for file in benchmarks/*.py; do \

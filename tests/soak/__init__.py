@@ -1,0 +1,1 @@
+"""Long runs against a running service; `make soak` starts them."""
