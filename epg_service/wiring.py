@@ -16,8 +16,9 @@ from epg_service.config import EpgSection, load_config
 from epg_service.domain.entities import LastGoodFile, Provider
 from epg_service.domain.losses import Losses
 from epg_service.domain.retention import Window
+from epg_service.importer.reading import Limits
 from epg_service.importer.rehearsal import Rehearsal, Unwritten
-from epg_service.importer.run import Importer, Limits, Log, Visible
+from epg_service.importer.run import Importer, Log, Visible
 from epg_service.importer.times import TimesWatch
 from epg_service.indexing import Indexing
 from epg_service.keeper import Keeper, Plan
@@ -89,6 +90,10 @@ class Paths:
     @property
     def redo(self) -> Path:
         return self.run / "epg-redo"
+
+    @property
+    def memory(self) -> Path:
+        return self.run / "epg-memory"
 
     @property
     def search(self) -> Path:
@@ -277,6 +282,7 @@ def _importer(
             min_share=config.own.imports.min_share,
             work_dir=paths.work,
             redo_dir=paths.redo,
+            memory_dir=paths.memory,
             max_unpacked_bytes=config.shared.fetch.max_bytes * UNPACKED_FACTOR,
         ),
         stopping=stopping.is_set,

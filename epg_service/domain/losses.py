@@ -89,6 +89,10 @@ class Losses:
         """Programmes lost: the sum of all kinds of KINDS."""
         return sum(tally.count for kind, tally in self._tallies.items() if kind in KINDS)
 
+    def entries(self) -> int:
+        """How much was counted of any kind, notes included."""
+        return sum(tally.count for tally in self._tallies.values())
+
     @property
     def warnings(self) -> list[str]:
         """The words warned of, in the order they came."""

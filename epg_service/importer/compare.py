@@ -46,6 +46,11 @@ class StoredChannel:
     contents: Mapping[int, bytes]
     """Day -> its packed contents."""
 
+    @property
+    def programmes(self) -> int:
+        """How many programmes are stored."""
+        return sum(map(len, self.contents.values())) // ROW_BYTES
+
     @cached_property
     def flags(self) -> dict[int, int]:
         """The digest of every element that is stored, and its flags."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
-from epg_service.xmltv.records import Batch
+from epg_service.xmltv.records import Batch, Same
 
 BUCKETS = 64
 _RECORD = struct.Struct("<IIIII")
@@ -40,30 +40,36 @@ class Gathered:
         self.raws += batch.raws
 
 
-def direct(batches: Iterable[Batch]) -> Iterator[Gathered]:
+def direct(items: Iterable[Batch | Same]) -> Iterator[Gathered | Same]:
     """One item for each channel, in the order of the file; raises `Ungrouped` when a channel comes back."""
     done: set[str] = set()
     current: Gathered | None = None
-    for batch in batches:
-        if current is None or batch.channel != current.channel:
+    for item in items:
+        if current is None or item.channel != current.channel:
             if current is not None:
                 yield current
-            if batch.channel in done:
-                raise Ungrouped(batch.channel)
-            done.add(batch.channel)
-            current = Gathered(batch.channel)
-        current.extend(batch)
+                current = None
+            if item.channel in done:
+                raise Ungrouped(item.channel)
+            done.add(item.channel)
+        if isinstance(item, Same):
+            yield item
+            continue
+        current = current or Gathered(item.channel)
+        current.extend(item)
     if current is not None:
         yield current
 
 
-def spooled(batches: Iterable[Batch], directory: Path) -> Iterator[Gathered]:
-    """The same for a file in any order."""
+def spooled(batches: Iterable[Batch | Same], directory: Path) -> Iterator[Gathered | Same]:
+    """The same for a file in any order; of such nothing is remembered, so nothing is the same."""
     directory.mkdir(parents=True, exist_ok=True)
     numbers: dict[str, int] = {}
     with contextlib.ExitStack() as opened:
         files = [opened.enter_context(tempfile.TemporaryFile(dir=directory, buffering=1 << 16)) for _ in range(BUCKETS)]
         for batch in batches:
+            if isinstance(batch, Same):
+                raise Ungrouped(batch.channel)
             number = numbers.setdefault(batch.channel, len(numbers))
             _spool(files[zlib.crc32(batch.channel.encode()) % BUCKETS], number, batch)
         names = list(numbers)

@@ -20,6 +20,7 @@ import re
 from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from functools import lru_cache
 from itertools import compress, groupby
+from operator import itemgetter
 
 import xxhash
 
@@ -32,7 +33,7 @@ from epg_service.xmltv.encoding import utf8_chunks
 from epg_service.xmltv.form import flags_in_form, flags_of
 from epg_service.xmltv.heads import Form, form_of, heads_of
 from epg_service.xmltv.iterparse import CHUNK_BYTES, MAX_ELEMENT_BYTES, ExactReader
-from epg_service.xmltv.records import Item
+from epg_service.xmltv.records import Item, Same, Stretch
 from epg_service.xmltv.times import MAX_ENTRIES, Stamps
 
 _END = b"</programme>"
@@ -43,6 +44,7 @@ _MAX_WAIT = 64
 _LARGE_BYTES = 4 * 1024
 """Few programmes are larger: so far a leap of some pieces looks ahead."""
 _MAX_REACH = 1 << 10
+_NO_HINT = 1 << 62
 
 
 _ODD_SIGNS = (b"&", b"\t", b"\r", b"  ", b"\n ", b" \n")  # in titles, joined by line feeds, that are to be folded
@@ -54,6 +56,9 @@ Known = Callable[[str], MutableMapping[int, int]]
 """What is known of a channel: the digest (`digest_of`) of each element that is stored, so was proven well formed, and
 its flags (`domain.days.IN_FORM`). The reader adds what it proves."""
 
+Recalled = Callable[[str], Stretch | None]
+"""The stretch of a channel in an earlier file, which was proven then."""
+
 digest_of = xxhash.xxh3_64_intdigest
 """A number for an element's bytes. Equal numbers only keep text that is stored already."""
 
@@ -63,14 +68,26 @@ def nothing_known(_: str) -> MutableMapping[int, int]:
     return {}
 
 
-def cut(
-    stream: Readable, *, stamps: Stamps, losses: Losses, known: Known = nothing_known, chunk_bytes: int = CHUNK_BYTES
-) -> Iterator[Item]:
-    """Read an unpacked XMLTV file: the same items, losses and errors as `iterparse`.
+def nothing_recalled(_: str) -> Stretch | None:
+    """For a guide of which nothing is remembered."""
+    return None
 
-    `known` is asked once for each stretch of a channel; what it names is not proven again.
+
+def cut(
+    stream: Readable,
+    *,
+    stamps: Stamps,
+    losses: Losses,
+    known: Known = nothing_known,
+    recalled: Recalled = nothing_recalled,
+    chunk_bytes: int = CHUNK_BYTES,
+) -> Iterator[Item]:
+    """Read an unpacked XMLTV file: the same items, losses and errors as `iterparse`, and `Stretch` and `Same`.
+
+    `known` is asked once for each stretch of a channel; what it names is not proven again. `recalled` is asked once
+    where a channel begins: a stretch that stands there again is not read at all.
     """
-    return _Cutter(utf8_chunks(stream, losses, chunk_bytes), stamps, losses, known).items()
+    return _Cutter(utf8_chunks(stream, losses, chunk_bytes), stamps, losses, known, recalled).items()
 
 
 class _Instants(dict[bytes, int | None]):
@@ -91,37 +108,88 @@ class _Instants(dict[bytes, int | None]):
         return value
 
 
+class _Measured:
+    """The stretch of a channel, as far as it was read."""
+
+    def __init__(self, channel: bytes) -> None:
+        self.channel = channel
+        self._programmes = 0
+        self._length = 0
+        self._whole = True
+        self._digest = xxhash.xxh3_128()
+
+    def add(self, text: memoryview, starts: Sequence[int | None]) -> None:
+        """The next bytes, and the times of the programmes in them."""
+        self._digest.update(text)
+        self._length += len(text)
+        self._programmes += len(starts)
+        self._whole = self._whole and None not in starts
+
+    def stretch(self) -> Stretch | None:
+        """All of it; None when a programme in it was lost."""
+        name = _name(self.channel)
+        if not name or not self._whole:
+            return None
+        return Stretch(name, self._programmes, self._length, self._digest.intdigest())
+
+
 class _Cutter(ExactReader):
     """The exact reader, leaping over the stretches that can be had for less."""
 
-    def __init__(self, chunks: Iterator[bytes], stamps: Stamps, losses: Losses, known: Known) -> None:
+    def __init__(
+        self, chunks: Iterator[bytes], stamps: Stamps, losses: Losses, known: Known, recalled: Recalled
+    ) -> None:
         super().__init__(chunks, stamps, losses)
         self._instants = _Instants(stamps)
         self._known = known
+        self._recalled = recalled
+        self._looked_for = ""  # the channel whose stretch was looked for last
+        self._hint_bytes = _NO_HINT  # about so long is what it has instead
+        self._measured: _Measured | None = None
         self._form: Form | None = None
         self._mostly_new = True  # look at elements whole at once: few of the last ones were known
         self._reach = _MAX_REACH  # pieces to cut off at most
         self._wait = 1  # programmes for the exact reader after a leap that came to little
         self._leap_from = 1  # leap when so many programmes were read
+        self._leapt = False  # the last leap took all that was there
         self._step = _STEP_BYTES
 
     def _ahead(self) -> None:
         """Take over the programmes from here on, as far as they can be proven."""
-        if self._done or self._nested or self._programmes < self._leap_from:
+        if self._nested or (self._open >= 0 and not self._in_programme):
             return
-        if self._open >= 0 and not self._in_programme:
-            return
+        while not self._done and self._programmes >= self._leap_from and (self._skip() or self._leap()):
+            self._leapt = True
+
+    def _leap(self) -> bool:
+        """Take over the pieces that are here; whether all of them were sound."""
         begin = max(self._needed(), 0)
-        end = self._buffer.rfind(_END, begin, begin + self._reach * _LARGE_BYTES)
+        end = self._buffer.rfind(_END, begin, begin + min(self._reach * _LARGE_BYTES, self._hint_bytes))
         if end < 0:
-            return
+            self._hint_bytes = _NO_HINT
+            return False
         pieces = self._buffer[begin : end + len(_END)].split(_END, self._reach)
         pieces.pop()
-        taken = self._take(pieces)
+        taken = self._take(pieces, begin)
         if taken:
             self._programmes += taken
-            self._resume(begin + sum(map(len, pieces[:taken])) + taken * len(_END))
+            self._resume(begin + _length(pieces[:taken]))
         self._judge(taken, len(pieces))
+        self._leapt = taken == len(pieces)
+        return self._leapt
+
+    def _awaits(self) -> bool:
+        return self._leapt and len(self._buffer) - max(self._needed(), 0) < CHUNK_BYTES
+
+    def _more(self) -> bool:
+        more = super()._more()
+        self._leapt = self._leapt and more
+        return more
+
+    def _feed(self) -> bool:
+        self._leapt = False
+        self._end_stretch()
+        return super()._feed()
 
     def _judge(self, taken: int, wanted: int) -> None:
         """Leap far while it works; where it does not, let the exact reader work before it is tried again."""
@@ -134,13 +202,16 @@ class _Cutter(ExactReader):
         self._wait = 1 if taken >= _MANY else min(2 * self._wait, _MAX_WAIT)
         self._leap_from = self._programmes + self._wait
 
-    def _take(self, pieces: list[bytes]) -> int:
+    def _take(self, pieces: list[bytes], begin: int) -> int:
         """Takes over the first pieces, as many as are sure to be one element each; how many."""
         form = self._form_at(pieces)
         if form is None:
             return 0
-        looked = form.whole is not None and self._mostly_new
+        at, looked = form.channel + 1, form.whole is not None and self._mostly_new
         heads = heads_of(form, pieces, whole=looked)
+        if self._recalled is not nothing_recalled and heads and heads[0][at] != heads[-1][at]:
+            # The next channel may stand there as it is remembered.
+            heads = list(next(groupby(heads, itemgetter(at)))[1])
         del pieces[len(heads) :]
         raws = [piece.lstrip() + _END for piece in pieces]
         if sum(map(len, raws)) > MAX_ELEMENT_BYTES and max(map(len, raws)) > MAX_ELEMENT_BYTES:
@@ -150,7 +221,9 @@ class _Cutter(ExactReader):
         sure = self._sure(channels, raws, columns[-1] if looked else None)
         if sure:
             stops = columns[form.stop] if form.stop >= 0 else (b"",) * len(raws)
-            self._add(sure, channels, (columns[form.start], stops, columns[-2]), raws)
+            starts = list(map(self._instants.__getitem__, columns[form.start][:sure]))
+            self._measure(channels[:sure], starts, pieces, begin)
+            self._add(starts, channels, (columns[form.start], stops, columns[-2]), raws)
         return sure
 
     def _form_at(self, pieces: list[bytes]) -> Form | None:
@@ -158,6 +231,61 @@ class _Cutter(ExactReader):
         if pieces and (self._form is None or not self._form.head(pieces[0])):
             self._form = form_of(pieces[0])
         return self._form if pieces and self._form and self._form.head(pieces[0]) else None
+
+    # ---- stretches ---------------------------------------------------------------------------------------------------
+
+    def _skip(self) -> bool:
+        """Pass over a channel's stretch that stands here again byte for byte, and whole."""
+        if self._recalled is nothing_recalled:
+            return False
+        begin = max(self._needed(), 0)
+        channel = self._channel_at(begin)
+        if not channel or channel == self._looked_for:
+            return False
+        self._looked_for = channel
+        stretch = self._recalled(channel)
+        self._hint_bytes = stretch.length + _LARGE_BYTES if stretch else _NO_HINT
+        if stretch is None:
+            return False
+        while len(self._buffer) - begin < stretch.length + _LARGE_BYTES and self._more():
+            begin = max(self._needed(), 0)
+        end = begin + stretch.length
+        if _digest(self._buffer, begin, end) != stretch.digest or self._channel_at(end) in (channel, None):
+            return False
+        self._end_stretch()
+        self._columns.put(Same(channel, stretch))
+        self._programmes += stretch.programmes
+        self._resume(end)
+        return True
+
+    def _channel_at(self, position: int) -> str | None:
+        """The channel of the programme that begins here; "" where none does, None for one that cannot be told."""
+        piece = self._buffer[position : position + _LARGE_BYTES]
+        if not piece.lstrip().startswith(b"<programme"):
+            return ""
+        form = self._form_at([piece])
+        head = form.head(piece) if form else None
+        return _name(head[form.channel + 1]) if form and head else None
+
+    def _measure(
+        self, channels: Sequence[bytes], starts: Sequence[int | None], pieces: list[bytes], begin: int
+    ) -> None:
+        """Notes the bytes of each channel's pieces; those of one channel follow those of the leap before."""
+        at = 0
+        for channel, group in groupby(channels):
+            part = slice(at, at + len(list(group)))
+            end = begin + _length(pieces[part])
+            if self._measured is None or self._measured.channel != channel:
+                self._end_stretch()
+                self._measured = _Measured(channel)
+            self._measured.add(memoryview(self._buffer)[begin:end], starts[part])
+            begin, at = end, part.stop
+
+    def _end_stretch(self) -> None:
+        stretch = self._measured.stretch() if self._measured else None
+        self._measured = None
+        if stretch:
+            self._columns.put(stretch)
 
     # ---- the proof ---------------------------------------------------------------------------------------------------
 
@@ -181,13 +309,13 @@ class _Cutter(ExactReader):
 
     def _add(
         self,
-        count: int,
+        starts: list[int | None],
         channels: Sequence[bytes],
         texts: tuple[Sequence[bytes], Sequence[bytes], Sequence[bytes | None]],
         raws: list[bytes],
     ) -> None:
-        """The first `count` rows; those that lack a time or a channel go the way that counts them."""
-        starts = list(map(self._instants.__getitem__, texts[0][:count]))
+        """The rows of the first `starts`; those that lack a time or a channel go the way that counts them."""
+        count = len(starts)
         stops = [stop or 0 for stop in map(self._instants.__getitem__, texts[1][:count])]
         raws = raws[:count]
         at = 0
@@ -202,6 +330,16 @@ class _Cutter(ExactReader):
                 continue
             for start, stop, raw in zip(texts[0][part], texts[1][part], raws[part], strict=True):
                 self._columns.add({"channel": name, "start": start.decode(), "stop": stop.decode()}, raw)
+
+
+def _length(pieces: Sequence[bytes]) -> int:
+    """What pieces take in the file, their end tags included."""
+    return sum(map(len, pieces)) + len(pieces) * len(_END)
+
+
+def _digest(text: bytes, begin: int, end: int) -> int:
+    """The digest of a stretch; that of nothing where the text ends before it."""
+    return xxhash.xxh3_128_intdigest(memoryview(text)[begin:end] if end <= len(text) else b"")
 
 
 @lru_cache(1024)

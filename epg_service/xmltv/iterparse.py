@@ -206,10 +206,10 @@ class ExactReader:
     def items(self) -> Iterator[Item]:
         """The whole file."""
         alive = True
-        while alive and (self._more() or self._rest()):
+        while alive and (self._more() or self._fed < len(self._buffer) or self._rest()):
             self._ahead()
             yield from self._columns.take()
-            while alive and self._fed < len(self._buffer):
+            while alive and self._fed < len(self._buffer) and not self._awaits():
                 alive = self._feed()
                 self._ahead()
                 yield from self._columns.take()
@@ -225,6 +225,10 @@ class ExactReader:
 
     def _ahead(self) -> None:
         """Called wherever the reader stands between two pieces: a faster reader takes over what it can."""
+
+    def _awaits(self) -> bool:
+        """Whether a faster reader wants more of the file before the parser is shown what is left of this piece."""
+        return False
 
     def _more(self) -> bool:
         """Drop what is not needed any more and read the next piece; False at the end of the file."""

@@ -41,6 +41,27 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True)
+class Stretch:
+    """All programmes of a channel, where they stand one after the other: how many, and the digest of their bytes.
+
+    Comes before the first item that belongs to another channel; not for every channel.
+    """
+
+    channel: str
+    programmes: int
+    length: int
+    digest: int
+
+
+@dataclass(frozen=True, slots=True)
+class Same:
+    """In the place of a channel's batches: its programmes stand in the file byte for byte as they were recalled."""
+
+    channel: str
+    stretch: Stretch
+
+
+@dataclass(frozen=True, slots=True)
 class End:
     """The last item: whether `</tv>` was seen, and how many elements the file held, lost ones included."""
 
@@ -49,4 +70,4 @@ class End:
     channels: int
 
 
-Item: TypeAlias = Head | ChannelElement | Batch | End
+Item: TypeAlias = Head | ChannelElement | Batch | Stretch | Same | End

@@ -1,0 +1,296 @@
+"""Reads a provider's file: unpacked, cut, gathered by channel, cleaned, compared, written into the redo log."""
+
+import dataclasses
+import shutil
+import zoneinfo
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, tzinfo
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+from epg_service.domain.clean import clean
+from epg_service.domain.days import DAY_S, DayColumns
+from epg_service.domain.entities import Mapped, Provider
+from epg_service.domain.losses import Losses
+from epg_service.domain.model import Rows
+from epg_service.domain.retention import Window, keep
+from epg_service.domain.spelling import Spelling
+from epg_service.importer.compare import StoredChannel, changed_days
+from epg_service.importer.grouping import Gathered, Ungrouped, direct, spooled
+from epg_service.importer.progress import Progress
+from epg_service.importer.redo import ChannelNote, RedoLog, RedoWriter
+from epg_service.importer.remembered import MAX_STRETCH_BYTES, Outcome
+from epg_service.xmltv.cut import Recalled, cut, nothing_known, nothing_recalled
+from epg_service.xmltv.elements import joined
+from epg_service.xmltv.records import Batch, ChannelElement, End, Same, Stretch
+from epg_service.xmltv.times import Stamps
+from servicekit.clock import Clock
+
+MINUTE_S = 60
+KEPT_CHANNELS = 16
+MAX_EPOCH_S = 2**32 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the configuration says of imports."""
+
+    window: Window
+    min_share: float
+    work_dir: Path
+    redo_dir: Path
+    memory_dir: Path
+    max_unpacked_bytes: int
+
+    def window_of(self, provider: Provider) -> Window:
+        """What is kept of a provider's programmes."""
+        days = provider.retention_days
+        return self.window if days is None else Window(days, days)
+
+
+class Unpacked(Protocol):
+    """Opens a packed or plain file as plain bytes."""
+
+    def __call__(self, stream: BinaryIO, /, *, max_bytes: int, losses: Losses) -> BinaryIO: ...
+
+
+class Stored(Protocol):
+    """What the comparison asks of the store."""
+
+    def contents_by_day(self, mapping_id: int) -> dict[int, bytes]: ...
+    def day_columns(self, mapping_id: int, day: int) -> DayColumns: ...
+
+
+class Mappings(Protocol):
+    """A provider's channels that are mapped already."""
+
+    def of_provider(self, provider_id: int) -> dict[str, Mapped]: ...
+
+
+@dataclass(slots=True)
+class Tally:
+    """What a file held, counted while it is read."""
+
+    channels: dict[str, ChannelNote] = field(default_factory=dict)
+    kept: int = 0
+    channels_kept: int = 0
+    latest_stop_s: int = 0
+    last_day: int = 0
+    changed_days: int = 0
+    fresh_until: int = MAX_EPOCH_S
+    emptied_days: Counter[int] = field(default_factory=Counter)
+    """How many channels have nothing on a day any more on which they had something."""
+    losses: Losses = field(default_factory=Losses)
+    end: End = field(default_factory=lambda: End(complete=False, programmes=0, channels=0))
+
+    stretches: dict[str, Stretch] = field(default_factory=dict)
+    """Where channels were read in one go, until they are compared."""
+    outcomes: dict[str, Outcome] = field(default_factory=dict)
+    """What is to be remembered."""
+
+    def changes_nothing(self) -> bool:
+        """Whether the guide would be the same after the file as before it."""
+        return not self.changed_days and not any(day <= self.last_day for day in self.emptied_days)
+
+
+class Reading:
+    """From a file to the changes that it means; every collaborator is handed in."""
+
+    def __init__(self, *, unpacked: Unpacked, stored: Stored, mappings: Mappings, clock: Clock, limits: Limits) -> None:
+        self._unpacked = unpacked
+        self._stored = stored
+        self._mappings = mappings
+        self._clock = clock
+        self._limits = limits
+
+    def read(
+        self, path: Path, provider: Provider, redo: RedoLog, progress: Progress, remembered: Mapping[str, Outcome]
+    ) -> Tally:
+        """Reads the file into the redo log; a file that is not grouped by channel is read again through a spool.
+
+        `remembered`: what became of the channels of the last good file, when that is what the guide holds.
+        """
+        try:
+            return self._read_once(path, provider, redo, progress, direct, remembered)
+        except Ungrouped:
+            directory = self._limits.work_dir / f"spool-{provider.id}"
+            try:
+                # No use of what is known: asking for it anew with every programme would cost more than the proof.
+                by_channel = partial(spooled, directory=directory)
+                return self._read_once(path, provider, redo, progress, by_channel, None)
+            finally:
+                shutil.rmtree(directory, ignore_errors=True)
+
+    def _read_once(
+        self,
+        path: Path,
+        provider: Provider,
+        redo: RedoLog,
+        progress: Progress,
+        grouped: Callable[[Iterator[Batch | Same]], Iterator[Gathered | Same]],
+        remembered: Mapping[str, Outcome] | None,
+    ) -> Tally:
+        """`remembered` None: nothing that is known of the guide is used."""
+        tally = Tally()
+        before = _Before(self._mappings.of_provider(provider.id), self._stored)
+        recalled = self._recalled(remembered, provider, before) if remembered else nothing_recalled
+        size = path.stat().st_size
+        with path.open("rb") as packed_stream, redo.writer() as writer:
+            stream = self._unpacked(packed_stream, max_bytes=self._limits.max_unpacked_bytes, losses=tally.losses)
+            items = cut(
+                stream,
+                stamps=Stamps(_zone(provider)),
+                losses=tally.losses,
+                known=nothing_known if remembered is None else before.flags,
+                recalled=recalled,
+            )
+            for found in grouped(_batches(items, tally)):
+                progress.count(tally.kept, tally.channels_kept, packed_stream.tell(), size)
+                tally.channels.setdefault(found.channel, ChannelNote(found.channel, None, None, None))
+                if isinstance(found, Same):
+                    self._still(found, (remembered or {})[found.stretch.channel], provider, tally)
+                else:
+                    self._gathered(found, provider, before, writer, tally)
+        return tally
+
+    def _recalled(self, remembered: Mapping[str, Outcome], provider: Provider, before: "_Before") -> Recalled:
+        """The stretches that may be looked for: their programmes lie in the window as they did then, and are there."""
+        bounds = self._limits.window_of(provider).bounds(self._clock.now_s())
+
+        def recalled(channel: str) -> Stretch | None:
+            outcome = remembered.get(channel)
+            if outcome is None or not outcome.inside(bounds) or before.channel(channel).programmes < outcome.programmes:
+                return None
+            return outcome.stretch(channel)
+
+        return recalled
+
+    def _still(self, same: Same, outcome: Outcome, provider: Provider, tally: Tally) -> None:
+        """A channel that is in the guide as the file has it."""
+        tally.kept += outcome.programmes
+        tally.channels_kept += 1
+        tally.latest_stop_s = max(tally.latest_stop_s, outcome.latest_stop_s)
+        tally.last_day = max(tally.last_day, outcome.latest_start_s // DAY_S)
+        past_s = int(self._limits.window_of(provider).past_days * DAY_S)
+        tally.fresh_until = min(tally.fresh_until, outcome.earliest_stop_s + past_s)
+        tally.outcomes[same.stretch.channel] = outcome
+
+    def _gathered(
+        self, gathered: Gathered, provider: Provider, before: "_Before", writer: RedoWriter, tally: Tally
+    ) -> None:
+        """A channel on its way into the log; remembered when nothing about it was odd."""
+        noted = tally.losses.entries()
+        rows = self._kept(_cleaned(gathered, provider, tally.losses), provider, tally)
+        if not rows.starts:
+            return
+        swept = self._compare(rows, before.channel(gathered.channel), writer, tally)
+        stretch = tally.stretches.pop(gathered.channel, None)
+        whole = stretch is not None and stretch.programmes == len(gathered.starts) == len(rows)
+        if stretch and whole and not swept and tally.losses.entries() == noted and stretch.length <= MAX_STRETCH_BYTES:
+            tally.outcomes[stretch.channel] = Outcome(
+                stretch.programmes,
+                stretch.length,
+                f"{stretch.digest:x}",
+                rows.starts[-1],
+                min(rows.stops),
+                max(rows.stops),
+            )
+
+    def _kept(self, rows: Rows, provider: Provider, tally: Tally) -> Rows:
+        """What the provider's window holds of a channel; notes when it will hold something else."""
+        window = self._limits.window_of(provider)
+        bounds = window.bounds(self._clock.now_s())
+        kept = rows.at(keep(rows.starts, rows.stops, bounds, losses=tally.losses, titles=rows.titles))
+        first_after = bisect_left(rows.starts, bounds[1])
+        if first_after < len(rows):
+            tally.fresh_until = min(tally.fresh_until, rows.starts[first_after] - int(window.future_days * DAY_S) + 1)
+        if kept.stops:
+            tally.fresh_until = min(tally.fresh_until, min(kept.stops) + int(window.past_days * DAY_S))
+        return kept
+
+    def _compare(self, rows: Rows, before: StoredChannel, writer: RedoWriter, tally: Tally) -> bool:
+        """Writes the days that differ; whether days are stored behind the channel's last one in the file."""
+        tally.kept += len(rows)
+        tally.channels_kept += 1
+        tally.latest_stop_s = max(tally.latest_stop_s, *rows.stops)
+        tally.last_day = max(tally.last_day, rows.starts[-1] // DAY_S)
+        emptied = 0
+        for day in changed_days(rows, before, lambda day: self._stored.day_columns(before.mapping_id, day)):
+            writer.add(before.name, day)
+            if day.contents:
+                tally.changed_days += 1
+            else:
+                emptied += 1
+                tally.emptied_days[day.day] += 1
+        return emptied > 0
+
+
+class _Before:
+    """What is stored of the provider's channels: of the last few that were asked for, by the reader (which is a stretch
+    ahead) and by the comparison."""
+
+    def __init__(self, mappings: Mapping[str, Mapped], stored: Stored) -> None:
+        self._mappings = mappings
+        self._stored = stored
+        self._kept: dict[str, StoredChannel] = {}
+
+    def channel(self, name: str) -> StoredChannel:
+        """One channel; empty when it is new."""
+        if name not in self._kept:
+            mapped = self._mappings.get(name)
+            contents = self._stored.contents_by_day(mapped.id) if mapped else {}
+            if len(self._kept) >= KEPT_CHANNELS:
+                del self._kept[next(iter(self._kept))]
+            self._kept[name] = StoredChannel(name, mapped.id if mapped else 0, contents)
+        return self._kept[name]
+
+    def flags(self, name: str) -> dict[int, int]:
+        """The digests of a channel's elements that were proven, and their flags."""
+        return self.channel(name).flags
+
+
+def _batches(items: Iterator[object], tally: Tally) -> Iterator[Batch | Same]:
+    """The programmes of a file; what else it says goes into the tally on the way."""
+    spelling = Spelling()
+    for item in items:
+        if isinstance(item, Batch | Same):
+            name = spelling.used(item.channel)
+            yield item if name == item.channel else dataclasses.replace(item, channel=name)
+        elif isinstance(item, Stretch):
+            tally.stretches[spelling.used(item.channel)] = item
+        elif isinstance(item, ChannelElement) and item.id:
+            _note(item, spelling.declared(item.id), tally)
+        elif isinstance(item, End):
+            tally.end = item
+
+
+def _note(item: ChannelElement, name: str, tally: Tally) -> None:
+    """What a channel element says; a channel that stands twice keeps its first name and all others beside it."""
+    shown = item.display_names[0][1] if item.display_names else None
+    element = item.raw.decode("utf-8", "replace")
+    before = tally.channels.get(name)
+    if before is not None and before.element is not None:
+        shown, icon = before.display_name or shown, before.icon_url or item.icon
+        tally.channels[name] = ChannelNote(name, shown, icon, joined(before.element, element))
+    else:
+        tally.channels[name] = ChannelNote(name, shown, item.icon, element)
+
+
+def _cleaned(gathered: Gathered, provider: Provider, losses: Losses) -> Rows:
+    starts, stops = gathered.starts, gathered.stops
+    if shift_s := provider.shift_minutes * MINUTE_S:
+        starts = [_within(start + shift_s) for start in starts]
+        stops = [_within(stop + shift_s) if stop else 0 for stop in stops]
+    return clean(starts, stops, gathered.titles, gathered.raws, losses=losses)
+
+
+def _within(epoch_s: int) -> int:
+    return min(max(0, epoch_s), MAX_EPOCH_S)
+
+
+def _zone(provider: Provider) -> tzinfo:
+    return zoneinfo.ZoneInfo(provider.default_timezone) if provider.default_timezone else UTC
