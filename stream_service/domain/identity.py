@@ -7,7 +7,7 @@ and touches nothing: it is handed what vanished from the list and what is new in
 
 import re
 from collections import Counter
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -39,23 +39,25 @@ def provider_id_of(url: str) -> str:
 
 
 def reconcile(
-    vanished: Sequence[StreamKeys], new: Sequence[StreamKeys], *, retained: Sequence[StreamKeys] = ()
+    vanished: Iterable[StreamKeys], new: Iterable[StreamKeys], *, retained: Iterable[StreamKeys] = ()
 ) -> Reconciled:
     """Find vanished streams again among the new entries.
 
     The rules are tried in their order; a rule matches where it finds exactly one stream that vanished and exactly one
     entry that is new, so a doubtful pair is left for a later rule or for nobody. `retained` are streams that vanished
     in earlier refreshes and are kept for their return; each rule looks at them after those that vanished now.
-    All sequences are in the order of their lists.
+    All are in the order of their lists. They are iterated once a rule and never held, only their keys' hashes are: a
+    provider may change half a million addresses in a night.
     """
-    open_new = {entry.id: entry for entry in new}
-    pools = [{stream.id: stream for stream in vanished}, {stream.id: stream for stream in retained}]
     matches: dict[int, tuple[int, str]] = {}
+    found: set[int] = set()
     for rule, find in _RULES:
-        for pool in pools:
-            for stream_id, entry_id in find(list(pool.values()), list(open_new.values())):
+        for pool in (vanished, retained):
+            for stream_id, entry_id in find(
+                (one for one in pool if one.id not in found), (one for one in new if one.id not in matches)
+            ):
                 matches[entry_id] = (stream_id, rule)
-                del pool[stream_id], open_new[entry_id]
+                found.add(stream_id)
     return Reconciled(matches)
 
 
@@ -78,41 +80,52 @@ def adopt(orphans: Sequence[tuple[str, StreamKeys]], new: Sequence[StreamKeys]) 
 
 
 Pairs = list[tuple[int, int]]
+Find = Callable[[Iterable[StreamKeys], Iterable[StreamKeys]], Pairs]
 
 
-def _by(key: Key) -> Callable[[Sequence[StreamKeys], Sequence[StreamKeys]], Pairs]:
+def _by(key: Key) -> Find:
     """A rule: pairs whose key stands exactly once on either side."""
 
-    def find(old: Sequence[StreamKeys], new: Sequence[StreamKeys]) -> Pairs:
-        olds, news = _once(old, key), _once(new, key)
-        return [(olds[k], entry_id) for k, entry_id in news.items() if k in olds]
+    def find(old: Iterable[StreamKeys], new: Iterable[StreamKeys]) -> Pairs:
+        olds = _once((hash(k), one.id) for one in old if (k := key(one)) is not None)
+        return _paired(olds, ((hash(k), one.id) for one in new if (k := key(one)) is not None))
 
     return find
 
 
-def _by_kind(old: Sequence[StreamKeys], new: Sequence[StreamKeys]) -> Pairs:
+def _by_kind(old: Iterable[StreamKeys], new: Iterable[StreamKeys]) -> Pairs:
     """Same tvg-id, name and group, and the same place among its likes (providers list one channel several times)."""
-    places = {key: stream.id for key, stream in _numbered(old)}
-    return [(places[key], entry.id) for key, entry in _numbered(new) if key in places]
+    return _paired(_once(_numbered(old)), _numbered(new))
 
 
-def _numbered(streams: Sequence[StreamKeys]) -> list[tuple[Hashable, StreamKeys]]:
-    seen: Counter[Hashable] = Counter()
-    out: list[tuple[Hashable, StreamKeys]] = []
+def _paired(olds: Mapping[int, int], new: Iterable[tuple[int, int]]) -> Pairs:
+    if not olds:
+        return []
+    news = _once((key, ident) for key, ident in new if key in olds)
+    return [(olds[key], entry_id) for key, entry_id in news.items()]
+
+
+def _numbered(streams: Iterable[StreamKeys]) -> Iterator[tuple[int, int]]:
+    seen: dict[int, int] = {}
     for stream in streams:
-        kind = (stream.tvg_id, stream.name, stream.group)
-        out.append(((kind, seen[kind]), stream))
-        seen[kind] += 1
-    return out
+        kind = hash((stream.tvg_id, stream.name, stream.group))
+        place = seen.get(kind, 0)
+        seen[kind] = place + 1
+        yield hash((kind, place)), stream.id
 
 
-def _once(streams: Sequence[StreamKeys], key: Key) -> dict[Hashable, int]:
-    found: dict[Hashable, int | None] = {}
-    for stream in streams:
-        k = key(stream)
-        if k is not None:
-            found[k] = None if k in found else stream.id
-    return {k: stream_id for k, stream_id in found.items() if stream_id is not None}
+def _once(keyed: Iterable[tuple[int, int]]) -> dict[int, int]:
+    """What stands under a key that is met once. Keys are hashes of 64 bits: two that are not alike never share one."""
+    found: dict[int, int] = {}
+    doubtful: set[int] = set()
+    for key, ident in keyed:
+        if key in found:
+            doubtful.add(key)
+        else:
+            found[key] = ident
+    for key in doubtful:
+        del found[key]
+    return found
 
 
 def _path(url: str) -> str:
@@ -127,7 +140,7 @@ def _path_key(stream: StreamKeys) -> Hashable | None:
     return path if len(path) > 1 else None
 
 
-_RULES: tuple[tuple[str, Callable[[Sequence[StreamKeys], Sequence[StreamKeys]], Pairs]], ...] = (
+_RULES: tuple[tuple[str, Find], ...] = (
     ("provider-id", _by(lambda s: s.provider_id or None)),
     ("kind", _by_kind),
     ("tvg-id", _by(lambda s: s.tvg_id.casefold() or None)),

@@ -91,12 +91,12 @@ class Lists:
         query = "SELECT count(stream_id) FROM entries WHERE source_id = ? AND generation = ?"
         return _number_of(connection.execute(query, (source_id, generation)).fetchone())
 
-    def unmatched(self, source_id: int, generation: int) -> list[StreamKeys]:
+    def unmatched(self, source_id: int, generation: int) -> Iterable[StreamKeys]:
         """Staged entries that are not known to be any stream, by their position."""
         where = "source_id = ? AND generation = ? AND stream_id IS NULL ORDER BY position"
         return self._keys(f"SELECT position, {_KEYS} FROM entries WHERE {where}", source_id, generation)
 
-    def vanished(self, source_id: int, generation: int) -> list[StreamKeys]:
+    def vanished(self, source_id: int, generation: int) -> Iterable[StreamKeys]:
         """Streams of the visible list that no staged entry has, in the order of that list."""
         query = (
             f"SELECT stream_id, {_KEYS} FROM entries AS old WHERE source_id = ?1 AND generation = ?2 - 1 "
@@ -105,7 +105,7 @@ class Lists:
         )
         return self._keys(query, source_id, generation)
 
-    def retained(self, source_id: int) -> list[StreamKeys]:
+    def retained(self, source_id: int) -> Iterable[StreamKeys]:
         """Streams that vanished before and are kept for their return."""
         where = "source_id = ? AND vanished_at IS NOT NULL ORDER BY id"
         return self._keys(f"SELECT id, {_KEYS} FROM streams WHERE {where}", source_id)
@@ -120,9 +120,8 @@ class Lists:
         for some in _batches(list(matches.items()), BATCH):
             with writing(connection):
                 connection.executemany(update, [(stream, source_id, generation, place) for place, stream in some])
-        made = 0
-        positions = [keys.id for keys in self.unmatched(source_id, generation)]
-        for some_places in _batches(positions, BATCH):
+        made, last = 0, -1
+        while some_places := self._new_places(source_id, generation, last):
             with writing(connection):
                 for place in some_places:
                     connection.execute(
@@ -130,7 +129,17 @@ class Lists:
                     )
                     connection.execute(update, (connection.last_insert_rowid(), source_id, generation, place))
             made += len(some_places)
+            last = some_places[-1]
         return made
+
+    def _new_places(self, source_id: int, generation: int, after: int) -> list[int]:
+        query = (
+            "SELECT position FROM entries WHERE source_id = ? AND generation = ? AND position > ? "
+            "AND stream_id IS NULL ORDER BY position LIMIT ?"
+        )
+        with busy_as_unavailable():
+            rows = self._connections.get().execute(query, (source_id, generation, after, BATCH))
+            return [int(str(row[0])) for row in rows]
 
     def swap(
         self,
@@ -253,9 +262,22 @@ class Lists:
         with busy_as_unavailable():
             return _number_of(self._connections.get().execute(query, (source_id,)).fetchone())
 
-    def _keys(self, query: str, *values: int) -> list[StreamKeys]:
+    def _keys(self, query: str, *values: int) -> "_Keys":
+        return _Keys(self._connections, query, values)
+
+
+class _Keys:
+    """Keys of streams, asked for anew each time they are iterated: a list of them would be the greatest thing here."""
+
+    def __init__(self, connections: Connections, query: str, values: Sequence[int]) -> None:
+        self._connections = connections
+        self._query = query
+        self._values = tuple(values)
+
+    def __iter__(self) -> Iterator[StreamKeys]:
         with busy_as_unavailable():
-            return [StreamKeys(*row) for row in self._connections.get().execute(query, values)]
+            for row in self._connections.get().execute(self._query, self._values):
+                yield StreamKeys(*row)
 
 
 def fingerprint(entry: Entry) -> int:

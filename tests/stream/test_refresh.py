@@ -143,7 +143,7 @@ def test_a_stream_that_vanished_long_ago_is_forgotten(house: House) -> None:
     house.refresh()
     assert house.lists.purge_vanished(house.clock.now_s()) == 0
     assert house.lists.purge_vanished(house.clock.now_s() + 1) == 1
-    assert house.lists.retained(1) == []
+    assert list(house.lists.retained(1)) == []
 
 
 GOOD = playlist(["A", "B", "C", "D"])
