@@ -183,7 +183,7 @@ def settle(
         own = set(group.ids)
         homes = {home for ident in group.ids if (home := aliases.get(ident, ident)) in own or home not in members}
         candidates = (homes | own) - claimed
-        best = min(candidates, key=lambda one: (one not in shown, one not in homes, age(one), one))
+        best = min(candidates, key=lambda one: (one not in homes, one not in shown, age(one), one))
         chosen[id(group)] = best
         claimed.add(best)
         changed.pop(best, None)

@@ -60,7 +60,14 @@ class Events:
 class House:
     """Everything of the stream service that needs no process, in a directory of its own."""
 
-    def __init__(self, directory: Path, *, least_share: float = 0.5, max_bytes: int = 1 << 24) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        least_share: float = 0.5,
+        max_bytes: int = 1 << 24,
+        patience: Patience | None = None,
+    ) -> None:
         self.directory = directory
         self.import_dir = directory / "import"
         self.import_dir.mkdir(exist_ok=True)
@@ -105,7 +112,7 @@ class House:
             sources=self.sources,
             runs=self.runs,
             files=self.files,
-            patience=Patience(enabled=False),
+            patience=patience or Patience(enabled=False),
             importing=frozenset,
             clock=self.clock,
             helpers=Helpers(),
