@@ -15,8 +15,8 @@ from tvkit.expressions import PROGRAMME, Expression, ExpressionError, Helpers, c
 
 MOST: Final = 1_000
 """Rules, and filters, that a lineup may have."""
-OF_CHANNEL: Final = frozenset(("channel_id", "channel_name", "channel_group_title"))
-OF_TIME: Final = frozenset(("programme_start", "programme_stop"))
+_OUTSIDE = frozenset(("channel_id", "channel_name", "channel_group_title", "programme_start", "programme_stop"))
+"""Fields that a programme's element does not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +63,8 @@ class ProgrammeRules:
         expressions = [expression for _, expression in self._named]
         self.needs: Final = frozenset(name for one in expressions for name in one.reads | one.writes)
         """The fields that a record must hold."""
+        self.reads_elements: Final = not self.needs <= _OUTSIDE
+        """Whether elements must be looked into."""
         self.timed: Final = any("@time:now" in one.canonical for one in expressions)
         """Whether what they do depends on when they are applied."""
         self.changed = 0

@@ -17,7 +17,7 @@ from epg_service.domain.entities import Mapped
 from epg_service.domain.merging import merged
 from epg_service.domain.placeholders import gaps, least_span
 from epg_service.domain.profiles import Options
-from epg_service.domain.rules import OF_CHANNEL, OF_TIME, ProgrammeRules
+from epg_service.domain.rules import ProgrammeRules
 from epg_service.domain.timeline import apart, shown
 from epg_service.xmltv import edit, shape, write
 from epg_service.xmltv.gzipped import Ready
@@ -147,13 +147,10 @@ class Rendering:
 
     def _by_rules(self, rows: list[_Row], entry: Entry, ruled: ProgrammeRules) -> Iterator[_Row]:
         """The rows that the filters let through, with what the rules write."""
-        of_channel = {"channel_id": entry.id, "channel_name": entry.name, "channel_group_title": entry.group}
-        needs = ruled.needs - OF_CHANNEL - OF_TIME
+        of_channel = edit.of_channel(entry.id, entry.name, entry.group)
         for row in rows:
-            record = edit.read(self._in_form(row, entry.id), needs) if needs else {}
-            record |= of_channel
-            record["programme_start"], record["programme_stop"] = str(row.start_s), str(row.stop_s)
-            edits = ruled.judged(record)
+            element = self._in_form(row, entry.id) if ruled.reads_elements else b""
+            edits = edit.judged(ruled, element, row.start_s, row.stop_s, of_channel)
             if edits is not None:
                 yield row._replace(edits=edits) if edits else row
 

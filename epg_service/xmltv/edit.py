@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Container, Iterable, Mapping
 
 from epg_service.domain.episodes import as_ns, as_onscreen, read_ns, read_onscreen
+from epg_service.domain.rules import ProgrammeRules
 from epg_service.xmltv import escape
 from epg_service.xmltv.fields import ATTRIBUTES, plain_text
 from epg_service.xmltv.shape import Child, cut, joined
@@ -99,6 +100,20 @@ def _rating(element: bytes) -> bytes:
 def read(element: bytes, names: Container[str]) -> dict[str, str]:
     """Those of the fields that are named."""
     return {name: reader(element) for name, reader in READERS.items() if name in names}
+
+
+def judged(
+    ruled: ProgrammeRules, element: bytes, start_s: int, stop_s: int, of_channel: Mapping[str, str]
+) -> tuple[tuple[str, str], ...] | None:
+    """What a lineup's rules write into a programme; None when its filters leave it out."""
+    record = {**read(element, ruled.needs), **of_channel}
+    record["programme_start"], record["programme_stop"] = str(start_s), str(stop_s)
+    return ruled.judged(record)
+
+
+def of_channel(channel_id: str, name: str, group: str) -> dict[str, str]:
+    """The fields of a programme that its channel in the lineup says."""
+    return {"channel_id": channel_id, "channel_name": name, "channel_group_title": group}
 
 
 # ---- writing ---------------------------------------------------------------------------------------------------------

@@ -318,6 +318,17 @@ def test_a_lineup_is_published_as_its_rules_want_and_the_whole_guide_as_it_is(ho
     assert b"News at" not in house.get("/epg.xml?profile=plex&days=1")
 
 
+def test_the_short_guide_says_what_the_published_one_says(house: House) -> None:
+    house.put("1", rules=RULES, filters=FILTERS)
+    house.publish()
+    query = f"channels=a,b&start={THIS_HOUR}&end={THIS_HOUR + 4 * HOUR}&limit=3"
+    told = house.client.get(f"/internal/v1/lineups/default/listings?{query}", headers=INTERNAL).get_json()["items"]
+    assert [(one["id"], [each["title"][:12] for each in one["programs"]]) for one in told] == [
+        ("a", ["News at Show"] * 3),
+        ("b", []),
+    ]
+
+
 def test_a_lineup_is_written_again_only_when_something_changed(house: House) -> None:
     house.put("1", rules=RULES)
     house.publish()
