@@ -131,8 +131,8 @@ def _written(epoch_s: int, form: str) -> str:
 
 
 _START_FORMS = (
-    re.compile(r"(\d{4})-(\d\d)-(\d\d)[:_ T](\d\d)[-:](\d\d)(?:[-:](\d\d))?"),
-    re.compile(r"(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)?"),
+    re.compile(r"(\d{4})-(\d\d)-(\d\d)[:_ T](\d\d)[-:](\d\d)(?:[-:](\d\d))?", re.ASCII),
+    re.compile(r"(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)?", re.ASCII),
 )
 
 
