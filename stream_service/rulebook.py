@@ -26,6 +26,8 @@ from stream_service.store.lineups import Lineups
 from stream_service.store.rules import Rules
 from tvkit.expressions import Helpers
 
+MOST_ASKED = 200
+"""Channels of a lineup whose programmes rules are tried on."""
 Ask = Callable[[str, Mapping[str, object]], dict[str, Any]]
 
 
@@ -102,10 +104,14 @@ def errands_of_rules(
     *,
     rule_keys: Callable[[Sequence[str]], RuleKey],
     sources: Callable[[], Sequence[Source]],
+    programmes: Callable[[str, Sequence[str]], Iterable[Mapping[str, str]]],
     helpers: Helpers,
     clock: Clock,
 ) -> dict[str, Handler]:
-    """What the keeper does with rules and lineups when it is asked to."""
+    """What the keeper does with rules and lineups when it is asked to.
+
+    `programmes`: records of what some channels of a lineup show; see `guide_records`.
+    """
     rules, filters = rule_store(connections, clock=clock), filter_store(connections, clock=clock)
     channels, lineups = Channels(connections, clock=clock), Lineups(connections, clock=clock)
     lineup_channels = LineupChannels(connections, clock=clock)
@@ -116,7 +122,13 @@ def errands_of_rules(
     def streams(lineup: str | None) -> Iterable[LineupStream]:
         return channels.streams(lineups.get(lineup).options.sources if lineup is not None else None)
 
-    trials = Trials(streams=streams, rules=rules, filters=filters, source_texts=texts, helpers=helpers)
+    def shown(lineup: str) -> Iterable[Mapping[str, str]]:
+        lineups.get(lineup)
+        return programmes(lineup, [row.id for row, _ in lineup_channels.some(lineup, limit=MOST_ASKED)])
+
+    trials = Trials(
+        streams=streams, rules=rules, filters=filters, source_texts=texts, programmes=shown, helpers=helpers
+    )
     drafts = Drafts(
         channels=channels, lineup_channels=lineup_channels, source_texts=texts, rule_keys=rule_keys, helpers=helpers
     )

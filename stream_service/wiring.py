@@ -37,6 +37,7 @@ from stream_service.domain.model import REDIRECT, RELAY, ChannelTarget
 from stream_service.domain.schedule import cron_of
 from stream_service.errands import ErrandRunner, Errands, Handler
 from stream_service.guide_link import GuideLink
+from stream_service.guide_records import GuideRecords
 from stream_service.keeper import Keeper
 from stream_service.library.keeping import LibraryKeeping, library_keeping
 from stream_service.library.shelf import Asking
@@ -396,7 +397,12 @@ def errand_runner(config: Config, taking: Intake) -> ErrandRunner:
     handlers: dict[str, Handler] = {
         **taking.handlers,
         **errands_of_rules(
-            it.connections, rule_keys=rule_keys, sources=it.sources.all, helpers=_helpers(it), clock=SystemClock()
+            it.connections,
+            rule_keys=rule_keys,
+            sources=it.sources.all,
+            programmes=_guide_records(config).of,
+            helpers=_helpers(it),
+            clock=SystemClock(),
         ),
         **_library_errands(it, taking),
         UPLOAD: _logo_room(config, it).uploads.take,
@@ -470,6 +476,12 @@ def keeper(config: Config, taking: Intake | None = None) -> Keeper:
         fetch_logos=logos.turn,
         sweep_logos=logos.sweep,
     )
+
+
+def _guide_records(config: Config) -> GuideRecords:
+    """What rules for programmes are tried on."""
+    secret = internal_secret(config.data_dir, os.environ.get("AERIAL_INTERNAL_SECRET"))
+    return GuideRecords(asking=_fetcher(config), epg_url=_epg_url(config), secret=secret, clock=SystemClock())
 
 
 def _helpers(it: Stores) -> Helpers:

@@ -6,18 +6,19 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from servicekit.errors import Invalid
+from stream_service.domain.lineup import DEFAULT
 from stream_service.domain.model import LineupStream
 from stream_service.domain.rules import Domain, Filter, Rule
 from stream_service.rules.check import FIELDS, check_filter, check_rule
 from stream_service.rules.engine import Chain
 from stream_service.rules.fields import NO_SOURCE, SourceTexts
-from tvkit.expressions import Expression, Helpers, compile_expression
+from tvkit.expressions import PROGRAMME, Expression, Helpers, compile_expression
 
 WALK_S = 10.0
 """Processor time after which a trial shows what it has found so far."""
 LOOK_EVERY = 500
 
-_SHOWN = ("channel_name", "group_title")
+_SHOWN = ("channel_name", "group_title", "programme_title")
 
 
 class RuleStore(Protocol):
@@ -53,7 +54,10 @@ class _Found:
 
 
 class Trials:
-    """Errands `rules-test` and `filters-test`. `streams` gives the entries of a lineup's sources (None: of all)."""
+    """Errands `rules-test` and `filters-test`.
+
+    `streams` gives the entries of a lineup's sources (None: of all), `programmes` records of what a lineup shows.
+    """
 
     def __init__(
         self,
@@ -62,8 +66,10 @@ class Trials:
         rules: RuleStore,
         filters: FilterStore,
         source_texts: Callable[[], Mapping[int, SourceTexts]],
+        programmes: Callable[[str], Iterable[Mapping[str, str]]],
         helpers: Helpers,
     ) -> None:
+        self._records_of_guide = programmes
         self._streams = streams
         self._rules = rules
         self._filters = filters
@@ -128,11 +134,13 @@ class Trials:
             yield from ((_canonical(record, domain), {}) for record in params["records"])
             return
         if domain == "programme":
-            raise Invalid("records: programmes live in the guide service; send some records to try this on")
+            yield from self._programmes(params, before)
+            return
         only = params["source_id"] or (before.source_id if before else None)
         streams = (one for one in self._streams(params["lineup"]) if only is None or one.stream.source_id == only)
         texts = self._source_texts()
-        chain = Chain(() if params["raw"] else self._before(params["lineup"], before), helpers=self._helpers)
+        rules = () if params["raw"] else self._before(domain, params["lineup"], before)
+        chain = Chain(rules, helpers=self._helpers)
         for mapped in chain.run(streams, lambda ident: texts.get(ident, NO_SOURCE)):
             if not (mapped.stopped and before is not None):
                 one = mapped.stream
@@ -141,11 +149,28 @@ class Trials:
                 }  # fmt: skip
                 yield mapped.record, known
 
-    def _before(self, lineup: str | None, tried: Rule | None) -> list[Rule]:
+    def _programmes(
+        self, params: Mapping[str, Any], before: Rule | None
+    ) -> Iterator[tuple[dict[str, str], dict[str, object]]]:
+        """Programmes of a lineup (the default one, if none is named), as the rules before this one leave them."""
+        lineup = params["lineup"] or DEFAULT
+        rules = () if params["raw"] else self._before("programme", lineup, before)
+        links = [(rule.stop, compile_expression(rule.expression, PROGRAMME, helpers=self._helpers)) for rule in rules]
+        for said in self._records_of_guide(lineup):
+            record = _canonical(said, "programme")
+            stopped = False
+            for stop, expression in links:
+                stopped = expression.apply(record).matched and stop
+                if stopped:
+                    break
+            if not (stopped and before is not None):
+                yield record, {"channel_id": record["channel_id"], "start": record["programme_start"]}
+
+    def _before(self, domain: Domain, lineup: str | None, tried: Rule | None) -> list[Rule]:
         """The rules that an entry meets before it comes to this one: all of them, for one that is new."""
         return [
             rule
-            for rule in self._rules.all(domain="stream")
+            for rule in self._rules.all(domain=domain)
             if rule.enabled
             and rule.lineup in (None, lineup)
             and (tried is None or not tried.id or (rule.position, rule.id) < (tried.position, tried.id))

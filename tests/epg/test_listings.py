@@ -12,6 +12,7 @@ from flask.testing import FlaskClient
 from epg_service import wiring
 from epg_service.domain.entities import LineupChannel
 from tests.epg.guidekit import HOUR, HeldClock, Show, Station, guide_of, hourly
+from tvkit.expressions import PROGRAMME
 
 NOW = int(time.time()) // HOUR * HOUR
 
@@ -57,6 +58,15 @@ def test_a_plus_one_channel_is_an_hour_later(client: FlaskClient) -> None:
     compared = [each["title"] == titles[each["start"] - HOUR] for each in later if each["start"] - HOUR in titles]
     assert compared
     assert all(compared)
+
+
+def test_what_rules_see_of_a_programme_is_told_when_it_is_asked_for(client: FlaskClient) -> None:
+    (item,) = ask(client, channels="one", start=NOW, end=NOW + HOUR, record="true").get_json()["items"]
+    told = item["programs"][0]
+    record = told["record"]
+    assert (record["programme_title"], record["programme_start"]) == (told["title"], str(told["start"]))
+    assert (record["channel_id"], record["channel_name"]) == ("one", "One")
+    assert set(record) <= set(PROGRAMME.names)
 
 
 def test_the_limit_is_for_each_channel(client: FlaskClient) -> None:

@@ -1,7 +1,7 @@
 """Trials, previews and explanations on real stores, asked for over HTTP and answered as the keeper answers."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +35,20 @@ class Site:
     def __init__(self, directory: Path) -> None:
         self.house = House(directory)
         house = self.house
+        self.programmes: list[dict[str, str]] = []
+        self.asked_of_guide: list[tuple[str, Sequence[str]]] = []
+
+        def shown(lineup: str, channel_ids: Sequence[str]) -> list[dict[str, str]]:
+            self.asked_of_guide.append((lineup, channel_ids))
+            return self.programmes
+
         handlers = errands_of_rules(
-            house.connections, rule_keys=rule_keys, sources=house.sources.all, helpers=Helpers(), clock=house.clock
+            house.connections,
+            rule_keys=rule_keys,
+            sources=house.sources.all,
+            programmes=shown,
+            helpers=Helpers(),
+            clock=house.clock,
         )
 
         def ask(kind: str, params: Mapping[str, object]) -> dict[str, Any]:
@@ -169,9 +181,22 @@ def test_a_trial_of_nonsense_is_refused_with_the_reason(site: Site, body: dict[s
     assert says in site.send("POST", "/rules/test", 400, **body)["detail"]
 
 
-def test_a_programme_rule_wants_records(site: Site) -> None:
-    rule = site.rule("p", 'title contains "x" SET category = "y"', domain="programme")
-    assert "records" in site.send("POST", "/rules/test", 400, id=rule)["detail"]
+def test_a_programme_rule_is_tried_on_what_a_lineup_shows(site: Site) -> None:
+    site.programmes = [
+        {"channel_id": "cnn.us", "channel_name": "CNN", "programme_title": f"NEW: Talk {n}", "programme_start": "5"}
+        for n in range(3)
+    ]
+    site.rule("first", 'title ends_with "2" SET category = "two"', domain="programme", stop=True)
+    rule = site.rule("p", 'title matches "^NEW: (.+)" SET title = "$1"', domain="programme")
+    told = site.send("POST", "/rules/test", id=rule, sample=1)
+    assert (told["tested"], told["matched"], told["changed"]) == (2, 2, 2)
+    assert told["sample"][0]["after"]["programme_title"] == "Talk 0"
+    assert site.send("POST", "/rules/test", id=rule, raw=True)["tested"] == 3
+    counted = site.send("POST", "/filters/test", expression='category equals "two"', domain="programme")
+    assert (counted["tested"], counted["matched"]) == (3, 1)
+    lineup, channels = site.asked_of_guide[0]
+    assert lineup == "default"
+    assert "cnn.us" in channels
 
 
 def test_a_trial_of_a_hostile_pattern_ends_and_says_so(site: Site) -> None:

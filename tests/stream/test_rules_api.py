@@ -351,7 +351,6 @@ def test_trials_are_for_the_keeper(house: House) -> None:
     [
         pytest.param({}, id="nothing"),
         pytest.param({"expression": UK, "id": 1}, id="both"),
-        pytest.param({"expression": 'title contains "x"', "domain": "programme"}, id="programmes without records"),
         pytest.param({"expression": UK, "sample": 1000}, id="too large a sample"),
         pytest.param({"expression": UK, "records": [{"a": 1}]}, id="a record that is none"),
     ],
