@@ -6,6 +6,8 @@ from typing import Any, Protocol
 from flask import Response
 from flask_openapi3 import APIBlueprint
 
+from servicekit.clock import iso
+from servicekit.errors import Conflict
 from servicekit.web import json_answer
 from stream_service.api import Call, manual, params, progress, shapes
 from stream_service.api import streams as browsing
@@ -15,6 +17,26 @@ from stream_service.domain.account import account_of
 Ask = Callable[[str, Mapping[str, object]], dict[str, Any]]
 
 
+class Guide(Protocol):
+    """A panel's guide at the guide service; see `store.guide_links`."""
+
+    @property
+    def state(self) -> str: ...
+    @property
+    def provider_id(self) -> int | None: ...
+    @property
+    def detail(self) -> str: ...
+    @property
+    def tried_at(self) -> int: ...
+
+
+class Guides(Protocol):
+    """The links of panels' guides."""
+
+    def of(self, source_id: int) -> Guide | None: ...
+    def hurry(self, source_id: int) -> None: ...
+
+
 class Sourcing(manual.Hands, Protocol):
     """What these views are handed; see `stream_service.sourcing`."""
 
@@ -22,6 +44,8 @@ class Sourcing(manual.Hands, Protocol):
     def streams(self) -> browsing.Streams: ...
     @property
     def library(self) -> browsing.Library: ...
+    @property
+    def guides(self) -> Guides: ...
     @property
     def progress(self) -> progress.Progress: ...
 
@@ -36,6 +60,7 @@ def blueprints(
     """All of them."""
     return [
         _tests(it.call, ask, check_address),
+        _guides(it),
         browsing.blueprint(streams=it.streams, library=it.library, sources=it.sources, call=it.call, probe=probe),
         manual.blueprint(it),
         manual.uploads(it),
@@ -56,5 +81,36 @@ def _tests(call: Call, ask: Ask, check_address: Callable[[str, str], None]) -> A
         answer = ask("source-test", {"source_id": body.source_id, "values": values})
         account = answer.get("account")
         return json_answer(answer | {"account": shapes.account(account_of(account)) if account else None})
+
+    return views
+
+
+def _guides(it: Sourcing) -> APIBlueprint:
+    views = APIBlueprint("source_guides", __name__, url_prefix="/api/v1/sources")
+
+    def shown(path: params.SourcePath, status: int = 200) -> Response:
+        source = it.call(it.sources.get, path.source_id)
+        if source.type != "xtream":
+            raise Conflict(f"source {source.id} is of type {source.type}: only a panel brings a guide along")
+        found = it.call(it.guides.of, source.id)
+        state = found.state if found else "waiting"
+        answer = {
+            "auto_epg": source.auto_epg,
+            "state": state if source.auto_epg else "off",
+            "provider_id": found.provider_id if found else None,
+            "detail": (found.detail if found else "") or None,
+            "tried_at": iso(found.tried_at) if found and found.tried_at else None,
+        }
+        return json_answer(answer, status)
+
+    @views.get("/<int:source_id>/guide", summary="How a panel's guide is linked at the guide service")
+    def guide(path: params.SourcePath) -> Response:
+        return shown(path)
+
+    @views.post("/<int:source_id>/guide", summary="Look for the panel's guide again, within seconds")
+    def look_again(path: params.SourcePath) -> Response:
+        answer = shown(path, 202)
+        it.call(it.guides.hurry, path.source_id)
+        return answer
 
     return views
