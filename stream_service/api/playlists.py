@@ -105,7 +105,7 @@ def _list(it: Collaborators, lineup: str, path: Path, chosen: Chosen | None) -> 
     origin = origin_of()
     rendered = it.playlists.of(path, origin, rewrite=chosen)
     if rendered is None:
-        _known(it, lineup)
+        _published(it, lineup)
         text = with_origin(m3u.text(LineupView(lineup, ())), origin)
         response = Response(text, headers={"Cache-Control": "no-cache"})
     else:
@@ -142,6 +142,13 @@ def _known(it: Collaborators, lineup: str) -> None:
     """Raises `NotFound` for a lineup that is not there; the default one always is."""
     if lineup != DEFAULT:
         it.call(it.lineups.get, lineup)
+
+
+def _published(it: Collaborators, lineup: str) -> None:
+    """Raises `NotFound` for a lineup that is not there, or is not to be published as M3U."""
+    found = it.call(it.lineups.get, lineup)
+    if "m3u" not in found.options.outputs:
+        raise NotFound(f"the lineup {lineup!r} is not published as M3U: its outputs say so")
 
 
 @lru_cache(maxsize=1)

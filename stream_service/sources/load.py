@@ -58,7 +58,10 @@ class ListStore(Protocol):
         good: LastGoodList,
         report: Mapping[str, object],
         titles: Sequence[str] = (),
+        *,
+        differs: bool = True,
     ) -> bool: ...
+    def differs(self, source_id: int, generation: int) -> bool: ...
     def sweep(self, source_id: int) -> int: ...
 
 
@@ -250,7 +253,8 @@ class Refresher:
             guide_urls=tuple(staged.listing.guide_urls),
         )
         telling.stage("taking over")
-        if not self._lists.swap(run.id, source.id, generation, good, report, staged.titles):
+        differs = fetched.private != source.good.private or self._lists.differs(source.id, generation)
+        if not self._lists.swap(run.id, source.id, generation, good, report, staged.titles, differs=differs):
             self._runs.finish(run.id, "cancelled", error="the source was deleted while it was being refreshed")
             return "cancelled"
         vanished = self.sweep(source.id)

@@ -18,6 +18,11 @@ from stream_service.domain.model import Entry, StreamKeys
 
 BATCH = 2_000
 _KEYS = "provider_id, tvg_id, name, channel_group, url"
+_SAID = "stream_id, provider_id, tvg_id, tvg_name, name, channel_group, number, logo, url, headers, attributes"
+_STALE = (
+    "UPDATE lineups SET stale = 1 WHERE json_type(options, '$.sources') IS NOT 'array' "
+    "OR EXISTS (SELECT 1 FROM json_each(options, '$.sources') WHERE value = ?)"
+)
 _INSERT = (
     "INSERT INTO entries (source_id, generation, position, fingerprint, provider_id, tvg_id, tvg_name, name, "
     "channel_group, number, logo, url, headers, attributes) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
@@ -141,6 +146,20 @@ class Lists:
             rows = self._connections.get().execute(query, (source_id, generation, after, BATCH))
             return [int(str(row[0])) for row in rows]
 
+    def differs(self, source_id: int, generation: int) -> bool:
+        """Whether the staged list holds anything else than the visible one, or in another order."""
+        said = [f"{{0}}.{column}" for column in _SAID.split(", ")]
+        new, old = (", ".join(said).format(table) for table in ("n", "o"))
+        query = (
+            "SELECT EXISTS (SELECT 1 FROM entries AS n LEFT JOIN entries AS o ON o.source_id = n.source_id "
+            "AND o.generation = n.generation - 1 AND o.position = n.position "
+            f"WHERE n.source_id = ?1 AND n.generation = ?2 AND ({new}) IS NOT ({old})) "
+            "OR (SELECT count(*) FROM entries WHERE source_id = ?1 AND generation = ?2) != "
+            "(SELECT count(*) FROM entries WHERE source_id = ?1 AND generation = ?2 - 1)"
+        )
+        with busy_as_unavailable():
+            return bool(_number_of(self._connections.get().execute(query, (source_id, generation)).fetchone()))
+
     def swap(
         self,
         run_id: int,
@@ -149,9 +168,12 @@ class Lists:
         good: LastGoodList,
         report: Mapping[str, object],
         titles: Sequence[str] = (),
+        *,
+        differs: bool = True,
     ) -> bool:
-        """Make the staged list the visible one, end the run and mark the lineups stale: one tiny transaction.
+        """Make the staged list the visible one, end the run and mark its lineups stale: one tiny transaction.
 
+        `differs`: whether it is another list than the visible one; where it is not, no lineup has to be built.
         `titles`: the kinds of staged movies and series that are accepted with it, to be taken over. False when the
         source was deleted meanwhile: nothing is made visible then.
         """
@@ -172,7 +194,8 @@ class Lists:
                 "stage = '', progress = '{}' WHERE id = ?",
                 (self._clock.now_s(), good.entries, good.skipped, json.dumps(report), run_id),
             )
-            connection.execute("UPDATE lineups SET stale = 1")
+            if differs:
+                connection.execute(_STALE, (source_id,))
         return True
 
     def sweep(self, source_id: int) -> int:

@@ -488,3 +488,19 @@ def test_a_lineup_that_is_being_built_can_be_asked_for_again(house: House) -> No
     again = house.builds.ask("default")
     assert again.status == "queued"
     assert house.lineups.stale() == ["default"]
+
+
+def test_a_refresh_that_brings_nothing_new_builds_nothing_and_one_builds_only_its_lineups(house: House) -> None:
+    source(house, 1, "A", "B")
+    source(house, 2, "C")
+    made(house, "two", sources=(2,))
+    house.lineups.mark(None, stale=False)
+    source(house, 1, "A", "B")
+    assert house.lineups.stale() == []
+    source(house, 1, "B", "A")
+    assert house.lineups.stale() == ["default"]
+    source(house, 2, {"name": "C", "tvg-logo": "http://l/c.png"})
+    assert house.lineups.stale() == ["default", "two"]
+    house.lineups.mark(None, stale=False)
+    source(house, 1, "B")
+    assert house.lineups.stale() == ["default"]
