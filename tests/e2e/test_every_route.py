@@ -53,13 +53,14 @@ def operations(pair: Pair, name: str) -> list[Any]:
     return [one for one in found if not any(part in one.path for part in (*ENDLESS, *NOT_TRIED))]
 
 
+@pytest.mark.parametrize("examples", [5, pytest.param(100, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", ["guide", "streams"])
-def test_no_request_is_answered_with_500(pair: Pair, name: str) -> None:
+def test_no_request_is_answered_with_500(pair: Pair, name: str, examples: int) -> None:
     found = operations(pair, name)
     assert len(found) > 20
     for operation in found:
 
-        @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+        @settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck))
         @given(case=operation.as_strategy())
         def ask(case: Any) -> None:
             check(case, case.call(timeout=60))

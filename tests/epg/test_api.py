@@ -226,13 +226,13 @@ FULL = (
 
 
 def test_a_programme_has_the_founding_fields(site: Site, client: FlaskClient) -> None:
-    imported(site, client, guide_of([Show("x", THIS_HOUR, THIS_HOUR + HOUR, "Title", FULL)]))
+    imported(site, client, guide_of([Show("x", THIS_HOUR, THIS_HOUR + 3 * HOUR, "Title", FULL)]))
     (found,) = client.get("/api/v1/channels/1/programs").json
     assert found["id"] == (1 << 35) + (THIS_HOUR << 3)
     assert (found["actors"], found["directors"]) == ("Ann, Bob", "Dee")
     assert {key: found[key] for key in ("channel_id", "provider_id", "start_time", "end_time", "title", "subtitle",
                                         "description", "episode_num", "rating", "icon_url")} == {
-        "channel_id": 1, "provider_id": 1, "start_time": moment(THIS_HOUR), "end_time": moment(THIS_HOUR + HOUR),
+        "channel_id": 1, "provider_id": 1, "start_time": moment(THIS_HOUR), "end_time": moment(THIS_HOUR + 3 * HOUR),
         "title": "Title", "subtitle": "Part", "description": "About", "episode_num": "S1E2", "rating": "12",
         "icon_url": "https://e.x/p.png",
     }  # fmt: skip

@@ -113,7 +113,7 @@ def settled(station: Station, run_id: int, *, old: str, new: str) -> str:
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # a refusal while SQLite closes a file
-@pytest.mark.parametrize("failures", [120, pytest.param(400, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("failures", [40, pytest.param(400, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     ("count", "error"),
     [(1, apsw.IOError), (1 << 30, apsw.FullError)],

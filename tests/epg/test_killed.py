@@ -14,7 +14,6 @@ from tests.epg.guidekit import MIDNIGHT, Station, guide_of, hourly, python
 from tests.waiting import until
 
 CHANNELS, HOURS = 40, 120
-RANDOM_KILLS = 30
 
 IMPORT = """
 import sys, threading
@@ -125,10 +124,11 @@ def test_a_kill_at_a_chosen_instant(station: Station, where: str, status: str, w
     assert words(station)[0] == {"Next"}, "the next import works as ever"
 
 
-def test_kills_at_random_instants_leave_a_guide_that_is_whole(station: Station) -> None:
+@pytest.mark.parametrize("kills", [12, pytest.param(300, marks=pytest.mark.slow)])
+def test_kills_at_random_instants_leave_a_guide_that_is_whole(station: Station, kills: int) -> None:
     chance = random.Random(20260310)
     ends: dict[str, int] = {}
-    for number in range(RANDOM_KILLS):
+    for number in range(kills):
         station.lay(guide(f"Round{number}"))
         run = station.it.imports.enqueue(1, reason="manual")
         child = python(IMPORT, str(station.folder), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
@@ -146,5 +146,5 @@ def test_kills_at_random_instants_leave_a_guide_that_is_whole(station: Station) 
         status = taken_over(station, run.id)
         ends[status] = ends.get(status, 0) + 1
         assert status in ("success", "interrupted"), ends
-    assert sum(ends.values()) == RANDOM_KILLS
+    assert sum(ends.values()) == kills
     until(lambda: station.it.imports.running() == [], what="no run to be left running")
