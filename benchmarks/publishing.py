@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from isal import isal_zlib
@@ -23,11 +23,22 @@ from epg_service import wiring
 from epg_service.domain.days import inflated
 from epg_service.domain.entities import LineupChannel
 from epg_service.domain.profiles import FULL, STANDARD, options
+from epg_service.domain.rules import ProgrammeRules
 from epg_service.lineups.publish import WHOLE, Contents, lineup_publication
 from epg_service.lineups.published import PublishedGuides
 
 ROOT = Path(__file__).resolve().parents[1]
 ROUNDS = 3
+
+
+NEVER = [f'programme_title matches "^Never {n}: (.+)$" SET programme_title = $1' for n in range(10)]
+SOME = [*NEVER[1:], 'programme_category contains "News" SET programme_category += ", Current affairs"']
+EVERY = [*NEVER[1:], 'programme_title not_equals "" APPEND programme_title = " *"']
+
+
+def rules(expressions: Sequence[str]) -> ProgrammeRules:
+    """Rules as a lineup is sent with them."""
+    return ProgrammeRules({"rules": [{"expression": one} for one in expressions]}, now_s=lambda: int(time.time()))
 
 
 class House:
@@ -52,6 +63,14 @@ class House:
         """Makes the two files of a publication, whatever is there already."""
         asked = options(usual=profile)
         made = self.published.publish("bench", self.contents.pieces(name, asked, int(time.time())))
+        for path in (made.plain, made.packed):
+            path.unlink()
+
+    def publish_ruled(self, ruled: ProgrammeRules) -> None:
+        """The lineup's two files, its programmes through rules."""
+        now_s, channels = int(time.time()), self.it.lineups.channels("default")
+        pieces = self.contents.lineup(channels, options(usual=STANDARD), now_s, ruled)
+        made = self.published.publish("bench", pieces)
         for path in (made.plain, made.packed):
             path.unlink()
 
@@ -93,6 +112,9 @@ def main() -> None:
             ("floor: the same, and packed anew", floors[1], floors[1]),
             ("whole guide (copied)", cpu_s(lambda: house.publish(WHOLE, FULL)), floors[0]),
             ("lineup (ids replaced)", cpu_s(lambda: house.publish(lineup, STANDARD)), floors[1]),
+            ("lineup, 10 rules that match nothing", cpu_s(lambda: house.publish_ruled(rules(NEVER))), floors[1]),
+            ("lineup, 10 rules, one in eight changed", cpu_s(lambda: house.publish_ruled(rules(SOME))), floors[1]),
+            ("lineup, 10 rules, every title changed", cpu_s(lambda: house.publish_ruled(rules(EVERY))), floors[1]),
             ("lineup for Jellyfin (written anew)", cpu_s(lambda: house.publish(lineup, "jellyfin")), floors[1]),
             ("lineup for Plex (written anew)", cpu_s(lambda: house.publish(lineup, "plex")), floors[1]),
         ]
