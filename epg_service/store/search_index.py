@@ -14,13 +14,14 @@ import json
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
 import apsw
 import xxhash
 
-from epg_service.domain.days import DAY_BITS, Contents, day_id, program_id, raws_of, unpacked_contents
+from epg_service.domain.days import DAY_BITS, IN_FORM, Contents, day_id, program_id, raws_of, unpacked_contents
 from epg_service.domain.terms import folded
 from servicekit.store.sqlite import (
     Connections,
@@ -32,7 +33,7 @@ from servicekit.store.sqlite import (
 )
 
 APPLICATION_ID = 0x41457369  # "AEsi"
-VERSION = 1
+VERSION = 2
 TITLE, SUB_TITLE, PEOPLE, DESCRIPTION = range(4)
 STEP_PROGRAMMES = 4_000
 STEP_ORPHANS = 2_000
@@ -72,6 +73,7 @@ class Texts(Protocol):
     """Cuts an element into pieces and reads them."""
 
     def pieces(self, raw: bytes) -> Said: ...
+    def pieces_in_form(self, raw: bytes) -> Said: ...
     def words(self, piece: bytes) -> str: ...
     def categories(self, piece: bytes) -> tuple[str, ...]: ...
 
@@ -234,6 +236,14 @@ class SearchIndex:
             yield len(found)
 
 
+_Tag: TypeAlias = tuple[bytes, bytes | None, bytes | None]
+"""Unread: categories, premiere, new."""
+
+
+_Refs: TypeAlias = tuple[int, ...]
+_Old: TypeAlias = tuple[int | None, _Refs]
+
+
 class _Vocabulary:
     """The numbers of texts and tags, kept from step to step as far as they are found again soon."""
 
@@ -241,7 +251,7 @@ class _Vocabulary:
         self._connection = connection
         self._texts = texts
         self._numbers: dict[int, int] = {}
-        self._tags: dict[tuple[bytes, bool, bool], int] = {}
+        self._tags: dict[_Tag, int] = {}
 
     def numbers(self, kind: int, said: Iterable[bytes | None]) -> dict[bytes | None, int]:
         """The number of each piece of a kind; new texts are written. 0: it says nothing."""
@@ -271,34 +281,38 @@ class _Vocabulary:
         )
         self._numbers.update((digest, at) for at, (_, digest) in numbered)
 
-    def tag(self, categories: bytes, premiere: bytes | None, new: bytes | None) -> int:
-        """The number of a set of categories with its flags."""
-        key = (categories, premiere is not None, new is not None)
-        number = self._tags.get(key)
-        if number is None:
-            if len(self._tags) > _CACHED:
-                self._tags.clear()
-            number = self._tags[key] = self._tag_number(self._texts.categories(categories), key[2], key[1])
-        return number
+    def tags(self, wanted: Iterable[_Tag]) -> dict[_Tag, int]:
+        """The number of each set of categories with its flags; new sets are written."""
+        known = self._tags
+        if len(known) > _CACHED:
+            known.clear()
+        names = {tag: self._texts.categories(tag[0]) for tag in set(wanted) if tag not in known}
+        if names:
+            numbers = self._tag_numbers({tag: _tag_key(tag, said) for tag, said in names.items()}, names)
+            known.update(numbers)
+        return known
 
-    def _tag_number(self, names: tuple[str, ...], new: bool, premiere: bool) -> int:
-        key = json.dumps([sorted(names), new, premiere], ensure_ascii=False)
-        row: Any = self._connection.execute("SELECT id FROM tags WHERE key = ?", (key,)).fetchone()
-        if row is not None:
-            return int(row[0])
-        self._connection.execute(
-            "INSERT INTO tags (key, new, premiere, programs) VALUES (?, ?, ?, 0)", (key, int(new), int(premiere))
+    def _tag_numbers(self, keys: dict[_Tag, str], names: dict[_Tag, tuple[str, ...]]) -> dict[_Tag, int]:
+        query = "SELECT key, id FROM tags WHERE key IN (SELECT value FROM json_each(?))"
+        numbers: dict[str, int] = dict(_typed(self._connection.execute(query, (json.dumps(list(keys.values())),))))
+        fresh = {key: tag for tag, key in keys.items() if key not in numbers}
+        row: Any = self._connection.execute("SELECT coalesce(max(id), 0) FROM tags").fetchone()
+        made = [(at, key, fresh[key]) for at, key in enumerate(fresh, row[0] + 1)]
+        self._connection.executemany(
+            "INSERT INTO tags (id, key, new, premiere, programs) VALUES (?, ?, ?, ?, 0)",
+            [(at, key, int(tag[2] is not None), int(tag[1] is not None)) for at, key, tag in made],
         )
-        made = self._connection.last_insert_rowid()
         self._connection.executemany(
             "INSERT INTO tag_categories (tag, name, folded) VALUES (?, ?, ?)",
-            [(made, name, name.casefold()) for name in names],
+            [(at, name, name.casefold()) for at, _, tag in made for name in names[tag]],
         )
-        return made
+        numbers.update((key, at) for at, key, _ in made)
+        return {tag: numbers[key] for tag, key in keys.items()}
 
 
-_Refs: TypeAlias = tuple[int, ...]
-_Old: TypeAlias = tuple[int | None, _Refs]
+def _tag_key(tag: _Tag, names: Iterable[str]) -> str:
+    """One text for each set of categories and flags."""
+    return json.dumps([sorted(names), tag[2] is not None, tag[1] is not None], ensure_ascii=False)
 
 
 class _Step:
@@ -319,21 +333,26 @@ class _Step:
         known = {day: unpacked_contents(contents) for day, contents, _ in batch}
         said = {day: self._read(known[day], raws, olds[day]) for day, _, raws in batch}
         numbers = self._numbers(said.values())
-        days = [
-            (day, contents, self._refs(day, known[day].keys, said[day], olds[day], numbers))
-            for day, contents, _ in batch
-        ]
+        tags = self._vocabulary.tags(one[4:] for day in said.values() for one in day if one is not None)
+        days = []
+        for day, contents, _ in batch:
+            rows = [None if one is None else self._row(one, numbers, tags) for one in said[day]]
+            write = self._again if olds[day] else self._anew
+            days.append((day, contents, write(day, known[day].keys, rows, olds[day])))
         self._write(days)
 
     def _read(self, known: Contents, raws: Sequence[bytes], old: dict[int, _Old]) -> list[Said | None]:
         """The pieces of each programme of a day; None for those that are as they were."""
-        pieces = self._texts.pieces
+        pieces, in_form = self._texts.pieces, self._texts.pieces_in_form
+        if self._described:
+            in_form = pieces
+        ways = [in_form if flags & IN_FORM else pieces for flags in known.flags]
         if not old:
-            return list(map(pieces, raws))
+            return [way(raw) for way, raw in zip(ways, raws, strict=True)]
         fresh = (None, ())
         return [
-            None if old.get(key, fresh)[0] == digest else pieces(raw)
-            for key, digest, raw in zip(known.keys, known.digests, raws, strict=True)
+            None if old.get(key, fresh)[0] == digest else way(raw)
+            for key, digest, way, raw in zip(known.keys, known.digests, ways, raws, strict=True)
         ]
 
     def _numbers(self, days: Iterable[list[Said | None]]) -> list[dict[bytes | None, int]]:
@@ -344,44 +363,37 @@ class _Step:
             number(TITLE, {one[0] for one in read}),
             number(SUB_TITLE, {one[1] for one in read}),
             number(PEOPLE, {one[3] for one in read}),
-            number(DESCRIPTION, {one[2] for one in read} if self._described else ()),
+            number(DESCRIPTION, {one[2] for one in read} if self._described else {b""}),
         ]
 
-    def _refs(
-        self,
-        day: int,
-        keys: Sequence[int],
-        said: list[Said | None],
-        old: dict[int, _Old],
-        numbers: list[dict[bytes | None, int]],
-    ) -> bytes:
-        """The packed numbers of a day; notes what changes for each programme."""
+    def _row(self, one: Said, numbers: list[dict[bytes | None, int]], tags: dict[_Tag, int]) -> _Refs:
+        """The numbers of a programme's texts and tag."""
         titles, sub_titles, people, descriptions = numbers
-        described, counts, hits = self._described, self._counts, self._hits
-        refs, tag_of, first = array("I"), self._vocabulary.tag, program_id(day >> DAY_BITS, 0)
-        for key, one in zip(keys, said, strict=True):
-            before = old.pop(key, None)
-            if one is None:
-                refs.extend(before[1] if before else ())
-                continue
-            new = (
-                titles[one[0]],
-                sub_titles[one[1]],
-                people[one[3]],
-                descriptions[one[2]] if described else 0,
-                tag_of(one[4], one[5], one[6]),
-            )
-            refs.extend(new)
-            if before is not None:
-                self._change(first + key, before[1], new)
-                continue
-            id_, tag = first + key, new[-1]
-            counts[tag] += 1
-            for text in new[:-1]:
-                if text:
-                    hits.append((text, id_, tag))
-        for key, (_, row) in old.items():
-            self._change(first + key, row, ())
+        described = descriptions[one[2]] if self._described else 0
+        return titles[one[0]], sub_titles[one[1]], people[one[3]], described, tags[one[4:]]
+
+    def _anew(self, day: int, keys: Sequence[int], found: Sequence[_Refs | None], _: dict[int, _Old]) -> bytes:
+        """The packed numbers of a day that was not known."""
+        rows = [row for row in found if row is not None]  # all of them
+        if not rows:  # it went while this was on its way
+            return b""
+        ids = list(map(program_id(day >> DAY_BITS, 0).__add__, keys))
+        *texts, tags = zip(*rows, strict=True)
+        self._counts.update(tags)
+        for column in texts:
+            self._hits += [(text, id_, tag) for text, id_, tag in zip(column, ids, tags, strict=True) if text]
+        return array("I", chain.from_iterable(rows)).tobytes()
+
+    def _again(self, day: int, keys: Sequence[int], rows: Sequence[_Refs | None], old: dict[int, _Old]) -> bytes:
+        """The packed numbers of a day; notes what changes for each programme."""
+        refs, first = array("I"), program_id(day >> DAY_BITS, 0)
+        for key, row in zip(keys, rows, strict=True):
+            before = old.pop(key, (None, ()))[1]
+            refs.extend(before if row is None else row)
+            if row is not None:
+                self._change(first + key, before, row)
+        for key, (_, gone) in old.items():
+            self._change(first + key, gone, ())
         return refs.tobytes()
 
     def _before(self, day: int) -> dict[int, _Old]:

@@ -35,6 +35,11 @@ _IN_ORDER = re.compile(
     + rb"(?:<date" + ATTRIBUTES + rb">[^<]*+</date\s*+>\s*+)?+"
     + _run(b"category") + _REST + rb"(<premiere)?+" + _REST + rb"(<new)?+" + _REST
 )  # fmt: skip
+_LANG = rb"""(?:\s++lang=(?:"[^"<]*+"|'[^'<]*+'))?+"""
+_TITLES = re.compile(
+    rb"<programme[^>]*+>\s*+((?:<title" + _LANG + rb">[^<]*+</title>\s*+)++)"
+    rb"((?:<sub-title" + _LANG + rb">[^<]*+</sub-title>\s*+)*+)"
+)
 _ANY_ORDER = re.compile(
     rb"<(title|sub-title|desc|category|new|premiere|" + _PEOPLE + rb")(?=[\s/>])" + ATTRIBUTES + rb"(?:/>|>([^<]*+)<)"
 )
@@ -46,6 +51,26 @@ def pieces(raw: bytes) -> Pieces:
     """The pieces of one `<programme>`; raises ValueError when the bytes are not one well-formed element."""
     found = _IN_ORDER.fullmatch(raw)
     return cast(Pieces, found.groups()) if found else _cut(raw)
+
+
+def pieces_in_form(raw: bytes) -> Pieces:
+    """The same of an element in the DTD's own form (`xmltv.form`), but for its descriptions: found by its tags."""
+    head = _TITLES.match(raw)
+    if head is None:
+        return pieces(raw)
+    at, people, named = head.end(), None, b""
+    begin = raw.find(b"<credits>", at)
+    if begin >= 0:
+        at = raw.index(b"</credits>", begin)
+        people = raw[begin + 9 : at].lstrip()
+        if b"<image" in people or b"<url" in people:
+            return pieces(raw)
+    begin = raw.find(b"<category", at)
+    if begin >= 0:
+        at = raw.rindex(b"</category>") + 11
+        named = raw[begin:at]
+    premiere = b"<premiere" if raw.find(b"<premiere", at) >= 0 else None
+    return head[1], head[2], b"", people, named, premiere, b"<new" if raw.find(b"<new", at) >= 0 else None
 
 
 def words(piece: bytes) -> str:

@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from epg_service.domain.days import IN_FORM
 from epg_service.xmltv import fields as lists
-from epg_service.xmltv import indexed
+from epg_service.xmltv import form, indexed
 from epg_service.xmltv.details import details
 from epg_service.xmltv.elements import folded
 
@@ -88,6 +89,29 @@ def test_the_fields_of_lists_are_those_of_the_tree(raw: bytes) -> None:
     assert set(found.categories) == {one.value for one in told.categories if one.value}
 
 
+IN_ORDER = list(
+    enumerate(
+        (
+            b"<title>U</title>",
+            b'<sub-title lang="en">S &amp; s</sub-title><sub-title>R</sub-title>',
+            b"<desc>about credits, category, premiere, new</desc>",
+            b"<credits>\n<director>D</director> <actor role='x'>A</actor></credits>",
+            b"<date>2026</date>",
+            b"<category lang='en'>News</category>",
+            b"<category>More</category>",
+            b"<keyword>new</keyword>",
+            b'<icon src="p"/>',
+            b"<country>X</country>",
+            b"<previously-shown/>",
+            b"<premiere>first</premiere>",
+            b"<last-chance/>",
+            b"<new/>",
+            b"<rating><value>6</value></rating>",
+        )
+    )
+)
+
+
 @settings(max_examples=400, deadline=None)
 @given(elements(CHILDREN))
 def test_the_pieces_of_the_index_say_what_the_tree_says(raw: bytes) -> None:
@@ -106,6 +130,19 @@ def test_the_pieces_of_the_index_say_what_the_tree_says(raw: bytes) -> None:
     assert lines(people) == said([one.name for one in told.credits])
     assert set(indexed.categories(categories)) == {one.value for one in told.categories} - {""}
     assert (premiere is not None, new is not None) == (told.premiere is not None, told.new)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.sampled_from(IN_ORDER), min_size=1, unique=True).map(sorted))
+def test_of_an_element_in_form_the_pieces_are_found_by_its_tags(children: list[tuple[int, bytes]]) -> None:
+    raw = b'<programme start="1" channel="c"><title lang=\'a>b\'>T</title>' + b"\n ".join(text for _, text in children)
+    raw += b"\n</programme>"
+    assert form.flags_of([raw])[0] & IN_FORM
+    usual, quick = indexed.pieces(raw), indexed.pieces_in_form(raw)
+    assert quick[:2] == usual[:2]
+    assert quick[3] == usual[3]
+    assert indexed.categories(quick[4]) == indexed.categories(usual[4])
+    assert [one is None for one in quick[5:]] == [one is None for one in usual[5:]]
 
 
 @pytest.mark.parametrize(
