@@ -56,7 +56,7 @@ class Findings:
     ) -> None:
         position = min(max(position, 0), len(self._text))
         key = (error_type, position, message)
-        if key in self._found or len(self._found) >= self.MOST:
+        if key in self._found or self.full:
             return
         before = self._text[:position]
         context = self._text[max(0, position - _AROUND) : position + _AROUND]
@@ -75,6 +75,11 @@ class Findings:
     @property
     def faults(self) -> tuple[Fault, ...]:
         return tuple(sorted(self._found.values(), key=lambda fault: fault.position))
+
+    @property
+    def full(self) -> bool:
+        """Whether nothing more is told."""
+        return len(self._found) >= self.MOST
 
     def __bool__(self) -> bool:
         return bool(self._found)

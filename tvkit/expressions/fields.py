@@ -10,8 +10,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
-from rapidfuzz import fuzz, process, utils
-
 Kind = Literal["text", "number", "time", "bool"]
 HEADER = "header:"
 """Requests carry their headers in the record under this prefix and the header's name in lower case."""
@@ -31,6 +29,8 @@ class Field:
 
 def nearest(word: str, words: tuple[str, ...]) -> str:
     """The word most like `word`; empty when none is at all alike."""
+    from rapidfuzz import fuzz, process, utils  # only faults ask; every process that applies rules does without it
+
     found = process.extractOne(
         word, words, scorer=fuzz.ratio, processor=utils.default_process, score_cutoff=_ALIKE_PERCENT
     )

@@ -97,6 +97,8 @@ class _Feeding:
         for index, token in enumerate(words):
             self._closes_later = any(one.type == "RPAR" for one in words[index:])
             result = self._careful(token)
+            if self._found.full:
+                return None
         return result
 
     def _careful(self, token: Token) -> Any:
