@@ -202,8 +202,12 @@ class Keeper:
     def work_off(self) -> None:
         """Do what waits now, once, and return: for a command that is the keeper while it runs."""
         self.recover()
+        self.do_waiting()
+
+    def do_waiting(self) -> None:
+        """Do the runs that are due, one after the other, then build what is stale."""
         for run in self._runs.due():
-            self._do(run)
+            self.do_run(run)
         for name in self._lineups.stale():
             self._build_one(name)
 
@@ -250,9 +254,10 @@ class Keeper:
                 if run.source_id in self._busy:
                     continue
                 self._busy.add(run.source_id)
-            threading.Thread(target=self._do, args=(run,), name=f"refresh-{run.source_id}", daemon=True).start()
+            threading.Thread(target=self.do_run, args=(run,), name=f"refresh-{run.source_id}", daemon=True).start()
 
-    def _do(self, run: Run) -> None:
+    def do_run(self, run: Run) -> None:
+        """One run, from its start to its end; whatever happens is told."""
         try:
             if self._runs.start(run.id):
                 status = self._refresh(run, self._sources.get(run.source_id))

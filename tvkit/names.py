@@ -34,6 +34,7 @@ _LAST_WORD = re.compile(r"\s(UK|USA?|DE|AT|CH|FR|ES|PT|NL|BE|PL|CZ|HU|RO|GR|TR|S
 _WORD = re.compile(r"\+\d+|[^\W_]+")
 _PLUS = re.compile(r"(?:\bplus\s*|(?<![^\W_])\+\s*|\+)(\d{1,2})(?:\s*h\b)?", re.IGNORECASE)
 _BARE_PLUS = re.compile(r"\+(?!\d)")
+_UNUSUAL = re.compile(r"[+&'(){}\[\]|]|plus", re.IGNORECASE)
 _ACCENTS = re.compile("[\u0300-\u036f]")  # other combining marks (Japanese voicing, Indic vowels) are letters
 _SUPERSCRIPT_HD = str.maketrans({"ᴴ": "H", "ᴰ": "D", "ᶠ": "F", "ᵁ": "U", "ˢ": "S", "⁴": "4", "ᴷ": "K"})
 _LONGEST = 200
@@ -111,6 +112,8 @@ class ReadName:
 
 
 def _words(text: str) -> list[str]:
+    if text.isascii() and not _UNUSUAL.search(text):
+        return _WORD.findall(text.lower())
     decomposed = unicodedata.normalize("NFKD", text.translate(_SUPERSCRIPT_HD))
     plain = unicodedata.normalize("NFC", _ACCENTS.sub("", decomposed)).casefold()
     plain = plain.replace("&", " and ").replace("'", "").replace("’", "")
@@ -125,6 +128,10 @@ def normalised(name: str) -> str:
     providers' channels are one only when these are equal.
     """
     stripped = _COUNTRY.sub("", name)
+    if name.isascii() and not _UNUSUAL.search(name):  # most names: no "+1", no brackets, nothing to be decomposed
+        words = [word for word in _WORD.findall(stripped.lower()) if word not in _QUALITY]
+        if words:
+            return " ".join(words)
     timeshifts = [f"+{hours}" for hours in _PLUS.findall(name)][-1:]
     for attempt in (_BRACKETED.sub(" ", stripped), stripped, name):
         words = [word for word in _words(attempt) if word not in _QUALITY]
