@@ -210,7 +210,7 @@ class Pump:
                 return lease
             if self._end_own(account, player) or self._free_unwatched(account):
                 continue
-            if self._clock.monotonic() > until_s:
+            if self._clock.monotonic() >= until_s:
                 raise Unavailable(f"all {address.connection_limit} connections of the account are in use", code=NO_SLOT)
             time.sleep(SLOT_PAUSE_S)
 
