@@ -112,38 +112,63 @@ def errands_of_rules(
 
     `programmes`: records of what some channels of a lineup show; see `guide_records`.
     """
-    rules, filters = rule_store(connections, clock=clock), filter_store(connections, clock=clock)
-    channels, lineups = Channels(connections, clock=clock), Lineups(connections, clock=clock)
-    lineup_channels = LineupChannels(connections, clock=clock)
+    it = _Stores.of(connections, clock=clock)
 
     def texts() -> Mapping[int, SourceTexts]:
         return source_texts(sources())
 
-    def streams(lineup: str | None) -> Iterable[LineupStream]:
-        return channels.streams(lineups.get(lineup).options.sources if lineup is not None else None)
-
     def shown(lineup: str) -> Iterable[Mapping[str, str]]:
-        lineups.get(lineup)
-        return programmes(lineup, [row.id for row, _ in lineup_channels.some(lineup, limit=MOST_ASKED)])
+        it.lineups.get(lineup)
+        return programmes(lineup, [row.id for row, _ in it.lineup_channels.some(lineup, limit=MOST_ASKED)])
 
     trials = Trials(
-        streams=streams, rules=rules, filters=filters, source_texts=texts, programmes=shown, helpers=helpers
+        streams=it.streams, rules=it.rules, filters=it.filters, source_texts=texts, programmes=shown, helpers=helpers
     )
     drafts = Drafts(
-        channels=channels, lineup_channels=lineup_channels, source_texts=texts, rule_keys=rule_keys, helpers=helpers
+        channels=it.channels,
+        lineup_channels=it.lineup_channels,
+        source_texts=texts,
+        rule_keys=rule_keys,
+        helpers=helpers,
     )
-    previews = Previews(drafts=drafts, lineups=lineups, lineup_channels=lineup_channels, rules=rules, filters=filters)
+    return {"rules-test": trials.rule, "filters-test": trials.filter, **_looks(it, drafts)}
+
+
+def _looks(it: "_Stores", drafts: Drafts) -> dict[str, Handler]:
+    previews = Previews(
+        drafts=drafts, lineups=it.lineups, lineup_channels=it.lineup_channels, rules=it.rules, filters=it.filters
+    )
     explanations = Explanations(
         drafts=drafts,
-        lineups=lineups,
-        channels=channels,
-        lineup_channels=lineup_channels,
-        rules=rules,
-        filters=filters,
+        lineups=it.lineups,
+        channels=it.channels,
+        lineup_channels=it.lineup_channels,
+        rules=it.rules,
+        filters=it.filters,
     )
-    return {
-        "rules-test": trials.rule,
-        "filters-test": trials.filter,
-        "lineup-preview": previews.preview,
-        "lineup-explain": explanations.explain,
-    }
+    return {"lineup-preview": previews.preview, "lineup-explain": explanations.explain}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Stores:
+    """What trials, previews and explanations read."""
+
+    rules: Rules
+    filters: Filters
+    channels: Channels
+    lineups: Lineups
+    lineup_channels: LineupChannels
+
+    @classmethod
+    def of(cls, connections: Connections, *, clock: Clock) -> "_Stores":
+        return cls(
+            rules=rule_store(connections, clock=clock),
+            filters=filter_store(connections, clock=clock),
+            channels=Channels(connections, clock=clock),
+            lineups=Lineups(connections, clock=clock),
+            lineup_channels=LineupChannels(connections, clock=clock),
+        )
+
+    def streams(self, lineup: str | None) -> Iterable[LineupStream]:
+        """The entries of a lineup's sources; of all, where none is named."""
+        return self.channels.streams(self.lineups.get(lineup).options.sources if lineup is not None else None)

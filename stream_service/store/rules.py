@@ -1,6 +1,7 @@
 """Rules: rows in an order, changed by people. Every write marks the lineups that it touches as to be built again."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import apsw
@@ -46,30 +47,31 @@ class Rules:
         self._check(new)
         with self._rows.transaction() as connection:
             made = self._rows.insert(connection, _values(new))
-            _stale(connection)
+            _stale(connection, [new])
         return self.get(made)
 
     def update(self, rule_id: int, values: Mapping[str, Any]) -> Rule:
         """Change what `values` names; raises `NotFound`, `Invalid`, `Conflict`."""
-        before = _values(self.get(rule_id))
-        self._check(Rule(id=rule_id, **{**before, **values}))
+        before = self.get(rule_id)
+        after = replace(before, **values)
+        self._check(after)
         with self._rows.transaction() as connection:
             self._rows.update(connection, rule_id, values)
-            _stale(connection)
+            _stale(connection, [before, after])
         return self.get(rule_id)
 
     def delete(self, rule_id: int) -> None:
         """Forget one; raises `NotFound`."""
-        self.get(rule_id)
+        before = self.get(rule_id)
         with self._rows.transaction() as connection:
             self._rows.delete(connection, [rule_id])
-            _stale(connection)
+            _stale(connection, [before])
 
     def reorder(self, ids: Sequence[int]) -> list[Rule]:
         """Let these stand in this order, in the places they hold; raises `NotFound`, `Invalid`. Returns all."""
         with self._rows.transaction() as connection:
             self._rows.reorder(connection, ids)
-            _stale(connection)
+            _stale(connection, [rule for rule in self.all() if rule.id in ids])
         return self.all()
 
     def put_all(self, items: Sequence[tuple[int | None, Mapping[str, Any]]], *, gone: Iterable[int]) -> None:
@@ -77,15 +79,17 @@ class Rules:
 
         Raises `Invalid`, `NotFound`, `Conflict`, and changes nothing then.
         """
-        removed, whole = list(gone), list[tuple[int | None, Mapping[str, Any]]]()
+        removed, whole, touched = set(gone), list[tuple[int | None, Mapping[str, Any]]](), list[Rule]()
         for place, (ident, values) in enumerate(items):
-            before = _values(self.get(ident)) if ident is not None else {}
-            after = Rule(id=ident or 0, **{**before, **values})
+            before = self.get(ident) if ident is not None else None
+            after = replace(before, **values) if before else Rule(id=0, **values)
             self._checked(place, after)
-            whole.append((ident, _values(after) if ident is None else values))
+            whole.append((ident, values if before else _values(after)))
+            touched += [before, after] if before else [after]
+        touched += [rule for rule in self.all() if rule.id in removed]
         with self._rows.transaction() as connection:
             self._rows.put_all(connection, whole, gone=removed)
-            _stale(connection)
+            _stale(connection, touched)
 
     def _checked(self, place: int, one: Rule) -> None:
         try:
@@ -105,9 +109,12 @@ def _name_taken(connection: apsw.Connection, name: str) -> bool:
     return bool(list(connection.execute("SELECT 1 FROM rules WHERE name = ? COLLATE NOCASE", (name,))))
 
 
-def _stale(connection: apsw.Connection) -> None:
-    """A rule may be of any lineup, and a programme rule goes to the guide service with its lineup."""
-    connection.execute("UPDATE lineups SET stale = 1")
+def _stale(connection: apsw.Connection, touched: Iterable[Rule]) -> None:
+    """Lets the lineups be built again that these rules work in (one for programmes goes out with its lineup)."""
+    lineups = {rule.lineup for rule in touched if rule.enabled}
+    connection.executemany(
+        "UPDATE lineups SET stale = 1 WHERE ?1 IS NULL OR name = ?1", [(lineup,) for lineup in lineups]
+    )
 
 
 def _values(rule: Rule) -> dict[str, Any]:

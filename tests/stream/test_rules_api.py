@@ -139,19 +139,37 @@ def test_a_fault_in_an_expression_is_told_with_its_place_and_how_to_mend_it(hous
         assert (fault["where"], fault["position"], fault["suggestion"]) == ("expression", 13, "contains")
 
 
-def test_every_write_of_a_rule_lets_the_lineups_be_built_again(house: House) -> None:
+def test_every_write_of_a_rule_that_works_lets_the_lineups_be_built_again(house: House) -> None:
+    house.connections.get().execute("INSERT INTO lineups (name, created_at) VALUES ('kids', 0)")
     house.fresh()
     rule_id = house.rule("a")
     writes: list[Callable[[], object]] = [
-        lambda: house.send("PUT", f"/rules/{rule_id}", enabled=False),
+        lambda: house.send("PUT", f"/rules/{rule_id}", name="b"),
         lambda: house.send("POST", "/rules/reorder", ids=[rule_id]),
+        lambda: house.send("POST", "/rules/import", items=[{"name": "b", "expression": UK, "stop": True}]),
+        lambda: house.send("PUT", f"/rules/{rule_id}", enabled=False),
+        lambda: house.send("PUT", f"/rules/{rule_id}", enabled=True),
         lambda: house.send("DELETE", f"/rules/{rule_id}", 204),
+        lambda: house.send("POST", "/rules/import?mode=replace", items=[{"name": "c", "expression": UK}]),
     ]
     for write in writes:
-        assert house.stale() == ["default"]
+        assert house.stale() == ["default", "kids"]
         house.fresh()
         write()
-    assert house.stale() == ["default"]
+    assert house.stale() == ["default", "kids"]
+
+
+def test_a_rule_that_does_not_work_or_works_elsewhere_lets_a_lineup_be(house: House) -> None:
+    house.connections.get().execute("INSERT INTO lineups (name, created_at) VALUES ('kids', 0)")
+    house.fresh()
+    off = house.rule("off", enabled=False)
+    house.send("PUT", f"/rules/{off}", name="still off")
+    house.send("POST", "/rules/reorder", ids=[off])
+    assert house.stale() == []
+    house.rule("kids only", lineup="kids")
+    assert house.stale() == ["kids"]
+    house.send("PUT", f"/rules/{off}", enabled=True)
+    assert house.stale() == ["default", "kids"]
 
 
 def test_rules_of_one_domain_are_listed_alone(house: House) -> None:
