@@ -2,8 +2,9 @@
 
     channel_name matches "(.+) HD$" AND NOT group_title contains "Sport" SET channel_name = "$1", group_title ?= "TV"
 
-Pure. A text becomes words (`tokens`, `roles`), a tree (`syntax`, by the grammar in grammar.lark), is checked (`limits`,
-`checks`) and becomes closures (`conditions`, `actions`). Records are mappings of canonical field names to text.
+Pure. A text becomes words (`tokens`, `roles`), a tree (`syntax` and `building`, by the grammar in grammar.lark), is
+checked (`limits`, `checks`) and becomes closures (`conditions`, `actions`). Records are mappings of canonical field
+names to text.
 """
 
 from tvkit.expressions.asking import FORMS
