@@ -246,7 +246,6 @@ class Web:
 def web(config: Config) -> Web:
     """The parts of the web worker."""
     paths, it, files = paths_of(config), stores(config), published_files(config)
-    shared, own = config.shared, config.own
     catalogue = Catalogue(files.catalogue, call=native.call)
     playlists = RenderedPlaylists(files.rendered, call=native.call)
     playlists.clear()
@@ -270,30 +269,12 @@ def web(config: Config) -> Web:
         guide_imported=guide_notices(it.connections, touch=Marker(paths.guide_imported).touch, clock=SystemClock()),
         status=lambda: str(checks.state().as_dict()["status"]),
     )
-    admitted = accounts(
-        it.connections,
-        data_dir=config.data_dir,
-        settings=settings(config),
-        relay=hub,
-        in_lineup=catalogue.in_lineup,
-        known_lineup=it.lineups.get,
-        clock=SystemClock(),
-    )
-    door = Door(
-        admin_token=admin_token(config.data_dir),
-        internal_secret=internal_secret(config.data_dir, os.environ.get("AERIAL_INTERNAL_SECRET")),
-        public_url=shared.public_url,
-        trusted_proxies=networks(shared.trusted_proxies),
-        cors_origins=own.server.cors_origins if own.server.cors_enabled else (),
-        debug=own.server.debug,
-        in_container=in_container(),
-    )
-
+    admitted = _accounts(config, it, hub, catalogue)
     lists = sourcing(
         it.connections,
         builds=it.builds.since,
         import_dir=paths.import_dir,
-        max_upload_bytes=shared.fetch.max_bytes,
+        max_upload_bytes=config.shared.fetch.max_bytes,
         clock=SystemClock(),
         call=native.call,
     )
@@ -310,7 +291,7 @@ def web(config: Config) -> Web:
     book = rulebook(it.connections, sources=it.sources.all, ask=collaborators.ask, clock=SystemClock())
     shown = _showing(config, it, catalogue, hub, admitted, collaborators.ask)
     return Web(
-        door,
+        _door(config),
         collaborators,
         hub,
         checks,
@@ -333,6 +314,31 @@ def web(config: Config) -> Web:
             changed=partial(it.lineups.mark, None, stale=True),
             clock=SystemClock(),
         ),
+    )
+
+
+def _door(config: Config) -> Door:
+    shared, server = config.shared, config.own.server
+    return Door(
+        admin_token=admin_token(config.data_dir),
+        internal_secret=internal_secret(config.data_dir, os.environ.get("AERIAL_INTERNAL_SECRET")),
+        public_url=shared.public_url,
+        trusted_proxies=networks(shared.trusted_proxies),
+        cors_origins=server.cors_origins if server.cors_enabled else (),
+        debug=server.debug,
+        in_container=in_container(),
+    )
+
+
+def _accounts(config: Config, it: Stores, hub: Hub, catalogue: Catalogue) -> Accounts:
+    return accounts(
+        it.connections,
+        data_dir=config.data_dir,
+        settings=settings(config),
+        relay=hub,
+        in_lineup=catalogue.in_lineup,
+        known_lineup=it.lineups.get,
+        clock=SystemClock(),
     )
 
 
