@@ -34,6 +34,7 @@ _KINDS: Mapping[str, type[AerialError]] = {
     if isinstance(kind, type) and issubclass(kind, AerialError)
 }  # fmt: skip
 _SAID_APART = ("retry_after_s",)
+_FAULT = "fault"
 
 _log = logging.getLogger("errands")
 
@@ -41,6 +42,10 @@ Handler = Callable[[Mapping[str, Any]], Mapping[str, object]]
 """Does an errand: parameters in, an answer for JSON out; raises errors of ours."""
 P = ParamSpec("P")
 T = TypeVar("T")
+
+
+class KeeperFault(Exception):  # noqa: N818 - a fault of this program, as any exception that is none of ours
+    """A handler of the keeper failed by a fault of ours."""
 
 
 class Call(Protocol):
@@ -61,7 +66,9 @@ class Errands:
         self._wait_s = wait_s
 
     def ask(self, kind: str, params: Mapping[str, object]) -> dict[str, Any]:
-        """The keeper's answer. Raises what its handler raised, and `Unavailable` when it does not come in time."""
+        """The keeper's answer. Raises what its handler raised, `KeeperFault` for a fault of ours in it, and
+        `Unavailable` when it does not come in time.
+        """
         if not self._keeper_lives():
             raise Unavailable("the keeper is not running, and this is for it to do; it is started again by itself")
         errand_id = self._call(self._queue.add, kind, params)
@@ -77,6 +84,8 @@ class Errands:
     def _answer(self, errand_id: int) -> dict[str, Any]:
         ended = self._call(self._queue.get, errand_id)
         if ended.status == "failed":
+            if ended.error.get("kind") == _FAULT:
+                raise KeeperFault(f"{ended.error['detail']}; see the keeper's log")
             raise unpacked(ended.error)
         return dict(ended.result)
 
@@ -92,6 +101,7 @@ class ErrandRunner:
         self._clock = clock
         self._limit_s = limit_s
         self._lock = threading.Lock()
+        self._ended = threading.Event()
         self._running: dict[str, tuple[int, float]] = {}
         self._next_sweep = 0.0
 
@@ -118,7 +128,9 @@ class ErrandRunner:
 
     def _follow(self, stop: threading.Event) -> None:
         self._tried(lambda: self._queue.cut_off(packed(Unavailable("the keeper was started anew; try again"))))
-        while not stop.wait(LOOK_S):
+        while not stop.is_set():
+            self._ended.wait(LOOK_S)  # what waits behind an errand of its kind begins when that has ended
+            self._ended.clear()
             self._tried(self.turn)
 
     def _tried(self, work: Callable[[], object]) -> None:
@@ -126,6 +138,8 @@ class ErrandRunner:
             work()
         except AerialError as error:  # a locked database, mostly
             _log.warning("this look is left out: %s", error.detail)
+        except Exception:  # noqa: BLE001 - logged whole; without this thread nobody would be answered any more
+            _log.exception("this look failed")
 
     def _free(self, kind: str) -> bool:
         with self._lock:
@@ -149,10 +163,11 @@ class ErrandRunner:
             self._queue.failed(errand_id, packed(error))
         except Exception as error:  # noqa: BLE001 - a fault of ours ends this errand, not the keeper; it is told whole
             _log.exception("the errand %s failed", kind)
-            self._queue.failed(errand_id, packed(_fault(error)))
+            self._queue.failed(errand_id, {"kind": _FAULT, "detail": f"{kind}: {type(error).__name__}"})
         finally:
             with self._lock:
                 self._running.pop(kind, None)
+            self._ended.set()
 
     def _result(self, kind: str, params: Mapping[str, Any]) -> str:
         handler = self._handlers.get(kind)
@@ -162,10 +177,6 @@ class ErrandRunner:
         if len(text) > MAX_RESULT_BYTES:
             raise TooLarge(f"the answer has over {MAX_RESULT_BYTES} characters: ask for less")
         return text
-
-
-def _fault(error: Exception) -> AerialError:
-    return AerialError(f"a fault of this program: {type(error).__name__}; see the keeper's log")
 
 
 def packed(error: AerialError) -> dict[str, object]:

@@ -18,7 +18,7 @@ from servicekit.errors import (
     TooLarge,
     Unavailable,
 )
-from stream_service.errands import ErrandRunner, Errands, Handler, packed, unpacked
+from stream_service.errands import ErrandRunner, Errands, Handler, KeeperFault, packed, unpacked
 from stream_service.store.connection import open_database
 from stream_service.store.errands import MOST_OPEN, ErrandQueue
 from tests.waiting import until
@@ -131,7 +131,7 @@ def test_a_kind_that_only_one_side_knows_travels_as_the_nearest_both_know() -> N
 
 def test_a_fault_of_the_handler_is_told_without_its_inside(pair: Pair) -> None:
     pair.serve({"breaks": lambda params: {"n": 1 // params["n"]}})
-    with pytest.raises(AerialError, match="a fault of this program: ZeroDivisionError"):
+    with pytest.raises(KeeperFault, match="breaks: ZeroDivisionError; see the keeper's log"):
         pair.asking().ask("breaks", {"n": 0})
 
 
