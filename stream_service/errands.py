@@ -44,7 +44,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class KeeperFault(Exception):  # noqa: N818 - a fault of this program, as any exception that is none of ours
+class KeeperFault(Exception):
     """A handler of the keeper failed by a fault of ours."""
 
 
