@@ -251,24 +251,7 @@ def web(config: Config) -> Web:
     playlists.clear()
     hub, media = _relay(config, it, catalogue)
     checks = _checks(it, paths, catalogue)
-    collaborators = Collaborators(
-        sources=it.sources,
-        runs=it.runs,
-        channels=it.channels,
-        lineups=it.lineups,
-        lineup_channels=it.lineup_channels,
-        builds=it.builds,
-        files=files,
-        playlists=playlists,
-        call=native.call,
-        ask=errands(config, it).ask,
-        check_address=_ways(config, it).check_address,
-        check_delivery=partial(_check_delivery, media.profiles),
-        check_condition=condition,
-        target=catalogue.find,
-        guide_imported=guide_notices(it.connections, touch=Marker(paths.guide_imported).touch, clock=SystemClock()),
-        status=lambda: str(checks.state().as_dict()["status"]),
-    )
+    collaborators = _collaborators(config, it, catalogue, playlists, media.profiles, checks)
     admitted = _accounts(config, it, hub, catalogue)
     lists = sourcing(
         it.connections,
@@ -314,6 +297,36 @@ def web(config: Config) -> Web:
             changed=partial(it.lineups.mark, None, stale=True),
             clock=SystemClock(),
         ),
+    )
+
+
+def _collaborators(
+    config: Config,
+    it: Stores,
+    catalogue: Catalogue,
+    playlists: RenderedPlaylists,
+    profiles: Profiles,
+    checks: Checks,
+) -> Collaborators:
+    return Collaborators(
+        sources=it.sources,
+        runs=it.runs,
+        channels=it.channels,
+        lineups=it.lineups,
+        lineup_channels=it.lineup_channels,
+        builds=it.builds,
+        files=published_files(config),
+        playlists=playlists,
+        call=native.call,
+        ask=errands(config, it).ask,
+        check_address=_ways(config, it).check_address,
+        check_delivery=partial(_check_delivery, profiles),
+        check_condition=condition,
+        target=catalogue.find,
+        guide_imported=guide_notices(
+            it.connections, touch=Marker(paths_of(config).guide_imported).touch, clock=SystemClock()
+        ),
+        status=lambda: str(checks.state().as_dict()["status"]),
     )
 
 
