@@ -19,7 +19,8 @@ from stream_service.domain.losses import Losses
 from stream_service.domain.typed import LOGO, TypedChannel, merged
 
 MOST_CHANNELS = 5_000
-MAX_IMPORT_BYTES = 8 << 20
+MAX_IMPORT_BYTES = 2 << 20
+"""What is read in one go holds the loop that carries the streams for as long."""
 UPLOAD_PIECE_BYTES = 1 << 18
 _SCHEMES = ("http://", "https://", "rtsp://", "rtp://", "udp://", "srt://", "rtmp://", "rtmps://")
 
@@ -185,15 +186,28 @@ def uploads(it: Hands) -> APIBlueprint:
         if source.type != "m3u":
             raise Conflict(f"source {source.id} is of type {source.type}: only one of type m3u reads a file")
         target = it.upload_path(source.id)
-        stream = request.stream
-        with atomic_file(target, mode=0o600) as file:
-            while piece := stream.read(UPLOAD_PIECE_BYTES):
-                it.call(file.write, piece)
-            if not file.tell():
-                raise Invalid("the upload is empty: send the list as the request's body (curl --upload-file)")
+        _receive(target, it.call)
         return json_answer(shapes.source(it.call(it.sources.update, source.id, {"url": target.name}), None))
 
     return views
+
+
+def _receive(target: Path, call: Call) -> None:
+    """The request's body as a file; the one before stays when the upload is empty or breaks off.
+
+    Every step that waits for the disk is taken off the loop, the last one (fsync, rename) above all.
+    """
+    kept = atomic_file(target, mode=0o600)
+    file = call(kept.__enter__)
+    try:
+        while piece := request.stream.read(UPLOAD_PIECE_BYTES):
+            call(file.write, piece)
+        if not file.tell():
+            raise Invalid("the upload is empty: send the list as the request's body (curl --upload-file)")
+    except BaseException as error:
+        call(kept.__exit__, type(error), error, error.__traceback__)
+        raise
+    call(kept.__exit__, None, None, None)
 
 
 def _manual(it: Hands, source_id: int) -> Source:

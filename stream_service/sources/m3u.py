@@ -64,6 +64,8 @@ _IN_NAME = re.compile(
 )
 _WORD = re.compile(r"[^\s,]+")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):(?://|\\\\)", re.ASCII)
+_PLAIN = re.compile(r"https?://[A-Za-z0-9._-]+(?::[0-9]{1,5})?/[^\\]*$", re.ASCII)
+"""An address as nearly all are: a host that needs no second look."""
 _ANY_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:", re.ASCII)
 _RELATIVE = re.compile(r"(?:[/.?]|[\w~%-]+[\w~%.-]*[/.?])[^\s\[\]<>\"{}|\\^]*")
 _HLS = ("#EXT-X-TARGETDURATION", "#EXT-X-STREAM-INF", "#EXT-X-MEDIA-SEQUENCE", "#EXT-X-I-FRAME")
@@ -172,6 +174,8 @@ class Playlist:
             return self._relative(address, line)
         if scheme[1].lower() not in SCHEMES:
             return self._refuse("address_scheme", address)
+        if _PLAIN.match(address):
+            return address.replace(" ", "%20")
         address = address.replace("\\", "/").replace(" ", "%20")
         return address if _host(address) else self._refuse("address_without_host", address)
 
@@ -243,8 +247,8 @@ class _Pending:
         if self.playlist_type:
             self.attributes["playlist-type"] = self.playlist_type
         group = take("group-title", "") or self.group or inherited_group
-        numbers = [canonical_number(take(key, "")) for key in _NUMBER_KEYS]
-        logos = [take("tvg-logo", ""), take("logo", "")]
+        numbers = [canonical_number(told) for key in _NUMBER_KEYS if (told := take(key, ""))]
+        logos = [told for key in ("tvg-logo", "logo") if (told := take(key, ""))]
         logo = next((found for told in logos if (found := _logo(told, base_url, losses))), "")
         return Entry(
             url=url,

@@ -4,8 +4,6 @@ Every panel is another PHP program: numbers come as text and texts as numbers, l
 "N/A". Each field is made what it should be or left out; an entry without an id is counted and left out, alone.
 """
 
-import base64
-import binascii
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -98,17 +96,6 @@ def texts(value: object) -> str:
     if isinstance(value, list):
         return ", ".join(one for one in (text(part, MAX_TEXT_CHARS) for part in value) if one)[:MAX_TEXT_CHARS]
     return text(value, MAX_TEXT_CHARS)
-
-
-def shown(value: object) -> str:
-    """A text that panels send as base64: decoded where that gives text, else as it stands."""
-    said = text(value, 1 << 16)
-    try:
-        padded = said + "=" * (-len(said) % 4)
-        return clean(base64.b64decode(padded, altchars=b"-_" if "-" in said or "_" in said else None, validate=True)
-                     .decode("utf-8"))  # fmt: skip
-    except (binascii.Error, ValueError):
-        return said
 
 
 def picture(value: object) -> str:
