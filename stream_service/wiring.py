@@ -449,13 +449,7 @@ def keeper(config: Config, taking: Intake | None = None) -> Keeper:
         guides.refreshed(run, source, status)
         return status
 
-    link = GuideLink(
-        asking=_fetcher(config),
-        epg_url=_epg_url(config),
-        secret=internal_secret(config.data_dir, os.environ.get("AERIAL_INTERNAL_SECRET")),
-        lineups=it.lineups.all,
-        files=files,
-    )
+    link = _guide_link(config, it)
     logos = _logo_room(config, it)
     building = builder(
         connections=it.connections,
@@ -494,6 +488,16 @@ def keeper(config: Config, taking: Intake | None = None) -> Keeper:
         keep_vanished_days=own.refreshes.keep_vanished_days,
         fetch_logos=logos.turn,
         sweep_logos=logos.sweep,
+    )
+
+
+def _guide_link(config: Config, it: Stores) -> GuideLink:
+    return GuideLink(
+        asking=_fetcher(config),
+        epg_url=_epg_url(config),
+        secret=internal_secret(config.data_dir, os.environ.get("AERIAL_INTERNAL_SECRET")),
+        lineups=it.lineups.all,
+        files=published_files(config),
     )
 
 
