@@ -3,9 +3,11 @@
     web    ask > a row > look again and again, off the loop > the result, or the error as it was raised
     keeper look > a thread (four at most, one at a time of each kind) > the row's end
 
-The loop that carries the streams neither computes nor waits for a lock meanwhile. Rows are swept after ten minutes.
+The loop that carries the streams neither computes nor waits for a lock meanwhile. Rows go when their answer was read;
+those that nobody came for are swept after ten minutes.
 """
 
+import contextlib
 import json
 import logging
 import threading
@@ -83,6 +85,8 @@ class Errands:
 
     def _answer(self, errand_id: int) -> dict[str, Any]:
         ended = self._call(self._queue.get, errand_id)
+        with contextlib.suppress(Unavailable):  # else it is swept
+            self._call(self._queue.forget, errand_id)
         if ended.status == "failed":
             if ended.error.get("kind") == _FAULT:
                 raise KeeperFault(f"{ended.error['detail']}; see the keeper's log")

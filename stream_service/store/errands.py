@@ -1,4 +1,4 @@
-"""Errands: what a request asks of the keeper, and what came of it. Rows live for minutes."""
+"""Errands: what a request asks of the keeper, and what came of it. Rows live for moments."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -90,6 +90,10 @@ class ErrandQueue:
     def withdraw(self, errand_id: int) -> bool:
         """Takes back what was not begun; False when it was."""
         return self._change("DELETE FROM errands WHERE id = ? AND status = 'queued'", errand_id)
+
+    def forget(self, errand_id: int) -> bool:
+        """Deletes one whose answer was read."""
+        return self._change("DELETE FROM errands WHERE id = ?", errand_id)
 
     def cut_off(self, error: Mapping[str, object]) -> bool:
         """Ends what ran when the keeper before this one died; True when there was any."""

@@ -60,6 +60,8 @@ def pair(tmp_path: Path) -> Iterator[Pair]:
 def test_an_errand_brings_the_keepers_answer_home(pair: Pair) -> None:
     pair.serve({"double": lambda params: {"twice": params["n"] * 2, "text": "ä"}})
     assert pair.asking().ask("double", {"n": 21}) == {"twice": 42, "text": "ä"}
+    with pytest.raises(NotFound):
+        pair.queue.get(1)
 
 
 def test_many_ask_at_once_and_each_gets_its_own_answer(pair: Pair) -> None:
