@@ -11,9 +11,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 
+from tvkit.mpegts_clock import (
+    CLOCK_WRAP,
+    TICKS_PER_S,
+    read_pcr_base,
+    read_stamp,
+    stamp_places,
+    write_pcr_base,
+    write_stamp,
+)
+
+__all__ = ["TICKS_PER_S", "LoopedStream", "Piece"]
+
 PACKET_BYTES = 188
-TICKS_PER_S = 90_000
-_CLOCK_WRAP = 1 << 33
 _SYNC = 0x47
 _PAT_PID = 0x0000
 _NULL_PID = 0x1FFF
@@ -78,7 +88,7 @@ class LoopedStream:
         """What the recording's clock shows at its start."""
         # The tables ahead of the first PCR belong to its piece.
         self._starts = [0, *(index for index, _ in layout.clock[1:])]
-        self._dues = [(base - first_clock) % _CLOCK_WRAP for _, base in layout.clock]
+        self._dues = [(base - first_clock) % CLOCK_WRAP for _, base in layout.clock]
 
     def pieces(self, from_ticks: int, *, later_ticks: int = 0) -> Iterator[Piece]:
         """Yield the endless stream from the newest place to join at or before `from_ticks` (90 kHz, not negative).
@@ -117,9 +127,9 @@ class LoopedStream:
             counter = (flags_and_counter + lap * self._per_lap[packet.pid]) & 0x0F
             data[at + 3] = (flags_and_counter & 0xF0) | counter
             for place in packet.stamps:
-                _write_stamp(data, at + place, _read_stamp(data, at + place) + shift)
+                write_stamp(data, at + place, read_stamp(data, at + place) + shift)
             for place in packet.pcrs:
-                _write_pcr_base(data, at + place, _read_pcr_base(data, at + place) + shift)
+                write_pcr_base(data, at + place, read_pcr_base(data, at + place) + shift)
         return bytes(data)
 
 
@@ -139,9 +149,9 @@ def _read_layout(recording: bytes) -> _Layout:
             tables[packet.pid] = index
         if packet.pcrs:
             clock_pid = packet.pid if clock_pid is None else clock_pid
-            layout.clock.append((index, _read_pcr_base(recording, index * PACKET_BYTES + packet.pcrs[0])))
+            layout.clock.append((index, read_pcr_base(recording, index * PACKET_BYTES + packet.pcrs[0])))
         if packet.pid == clock_pid and packet.stamps:
-            layout.decoding_ticks.append(_read_stamp(recording, index * PACKET_BYTES + packet.stamps[-1]))
+            layout.decoding_ticks.append(read_stamp(recording, index * PACKET_BYTES + packet.stamps[-1]))
         if packet.pid == clock_pid and packet.keyframe and packet.pcrs:
             layout.entries.append(_Entry(index, tuple(sorted(tables.values()))))
     if not layout.entries:
@@ -162,15 +172,8 @@ def _read_packet(data: bytes, at: int) -> _Packet:
         flags = data[at + 5] if data[at + 4] else 0
         keyframe = bool(flags & 0x40)
         pcrs = [6 + 6 * n for n in range((flags >> 4 & 1) + (flags >> 3 & 1))]  # PCR, then the original PCR
-    stamps = _stamp_places(data[at + payload : at + PACKET_BYTES]) if has_payload and starts_unit else ()
+    stamps = stamp_places(data[at + payload : at + PACKET_BYTES]) if has_payload and starts_unit else ()
     return _Packet(pid, has_payload, starts_unit, keyframe, tuple(payload + place for place in stamps), tuple(pcrs))
-
-
-def _stamp_places(unit: bytes) -> tuple[int, ...]:
-    """Return where PTS and DTS stand in the start of a PES packet; none for tables and for streams without a header."""
-    if unit[:3] != b"\x00\x00\x01" or len(unit) < 19 or not (0xC0 <= unit[3] <= 0xEF or unit[3] in {0xBD, 0xFD}):
-        return ()
-    return {0b10: (9,), 0b11: (9, 14)}.get(unit[7] >> 6, ())
 
 
 def _is_pmt(data: bytes, at: int, packet: _Packet) -> bool:
@@ -186,32 +189,7 @@ def _is_pmt(data: bytes, at: int, packet: _Packet) -> bool:
 
 def _duration(decoding_ticks: list[int]) -> int:
     """Return pictures x spacing: what one lap lasts, the step over the seam included."""
-    steps = {(after - before) % _CLOCK_WRAP for before, after in pairwise(decoding_ticks)}
+    steps = {(after - before) % CLOCK_WRAP for before, after in pairwise(decoding_ticks)}
     if len(steps) != 1:
         raise ValueError(f"pictures are not evenly spaced: steps of {sorted(steps)[:5]} ticks")
     return len(decoding_ticks) * steps.pop()
-
-
-def _read_stamp(data: bytes | bytearray, at: int) -> int:
-    """Read a 33-bit PTS or DTS: 3 + 15 + 15 bits, each followed by a marker bit."""
-    high, middle, low = data[at] >> 1 & 7, data[at + 1] << 7 | data[at + 2] >> 1, data[at + 3] << 7 | data[at + 4] >> 1
-    return high << 30 | (middle & 0x7FFF) << 15 | low & 0x7FFF
-
-
-def _write_stamp(data: bytearray, at: int, ticks: int) -> None:
-    """Write a PTS or DTS, wrapped to 33 bits, over the one that stands there."""
-    ticks %= _CLOCK_WRAP
-    data[at] = (data[at] & 0xF0) | (ticks >> 30) << 1 | 1
-    data[at + 1 : at + 3] = ((ticks >> 15 & 0x7FFF) << 1 | 1).to_bytes(2, "big")
-    data[at + 3 : at + 5] = ((ticks & 0x7FFF) << 1 | 1).to_bytes(2, "big")
-
-
-def _read_pcr_base(data: bytes | bytearray, at: int) -> int:
-    """Read the 33-bit 90 kHz part of a PCR."""
-    return int.from_bytes(data[at : at + 5], "big") >> 7
-
-
-def _write_pcr_base(data: bytearray, at: int, ticks: int) -> None:
-    """Write the 90 kHz part of a PCR, wrapped to 33 bits; the 27 MHz rest stays."""
-    rest = data[at + 4] & 0x7F
-    data[at : at + 5] = ((ticks % _CLOCK_WRAP) << 7 | rest).to_bytes(5, "big")

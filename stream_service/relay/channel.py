@@ -351,7 +351,8 @@ class Channel:
             waited = now_s - self._packets_since_s >= self._settings.start_point_wait_s
             if not (blob.starts or waited or self._scanner.without_video):
                 return False
-            self._joint, self._joint_due = Joint(program_of(self.ring.tables)), False
+            last = b"".join(self.ring.latest(_CLOCK_BLOBS))
+            self._joint, self._joint_due = Joint(program_of(self.ring.tables), behind=last), False
         if self._joint is not None:
             blob = self._joint.feed(blob)
         self._slate = None

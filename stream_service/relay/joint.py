@@ -8,10 +8,12 @@ Pure. What a joint does with the packets of the source that follows (ISO/IEC 138
 - A new source's streams take over the PIDs of the old one's, as far as their types agree, so that a player which chose
   its streams once (ffmpeg for instance) goes on with them. The tables are then ours: the old PAT, and the new PMT with
   moved PIDs and the next version.
+- Its clock goes on from the old one's (`reclock`).
 
-A source with the same tables passes untouched once every PID was seen: the usual case costs nothing.
+A source with the same tables and no clock to move passes untouched once every PID was seen.
 """
 
+from dataclasses import replace
 from itertools import chain
 
 from stream_service.relay.mpegts import (
@@ -24,6 +26,7 @@ from stream_service.relay.mpegts import (
     program_of,
     section_packets,
 )
+from stream_service.relay.reclock import Reclock
 
 _FIRST_FREE_PID = 0x0F00
 _UNSEEN_PACKETS = 40_000
@@ -31,10 +34,15 @@ _UNSEEN_PACKETS = 40_000
 
 
 class Joint:
-    """One source behind another. `feed` is its only door."""
+    """One source behind another. `feed` is its only door.
 
-    def __init__(self, before: Program | None) -> None:
+    `before`: the program that viewers follow. `behind`: the last packets they got, when the clock is to go on from
+    them.
+    """
+
+    def __init__(self, before: Program | None, *, behind: bytes = b"") -> None:
         self._open = False
+        self._reclock = Reclock(behind) if behind else None
         self._before = before
         self._pids: dict[int, int] = {}
         self._blocked: frozenset[int] = frozenset()
@@ -48,6 +56,10 @@ class Joint:
 
     def feed(self, blob: Blob) -> Blob:
         """What goes out for `blob`: the very same once all is settled."""
+        joined = self._joined(blob)
+        return joined if self._reclock is None else replace(joined, data=self._reclock.feed(joined.data))
+
+    def _joined(self, blob: Blob) -> Blob:
         if not self._open:
             self._open = True
             first, tables = blob.starts[0] if blob.starts else (0, blob.tables)

@@ -1,8 +1,8 @@
 """A transport stream cut into HLS segments at its keyframes. Pure.
 
 A cut is made at the first start point once a segment is long enough, by the stream's own clock (PTS); where the clock
-jumps, the next segment is marked as a discontinuity. Radio and streams without marks are cut at any packet that begins
-a unit. Each segment begins with the tables, so that it can be decoded alone (RFC 8216, 3.2).
+jumps, or another source begins, the next segment is marked as a discontinuity. Radio and streams without marks are cut
+at any packet that begins a unit. Each segment begins with the tables, so that it can be decoded alone (RFC 8216, 3.2).
 """
 
 from dataclasses import dataclass
@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from stream_service.relay.mpegts import PACKET_BYTES, Scanner
 
 _PTS_HZ = 90_000
+_JOINT = b"\xb7\x80" + b"\xff" * (PACKET_BYTES - 6)
+"""A packet's adaptation field that holds the mark of a discontinuity and nothing else: another source begins."""
 _PTS_WRAP = 1 << 33
 _JUMP_S = 10.0
 """A clock that goes on by more than this between two cuts, or back, has jumped."""
@@ -50,12 +52,14 @@ class Segmenter:
         done = 0
         for at, tables in self._places(blob.data, blob.starts, now_s):
             pts = pts_of(blob.data, at)
-            if self._begun and self._elapsed_s(pts, now_s) < self._target_s and not self._jumped(pts):
+            joint = _JOINT in blob.data[done:at]
+            if self._begun and self._elapsed_s(pts, now_s) < self._target_s and not (joint or self._jumped(pts)):
                 continue
             self._keep(blob.data[done:at])
             done = at
             if self._begun:
                 cuts.append(self._cut(pts, now_s))
+                self._torn = self._torn or joint
             self._begin(pts, tables, now_s)
         self._keep(blob.data[done:])
         if self._size_bytes > self._most_bytes:

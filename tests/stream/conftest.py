@@ -10,7 +10,7 @@ RELAY = frozenset(
     {
         "test_bandwidth", "test_channel", "test_failover", "test_ffmpeg", "test_file_source", "test_hls",
         "test_hls_out", "test_hls_sound", "test_hub", "test_live", "test_media_live", "test_mpegts", "test_players",
-        "test_probe", "test_real_streams", "test_ring", "test_sessions_log", "test_slate", "test_slots",
+        "test_probe", "test_reclock", "test_ring", "test_sessions_log", "test_slate", "test_slots",
         "test_troubles", "test_udp", "test_upstream",
     }
 )  # fmt: skip
