@@ -21,6 +21,7 @@ GROUP = "239.255.255.250"
 PORT = 1900
 LOOK_S = 0.5
 ALIVE_EVERY_S = 600.0
+DEVICES_EVERY_S = 5.0
 HOPS = 2
 MOST_WAITING = 200
 """More answers than these never wait for their moment."""
@@ -40,6 +41,8 @@ class SsdpResponder:
         self._devices = devices
         self._places = places
         self._target = (group, port)
+        self._told: set[str] = set()
+        self._look_s = self._alive_s = 0.0
         self._later: list[tuple[float, bytes, Address]] = []
         self._sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         try:
@@ -71,11 +74,8 @@ class SsdpResponder:
 
     def run(self, stop: threading.Event) -> None:
         """Tell and answer until `stop`."""
-        next_s = 0.0
         while not stop.is_set():
-            if time.monotonic() >= next_s:
-                next_s = time.monotonic() + ALIVE_EVERY_S
-                self._tell(self._alive())
+            self._tell_of_devices()
             self._send_later()
             try:
                 data, peer = self._sock.recvfrom(_READ_BYTES)
@@ -86,6 +86,20 @@ class SsdpResponder:
                 continue
             self._hear(data, peer)
         self._tell(self._byebye())
+
+    def _tell_of_devices(self) -> None:
+        """Those that are there, now and then and when there are others; those that have gone, once."""
+        now_s = time.monotonic()
+        if now_s < self._look_s:
+            return
+        self._look_s = now_s + DEVICES_EVERY_S
+        udns = {device.udn for device in self._devices()}
+        for gone in self._told - udns:
+            self._tell(messages.byebye(udn=gone, host=self._host()))
+        if udns - self._told or now_s >= self._alive_s:
+            self._alive_s = now_s + ALIVE_EVERY_S
+            self._tell(self._alive())
+        self._told = udns
 
     def close(self) -> None:
         """Leave the group."""

@@ -9,9 +9,8 @@ Nothing waits for it. When pictures came and no more are coming, the lineups are
 import logging
 import threading
 import zlib
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Protocol
 
 from servicekit.clock import Clock
@@ -27,6 +26,7 @@ MANY = 500
 TOTAL_S = 20.0
 CONNECT_S = 5.0
 TURN_LIMIT_S = 60.0
+LOOK_S = 0.25
 AGAIN_S = 7 * 86_400
 """A picture that is there is asked for again, conditionally."""
 GONE_AGAIN_S = 86_400
@@ -81,16 +81,26 @@ class Fetching:
         self._lock = threading.Lock()
         self._failures: Counter[str] = Counter()
         """Failures of a host in a row."""
+        self._undrawable: set[str] = set()
         self._resting: dict[str, float] = {}
         """Until when a host is left alone, by the monotonic clock."""
 
     def turn(self) -> int:
         """Draw and fetch what is wanted now, for a minute at most; returns how many new pictures came."""
-        for name in sorted(self._wanted()):
-            if not self._shelf.drawn(name):
-                self._shelf.keep_drawn(name, self._drawing.initials(name).png)
+        self._draw()
         due = self._store.due(limit=MANY)
         return self._all(due) if due else 0
+
+    def _draw(self) -> None:
+        """The pictures of names; one that cannot be drawn is told of once."""
+        for name in sorted(set(self._wanted()) - self._undrawable):
+            if self._shelf.drawn(name):
+                continue
+            try:
+                self._shelf.keep_drawn(name, self._drawing.initials(name).png)
+            except AerialError as error:
+                self._undrawable.add(name)
+                _log.error("the initials %s cannot be drawn: %s", name, error.detail)
 
     def sweep(self) -> None:
         """Forget addresses that no lineup used for a month, and pictures that nothing leads to."""
@@ -102,40 +112,34 @@ class Fetching:
     def _all(self, due: Sequence[Due]) -> int:
         """Fetches at most so many at a time and of a host; tells of new ones when it is quiet, or is done."""
         end_s = self._clock.monotonic() + TURN_LIMIT_S
-        news = _News(self._changed, self._clock)
-        waiting, busy = deque(due), Counter[str]()
-        running: dict[Future[bool], Due] = {}
-        with ThreadPoolExecutor(AT_A_TIME, thread_name_prefix="logo") as pool:
-            while waiting or running:
-                for one in self._next(waiting, busy, AT_A_TIME - len(running)):
-                    busy[one.host] += 1
-                    running[pool.submit(self._one, one)] = one
-                done, _ = wait(running, timeout=0.5, return_when=FIRST_COMPLETED)
-                for future in done:
-                    busy[running.pop(future).host] -= 1
-                    news.came(future.result())
+        news, turn = _News(self._changed, self._clock), _Turn(due, rests=self._rests)
+        # Threads that nobody waits for when the process ends: a server that drips would hold it up.
+        workers = [
+            threading.Thread(target=self._work, args=(turn, news), name=f"logo-{number}", daemon=True)
+            for number in range(min(AT_A_TIME, len(due)))
+        ]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            while worker.is_alive():
+                worker.join(LOOK_S)
                 news.tell_if_quiet()
                 if self._clock.monotonic() > end_s:
-                    waiting.clear()
+                    turn.begin_no_more()
         news.tell()
         return news.total
 
-    def _next(self, waiting: deque[Due], busy: Counter[str], free: int) -> list[Due]:
-        """Those that can begin now; the others keep their order. A host that rests is left for later."""
-        chosen: list[Due] = []
-        later: list[Due] = []
-        taken = Counter(busy)
-        while waiting and len(chosen) < free:
-            one = waiting.popleft()
-            if self._resting.get(one.host, 0.0) > self._clock.monotonic():
-                continue
-            if taken[one.host] >= OF_A_HOST:
-                later.append(one)
-                continue
-            taken[one.host] += 1
-            chosen.append(one)
-        waiting.extendleft(reversed(later))
-        return chosen
+    def _work(self, turn: "_Turn", news: "_News") -> None:
+        while (one := turn.next()) is not None:
+            try:
+                news.came(self._one(one))
+            except AerialError as error:  # a locked database, mostly: it is due the next time again
+                _log.warning("what came of a logo could not be noted: %s", error.detail)
+            finally:
+                turn.ended(one)
+
+    def _rests(self, host: str) -> bool:
+        return self._resting.get(host, 0.0) > self._clock.monotonic()
 
     def _one(self, due: Due) -> bool:
         """One address; True when the lineup looks another way by it."""
@@ -195,12 +199,49 @@ class Fetching:
         )  # fmt: skip
 
 
+class _Turn:
+    """What is to be fetched in one turn, handed out to several threads: two of a host at a time, none that rests."""
+
+    def __init__(self, due: Sequence[Due], *, rests: Callable[[str], bool]) -> None:
+        self._waiting = list(due)
+        self._rests = rests
+        self._busy: Counter[str] = Counter()
+        self._changed = threading.Condition()
+
+    def next(self) -> Due | None:
+        """The next one that can begin; waits for a host to be free. None: nothing is left to begin."""
+        with self._changed:
+            while True:
+                self._waiting = [one for one in self._waiting if not self._rests(one.host)]
+                if not self._waiting:
+                    return None
+                found = next((one for one in self._waiting if self._busy[one.host] < OF_A_HOST), None)
+                if found is not None:
+                    self._waiting.remove(found)
+                    self._busy[found.host] += 1
+                    return found
+                self._changed.wait(LOOK_S)
+
+    def ended(self, one: Due) -> None:
+        """It came, or did not."""
+        with self._changed:
+            self._busy[one.host] -= 1
+            self._changed.notify_all()
+
+    def begin_no_more(self) -> None:
+        """The turn is over but for what runs."""
+        with self._changed:
+            self._waiting = []
+            self._changed.notify_all()
+
+
 class _News:
     """Tells that pictures came: when no more came for a moment, or at the end."""
 
     def __init__(self, changed: Callable[[], None], clock: Clock) -> None:
         self._changed = changed
         self._clock = clock
+        self._lock = threading.Lock()
         self._untold = 0
         self._last_s = 0.0
         self.total = 0
@@ -208,9 +249,10 @@ class _News:
     def came(self, new: bool) -> None:
         """The outcome of one address."""
         if new:
-            self._untold += 1
-            self.total += 1
-            self._last_s = self._clock.monotonic()
+            with self._lock:
+                self._untold += 1
+                self.total += 1
+                self._last_s = self._clock.monotonic()
 
     def tell_if_quiet(self) -> None:
         """Tell, unless more are coming."""
@@ -219,8 +261,9 @@ class _News:
 
     def tell(self) -> None:
         """Tell, if there is anything."""
-        if self._untold:
-            self._untold = 0
+        with self._lock:
+            untold, self._untold = self._untold, 0
+        if untold:
             self._changed()
 
 
