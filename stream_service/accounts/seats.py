@@ -1,6 +1,6 @@
 """Seats: how many streams a user may have at a time, counted over what really runs.
 
-    relay's viewers of the user + HLS viewers that asked within half a minute + files being sent
+    relay's viewers of the user + HLS viewers that asked within 15 s + files being sent
 
 A player that changes the channel opens the next stream before it closes the last one, so the oldest stream of the same
 player makes room first; only when others hold all seats is anybody refused.
@@ -17,7 +17,7 @@ from servicekit.clock import Clock
 from servicekit.errors import Forbidden
 from stream_service.domain.users import User
 
-HLS_IDLE_S = 30.0
+HLS_IDLE_S = 15.0
 WAIT_S = 1.5
 PAUSE_S = 0.05
 USER_LIMIT = "user_limit"
@@ -86,7 +86,7 @@ class Seats:
         return True
 
     def watch_hls(self, user: User | None, *, address: str, user_agent: str) -> None:
-        """A player asked for a playlist or a segment: it holds a seat until it has not asked for half a minute."""
+        """A player asked for a playlist or a segment: it holds a seat until it has not asked for 15 s."""
         if user is None or user.connection_limit is None:
             return
         mine = (user.name, address, user_agent)
