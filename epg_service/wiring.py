@@ -10,13 +10,12 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, cast
 
 from epg_service.config import EpgSection, load_config
 from epg_service.domain.entities import LastGoodFile, Provider
 from epg_service.domain.losses import Losses
 from epg_service.domain.retention import Window
-from epg_service.importer.reading import Limits
+from epg_service.importer.reading import Limits, Packed, Plain
 from epg_service.importer.rehearsal import Rehearsal, Unwritten
 from epg_service.importer.run import Importer, Log, Visible
 from epg_service.importer.times import TimesWatch
@@ -26,6 +25,7 @@ from epg_service.lineups.match import Matching
 from epg_service.lineups.publish import Contents, Publishing
 from epg_service.lineups.published import PublishedGuides
 from epg_service.lineups.variants import Variants
+from epg_service.providers.ahead import Ahead
 from epg_service.providers.download import Progress, Validators
 from epg_service.providers.feed import Feed, Feeds
 from epg_service.providers.unpack import unpacked
@@ -363,8 +363,10 @@ def _notifier() -> Notifier:
     return LoggedEvents(logging.getLogger("events"))
 
 
-def _unpacked(stream: BinaryIO, /, *, max_bytes: int, losses: Losses) -> BinaryIO:
-    return cast(BinaryIO, unpacked(stream, max_bytes=max_bytes, losses=losses))  # all that is asked of it is read()
+def _unpacked(stream: Packed, /, *, max_bytes: int, losses: Losses) -> Plain:
+    """What is packed is unpacked ahead of the parser, on the other core where there is one."""
+    found = unpacked(stream, max_bytes=max_bytes, losses=losses)
+    return Ahead(found) if found.kinds else found
 
 
 def _feeds(config: Loaded[EpgSection]) -> Feeds:
@@ -383,7 +385,7 @@ def _source(feeds: Feeds) -> Callable[[Provider, LastGoodFile, Progress], Abstra
     @contextmanager
     def opened(provider: Provider, good: LastGoodFile, progress: Progress) -> Iterator[Feed]:
         asked = Validators(good.etag, good.last_modified)
-        with feeds.opened(provider.xmltv_url, asked, progress) as feed:
+        with feeds.opened(provider.xmltv_url, asked, progress, known=good.digest) as feed:
             yield feed
 
     return opened

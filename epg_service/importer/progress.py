@@ -46,7 +46,7 @@ class Progress:
         percent = round(100 * done / total, 1) if total else None
         self._say({"stage": self._stage, "bytes": done, "total_bytes": total, "percent": percent})
 
-    def count(self, programmes: int, channels: int, done: int, total: int) -> None:
+    def count(self, programmes: int, channels: int, done: int, total: int | None) -> None:
         """How much of the file was read."""
         percent = round(100 * done / total, 1) if total else None
         self._say({"stage": self._stage, "programmes": programmes, "channels": channels, "percent": percent})

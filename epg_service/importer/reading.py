@@ -6,17 +6,18 @@ import zoneinfo
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, field
 from datetime import UTC, tzinfo
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import Protocol
 
 from epg_service.domain.clean import clean
 from epg_service.domain.days import DAY_S, DayColumns
 from epg_service.domain.entities import Mapped, Provider
 from epg_service.domain.losses import Losses
-from epg_service.domain.model import Rows
+from epg_service.domain.model import Readable, Rows
 from epg_service.domain.retention import Window, keep
 from epg_service.domain.spelling import Spelling
 from epg_service.importer.compare import StoredChannel, changed_days
@@ -24,12 +25,14 @@ from epg_service.importer.grouping import Gathered, Ungrouped, direct, spooled
 from epg_service.importer.progress import Progress
 from epg_service.importer.redo import ChannelNote, RedoLog, RedoWriter
 from epg_service.importer.remembered import MAX_STRETCH_BYTES, Outcome
+from epg_service.providers.arriving import StartedAnew
 from epg_service.xmltv.cut import Recalled, cut, nothing_known, nothing_recalled
 from epg_service.xmltv.elements import joined
 from epg_service.xmltv.records import Batch, ChannelElement, End, Same, Stretch
 from epg_service.xmltv.times import Stamps
 from servicekit.clock import Clock
 
+Grouped = Callable[[Iterator[Batch | Same]], Iterator[Gathered | Same]]
 MINUTE_S = 60
 KEPT_CHANNELS = 16
 MAX_EPOCH_S = 2**32 - 1
@@ -52,10 +55,31 @@ class Limits:
         return self.window if days is None else Window(days, days)
 
 
+class Packed(Protocol):
+    """A provider's bytes as they were sent."""
+
+    def read(self, size: int = -1, /) -> bytes: ...
+    def tell(self) -> int: ...
+
+
+class Readings(Protocol):
+    """A provider's file, to be read from its beginning as often as asked; its size as far as it is known."""
+
+    @property
+    def size(self) -> int | None: ...
+    def open(self) -> AbstractContextManager[Packed]: ...
+
+
+class Plain(Readable, Protocol):
+    """A guide's bytes, unpacked."""
+
+    def close(self) -> None: ...
+
+
 class Unpacked(Protocol):
     """Opens a packed or plain file as plain bytes."""
 
-    def __call__(self, stream: BinaryIO, /, *, max_bytes: int, losses: Losses) -> BinaryIO: ...
+    def __call__(self, stream: Packed, /, *, max_bytes: int, losses: Losses) -> Plain: ...
 
 
 class Stored(Protocol):
@@ -108,39 +132,52 @@ class Reading:
         self._limits = limits
 
     def read(
-        self, path: Path, provider: Provider, redo: RedoLog, progress: Progress, remembered: Mapping[str, Outcome]
+        self, feed: Readings, provider: Provider, redo: RedoLog, progress: Progress, remembered: Mapping[str, Outcome]
     ) -> Tally:
         """Reads the file into the redo log; a file that is not grouped by channel is read again through a spool.
 
         `remembered`: what became of the channels of the last good file, when that is what the guide holds.
         """
         try:
-            return self._read_once(path, provider, redo, progress, direct, remembered)
+            return self._read_whole(feed, provider, redo, progress, direct, remembered)
         except Ungrouped:
             directory = self._limits.work_dir / f"spool-{provider.id}"
             try:
                 # No use of what is known: asking for it anew with every programme would cost more than the proof.
                 by_channel = partial(spooled, directory=directory)
-                return self._read_once(path, provider, redo, progress, by_channel, None)
+                return self._read_whole(feed, provider, redo, progress, by_channel, None)
             finally:
                 shutil.rmtree(directory, ignore_errors=True)
 
-    def _read_once(
+    def _read_whole(
         self,
-        path: Path,
+        feed: Readings,
         provider: Provider,
         redo: RedoLog,
         progress: Progress,
-        grouped: Callable[[Iterator[Batch | Same]], Iterator[Gathered | Same]],
+        grouped: Grouped,
+        remembered: Mapping[str, Outcome] | None,
+    ) -> Tally:
+        while True:
+            try:
+                return self._read_once(feed, provider, redo, progress, grouped, remembered)
+            except StartedAnew:  # the download broke off, and the provider has another version now
+                continue
+
+    def _read_once(
+        self,
+        feed: Readings,
+        provider: Provider,
+        redo: RedoLog,
+        progress: Progress,
+        grouped: Grouped,
         remembered: Mapping[str, Outcome] | None,
     ) -> Tally:
         """`remembered` None: nothing that is known of the guide is used."""
         tally = Tally()
         before = _Before(self._mappings.of_provider(provider.id), self._stored)
         recalled = self._recalled(remembered, provider, before) if remembered else nothing_recalled
-        size = path.stat().st_size
-        with path.open("rb") as packed_stream, redo.writer() as writer:
-            stream = self._unpacked(packed_stream, max_bytes=self._limits.max_unpacked_bytes, losses=tally.losses)
+        with feed.open() as packed, redo.writer() as writer, closing(self._plain(packed, tally)) as stream:
             items = cut(
                 stream,
                 stamps=Stamps(_zone(provider)),
@@ -149,13 +186,16 @@ class Reading:
                 recalled=recalled,
             )
             for found in grouped(_batches(items, tally)):
-                progress.count(tally.kept, tally.channels_kept, packed_stream.tell(), size)
+                progress.count(tally.kept, tally.channels_kept, packed.tell(), feed.size)
                 tally.channels.setdefault(found.channel, ChannelNote(found.channel, None, None, None))
                 if isinstance(found, Same):
                     self._still(found, (remembered or {})[found.stretch.channel], provider, tally)
                 else:
                     self._gathered(found, provider, before, writer, tally)
         return tally
+
+    def _plain(self, packed: Packed, tally: Tally) -> Plain:
+        return self._unpacked(packed, max_bytes=self._limits.max_unpacked_bytes, losses=tally.losses)
 
     def _recalled(self, remembered: Mapping[str, Outcome], provider: Provider, before: "_Before") -> Recalled:
         """The stretches that may be looked for: their programmes lie in the window as they did then, and are there."""

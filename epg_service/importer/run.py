@@ -13,7 +13,6 @@ import logging
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from pathlib import Path
 from typing import Protocol
 
 from epg_service.domain.days import PackedDay
@@ -21,7 +20,7 @@ from epg_service.domain.entities import LastGoodFile, Provider, Run, RunStatus
 from epg_service.domain.losses import Losses
 from epg_service.domain.verdict import Found, LastGood, rejection
 from epg_service.importer.progress import Cancelled, Progress, Stopping
-from epg_service.importer.reading import Limits, Mappings, Reading, Stored, Tally, Unpacked
+from epg_service.importer.reading import Limits, Mappings, Reading, Readings, Stored, Tally, Unpacked
 from epg_service.importer.redo import BrokenLog, ChannelNote, Decided, RedoLog
 from epg_service.importer.remembered import Memory
 from servicekit.clock import Clock
@@ -30,17 +29,6 @@ from servicekit.notify import Notifier
 from servicekit.redact import redact
 
 _log = logging.getLogger("import")
-
-
-class FeedFile(Protocol):
-    """A provider's file on the disk; `path` None when it has not changed since `validators`."""
-
-    @property
-    def path(self) -> Path | None: ...
-    @property
-    def digest(self) -> str | None: ...
-    @property
-    def validators(self) -> "Asked": ...
 
 
 class Asked(Protocol):
@@ -52,12 +40,24 @@ class Asked(Protocol):
     def last_modified(self) -> str | None: ...
 
 
+class Feed(Readings, Protocol):
+    """A provider's file, which may still be on its way; `unchanged`: the one that is known. What it is called by is
+    asked when it was read."""
+
+    @property
+    def unchanged(self) -> bool: ...
+    @property
+    def digest(self) -> str | None: ...
+    @property
+    def validators(self) -> Asked: ...
+
+
 class Source(Protocol):
     """Hands out a provider's file for the length of a block."""
 
     def __call__(
         self, provider: Provider, good: LastGoodFile, progress: Callable[[int, int | None], None], /
-    ) -> AbstractContextManager[FeedFile]: ...
+    ) -> AbstractContextManager[Feed]: ...
 
 
 class Visible(Protocol):
@@ -185,13 +185,16 @@ class Importer:
         good = provider.good if comparable and not run.force else LastGoodFile()
         progress.stage("download")
         with self._source(provider, good, progress.bytes) as feed:
-            if feed.path is None or (good.digest is not None and feed.digest == good.digest):
-                self._log.finish(run.id, "unchanged", imported=good.kept, skipped=good.skipped, report={**good.report})
-                return "unchanged"
+            if feed.unchanged:
+                return self._unchanged(run, good)
             progress.stage("read")
             known = not run.force and provider.good.basis == basis and provider.good.digest
             remembered = self._memory.read(provider.id, _mark(provider.good)) if known else {}
-            tally = self._reading.read(feed.path, provider, redo, progress, remembered)
+            tally = self._reading.read(feed, provider, redo, progress, remembered)
+            digest, asked = feed.digest, feed.validators
+        if good.digest is not None and digest == good.digest:  # of one whose size nobody said, only its end tells
+            redo.remove()
+            return self._unchanged(run, good)
         progress.stage("verdict")
         if reason := self._rejection(tally, run, provider):
             redo.remove()
@@ -199,9 +202,9 @@ class Importer:
                 run, provider, "rejected", f"{reason}; the guide stays as it was", _report(tally.losses)
             )
         taken = LastGoodFile(
-            etag=feed.validators.etag,
-            last_modified=feed.validators.last_modified,
-            digest=feed.digest,
+            etag=asked.etag,
+            last_modified=asked.last_modified,
+            digest=digest,
             basis=basis,
             fresh_until=tally.fresh_until,
             kept=tally.kept,
@@ -215,6 +218,10 @@ class Importer:
         self._memory.write(provider.id, _mark(taken), tally.outcomes)
         redo.decide(decided)
         return decided
+
+    def _unchanged(self, run: Run, good: LastGoodFile) -> RunStatus:
+        self._log.finish(run.id, "unchanged", imported=good.kept, skipped=good.skipped, report={**good.report})
+        return "unchanged"
 
     def _rejection(self, tally: Tally, run: Run, provider: Provider) -> str | None:
         found = Found(

@@ -30,6 +30,7 @@ STEP_S = 0.2
 
 Progress = Callable[[int, int | None], None]
 """Told the bytes so far and the bytes in all, where they are known; may raise to stop."""
+Begun = Callable[[int | None], None]
 Sleep = Callable[[float], None]
 
 _log = logging.getLogger("download")
@@ -54,10 +55,32 @@ class Validators:
         return self.last_modified
 
 
+def digest_text(digest: str, size: int) -> str:
+    """What is kept of a file to know it again: a file of another size needs no second look."""
+    return f"{digest}-{size}"
+
+
+def of_size(digest: str | None, size: int | None) -> bool:
+    """Whether a file of this size may be the one of the digest."""
+    return digest is not None and size is not None and digest.endswith(f"-{size}")
+
+
 class Download:
     """Fetches one address into one file; `run` may be called once."""
 
-    def __init__(self, fetcher: Fetcher, *, path: Path, max_bytes: int, progress: Progress, sleep: Sleep) -> None:
+    def __init__(
+        self,
+        fetcher: Fetcher,
+        *,
+        path: Path,
+        max_bytes: int,
+        progress: Progress,
+        sleep: Sleep,
+        begun: Begun = lambda total: None,
+    ) -> None:
+        """`begun` is told of each beginning of the file, with its bytes where they are known: another version may
+        begin in the place of the first."""
+        self._begun = begun
         self._fetcher = fetcher
         self._path = path
         self._max_bytes = max_bytes
@@ -91,7 +114,7 @@ class Download:
                     self._vain = 0 if self._done > before else self._vain
         if self._done == 0:
             raise BadAnswer("the provider sent an empty answer")
-        return self._digest.hexdigest(), self._found
+        return digest_text(self._digest.hexdigest(), self._done), self._found
 
     def _attempt(self, address: str, validators: Validators) -> bool:
         """One request; False on 304. What was written stays for the next attempt."""
@@ -104,7 +127,7 @@ class Download:
             if answer.status == 304:
                 return False
             self._begin(answer)
-            with self._path.open("ab") as stream:
+            with self._path.open("ab", buffering=0) as stream:  # others read it meanwhile
                 for piece in self._pieces(answer):
                     self._keep(stream, piece)
         return True
@@ -122,6 +145,7 @@ class Download:
         self._path.write_bytes(b"")
         self._done, self._total, self._digest = 0, coming, xxhash.xxh3_128()
         self._found = Validators(answer.headers.get("ETag"), answer.headers.get("Last-Modified"))
+        self._begun(coming)
 
     def _pieces(self, answer: Answer) -> Iterator[bytes]:
         for piece in answer.chunks(PIECE_BYTES):
