@@ -59,7 +59,7 @@ def compiled(pattern: str, *, case_sensitive: bool) -> tuple[_Pattern, Shape]:
     if shape.too_deep:
         raise InvalidPattern("parentheses of a pattern nest at most 40 deep")
     if shape.too_big:
-        raise InvalidPattern("counted repeats inside each other make it too big: {n} times {m} is at most 10,000")
+        raise InvalidPattern("counted repeats make it too long: written out, a pattern has at most 10,000 parts")
     if shape.calls_itself:
         raise InvalidPattern("a pattern may not call itself or a group of its own")
     try:

@@ -21,6 +21,7 @@ _OPTIONS = 8
 _COUNTED = re.compile(r"\{([0-9]*)(,?)([0-9]*)\}")
 _ESCAPED = re.compile(r"\\.", re.DOTALL)
 _CALL = re.compile(r"\(\?(?:R|[0-9]+|&\w+|P>\w+)\)")
+_SIZED = re.compile(r"\\.|[()]|\{([0-9]+)[^}]*\}|.", re.DOTALL)
 _SIMPLE_GROUP = re.compile(r"\?:|\?P?<[A-Za-z_]\w*>")
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 :-_/,;=%@'\"<>&~!`#")
 _ESCAPED_LITERALS = frozenset(".+*?()[]{}|^$\\/:-_ &#~!,'\"@%=;<>")
@@ -96,17 +97,22 @@ def shape_of(pattern: str) -> Shape:
 
 
 def _counted_size(pattern: str) -> int:
-    """The most that counted repeats inside each other can multiply to; an upper bound, whatever the syntax."""
-    inside = [1]
-    for found in re.finditer(r"\\.|[()]|\{([0-9]+)[^}]*\}", pattern, re.DOTALL):
+    """How long the pattern gets when counted repeats are written out, as its library does; a bound, for any syntax."""
+    totals, last = [0], 0
+    for found in _SIZED.finditer(pattern):
         if found[0] == "(":
-            inside.append(1)
-        elif found[0] == ")" and len(inside) > 1:
-            last = inside.pop()
-            inside[-1] = max(inside[-1], last)
+            totals.append(0)
+        elif found[0] == ")":
+            last = totals.pop() if len(totals) > 1 else 0
+            totals[-1] += last
         elif found[1]:
-            inside[-1] *= max(1, min(int(found[1][:9]), _BIGGEST + 1))
-    return max(inside)
+            times = min(int(found[1][:9]), _BIGGEST + 1)
+            totals[-1] += last * max(0, times - 1)
+            last *= max(1, times)
+        else:
+            totals[-1] += 1
+            last = 1
+    return sum(totals)
 
 
 class _Reading:
