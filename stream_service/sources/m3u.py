@@ -48,6 +48,8 @@ _HEADER_OPTIONS = {
 }
 """Headers a list may set for its streams. Never Host, never Authorization."""
 
+_DEFAULTS = ("catchup", "catchup-type", "catchup-days", "catchup-source", "catchup-correction", "tvg-shift")
+"""What a list's first line may say of all its entries, as Kodi reads it."""
 _NUMBER_KEYS = ("tvg-chno", "ch-number", "tvh-chnum", "channel-number")
 
 _KEY = r"[A-Za-z_][\w.:-]*"
@@ -85,6 +87,7 @@ class Playlist:
         self._base_url = base_url
         self._losses = losses
         self._group = ""
+        self._defaults: dict[str, str] = {}
         self._pending = _Pending()
         self._any_extinf = False
         self._words: tuple[tuple[str, Callable[[str], None]], ...] = (
@@ -126,7 +129,9 @@ class Playlist:
             raise BadAnswer("this is the playlist of one HLS stream, not a list of channels")
 
     def _take_header(self, line: str) -> None:
+        """Guides, and what holds for every entry that says nothing else of it."""
         attributes, _ = _read_attributes(line, len("#EXTM3U"))
+        self._defaults = {key: attributes[key][:MAX_VALUE_CHARS] for key in _DEFAULTS if attributes.get(key)}
         told = f"{attributes.get('x-tvg-url', '')},{attributes.get('url-tvg', '')}".split(",")
         found = [url.strip() for url in told if url.strip().startswith(("http://", "https://"))]
         self.guide_urls = tuple(dict.fromkeys((*self.guide_urls, *found)))
@@ -163,6 +168,8 @@ class Playlist:
             return None
         if pipe:
             pending.pipe_headers(pipe)
+        for key, value in self._defaults.items():
+            pending.attributes.setdefault(key, value)
         return pending.entry(url, inherited_group=self._group, base_url=self._base_url, losses=self._losses)
 
     def _judge(self, address: str, line: str) -> str:

@@ -20,7 +20,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from servicekit.clock import Clock, iso
-from servicekit.errors import AerialError, BadAnswer, Invalid, RateLimited, Unreachable
+from servicekit.errors import AerialError, BadAnswer, Invalid, RateLimited, Unavailable, Unreachable
 from servicekit.fetch import Answer, Fetcher, checked_url
 from servicekit.redact import redact
 from stream_service.domain.account import Account
@@ -36,6 +36,7 @@ from stream_service.sources.xtream import Login, PanelListing, account_of, detai
 CHUNK_BYTES = 262_144
 SMALL_MAX_BYTES = 32 << 20
 UNPACKED_FACTOR = 4
+SINGLE_WAIT_S = 20.0
 LATER_S = 900
 """How long a panel is left alone that says "too many requests" and not until when."""
 _LISTS = {"live": "get_live_streams", "vod": "get_vod_streams", "series": "get_series"}
@@ -93,9 +94,11 @@ class Panels:
         """Its lists while the block runs. Raises `BadAnswer`, `Unreachable`, `Refused`, `RateLimited`, `Invalid`."""
         telling = telling or Untold()
         self._spool_dir.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=self._spool_dir, prefix="panel-") as spool, self._alone(source):
-            login, private = self._logged_in(source, force=force, telling=telling)
-            yield self._lists(source, login, private, Path(spool), force=force, telling=telling)
+        with tempfile.TemporaryDirectory(dir=self._spool_dir, prefix="panel-") as spool:
+            with self._alone(source):
+                login, private = self._logged_in(source, force=force, telling=telling)
+                fetched = self._lists(source, login, private, Path(spool), force=force, telling=telling)
+            yield fetched
 
     def series(self, source: Source, provider_id: str) -> tuple[list[Episode], dict[str, str]]:
         """A series' episodes and details, asked for now. Raises as `get`."""
@@ -115,7 +118,8 @@ class Panels:
     def has_guide(self, source: Source) -> bool:
         """Whether that address begins like a guide. Raises `Unreachable`, `BadAnswer`, `Refused`, `RateLimited`."""
         self._leave_alone(source)
-        with self._alone(source), self._open(source, self.guide_url(source), total_s=60) as answer:
+        url = self.guide_url(source)
+        with self._alone(source, wait_s=SINGLE_WAIT_S), self._open(source, url, total_s=60) as answer:
             pieces = answer.chunks(4096)
             head = b""
             with contextlib.suppress(BadAnswer):  # what is cut off here on purpose looks cut short
@@ -128,12 +132,17 @@ class Panels:
     # ---- the account -------------------------------------------------------------------------------------------------
 
     @contextlib.contextmanager
-    def _alone(self, source: Source) -> Iterator[None]:
+    def _alone(self, source: Source, *, wait_s: float = -1) -> Iterator[None]:
+        """While the block runs nobody else asks this account; raises `Unavailable` when it is not free in time."""
         key = (self._bases(source)[0], source.username or "")
         with self._lock:
             own = self._accounts.setdefault(key, threading.Lock())
-        with own:
+        if not own.acquire(timeout=wait_s):
+            raise Unavailable("the panel is being asked for its lists; try again in a moment", retry_after_s=30)
+        try:
             yield
+        finally:
+            own.release()
 
     def _bases(self, source: Source) -> list[str]:
         return [panel_of(url)[0] for url in (source.url, *source.backup_urls)]
@@ -232,7 +241,10 @@ class Panels:
         base = source.account.base_url or self._bases(source)[0]
         self._leave_alone(source)
         url = _api(source, base, action=action, **said)
-        with self._alone(source), self._open(source, url, total_s=25, max_bytes=SMALL_MAX_BYTES) as answer:
+        with (
+            self._alone(source, wait_s=SINGLE_WAIT_S),
+            self._open(source, url, total_s=25, max_bytes=SMALL_MAX_BYTES) as answer,
+        ):
             return _json(answer)
 
     def _leave_alone(self, source: Source) -> None:

@@ -337,3 +337,16 @@ def test_no_entry_harms_the_next(extinf: str, address: str) -> None:
     except BadAnswer:
         return
     assert (entries[-1].name, entries[-1].tvg_id, entries[-1].url) == ("After", "x", "http://h/after")
+
+
+def test_what_the_first_line_says_of_catch_up_holds_for_entries_that_say_nothing() -> None:
+    entries = read(
+        '#EXTM3U catchup="append" catchup-days="3" catchup-source="?utc={utc}" refresh="3600"\n'
+        '#EXTINF:-1,A\nhttp://h/1\n#EXTINF:-1 catchup="xc" catchup-days="1",B\nhttp://h/2\n'
+        "#EXTM3U\n#EXTINF:-1,C\nhttp://h/3\n"
+    )
+    assert [dict(entry.attributes) for entry in entries] == [
+        {"catchup": "append", "catchup-days": "3", "catchup-source": "?utc={utc}"},
+        {"catchup": "xc", "catchup-days": "1", "catchup-source": "?utc={utc}"},
+        {},
+    ]
