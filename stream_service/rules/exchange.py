@@ -39,10 +39,11 @@ class Plan:
 
 
 def rules_document(rules: Sequence[Rule], source_names: Mapping[int, str]) -> dict[str, object]:
-    """The document of some rules, in their order."""
+    """The document of some rules, in their order. Those of a source that is being deleted are left out."""
     items = [
         {**{key: getattr(rule, key) for key in _RULE_KEYS}, "source": source_names.get(rule.source_id or 0)}
         for rule in rules
+        if rule.source_id is None or rule.source_id in source_names
     ]
     return {"format": "aerial-rules", "version": VERSION, "items": items}
 

@@ -223,6 +223,7 @@ DRAFTS: list[dict[str, Any]] = [
     {"options": {"numbering": {"mode": "sequential", "first": 500}}},
     {"options": {"merge": "off", "order": "name"}},
     {"options": {"sources": [2]}},
+    {"options": {"merge_rules": ['channel_name contains "BBC"']}},
     {"options": {"rules": False}, "filters": []},
 ]
 

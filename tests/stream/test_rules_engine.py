@@ -12,6 +12,7 @@ from stream_service.domain.model import LineupStream, StreamAddress
 from stream_service.domain.rules import Action, Attached, Filter, Rule
 from stream_service.rules.check import check_filter, check_rule
 from stream_service.rules.engine import Chain, OverBudget, Sieve
+from stream_service.rules.exchange import plan_rules, rules_document
 from stream_service.rules.fields import SourceTexts, record_of, with_texts
 from stream_service.rules.selection import Selection, select
 from stream_service.rules.shipped import FILTERS, RULES
@@ -299,6 +300,33 @@ def test_a_fault_carries_its_place_and_a_suggestion() -> None:
 def test_a_filter_with_an_action_is_refused() -> None:
     with pytest.raises(Invalid, match="belong in rules"):
         check_filter(Filter(1, "f", 'true SET group_title = "x"'))
+
+
+# ---- documents -------------------------------------------------------------------------------------------------------
+
+written = st.builds(
+    Rule,
+    id=st.integers(1, 99),
+    name=st.text(min_size=1, max_size=5),
+    expression=st.just(""),
+    source_id=st.sampled_from([None, 1, 2]),
+    enabled=st.booleans(),
+    stop=st.booleans(),
+    shipped=st.sampled_from(["", "", "", "time-shift"]),
+)
+SOURCES = {1: "Home", 2: "away"}
+
+
+@given(st.lists(written, max_size=8, unique_by=(lambda one: one.id, lambda one: one.name.casefold())))
+def test_a_document_of_rules_says_all_of_them(known: list[Rule]) -> None:
+    items: Any = rules_document(known, SOURCES)["items"]
+    by_name = {name.casefold(): ident for ident, name in SOURCES.items()}
+    made = plan_rules(items, [], by_name, mode="merge").items
+    assert [Rule(**{**values, "id": one.id}) for (_, values), one in zip(made, known, strict=True)] == known
+    once = {one.shipped: one.id for one in known if one.shipped}
+    if len(once) == sum(bool(one.shipped) for one in known):
+        again = plan_rules(items, known, by_name, mode="replace")
+        assert again.counts() == {"created": 0, "updated": 0, "unchanged": len(known), "deleted": 0}
 
 
 # ---- shipped ---------------------------------------------------------------------------------------------------------
