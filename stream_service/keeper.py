@@ -95,8 +95,11 @@ class BuildLog(Protocol):
     def forget_before(self, moment: int) -> int: ...
 
 
-def _nothing() -> None:
-    """What a keeper without logos does about them."""
+class LogoWork(Protocol):
+    """What the keeper does about logos."""
+
+    def turn(self) -> object: ...
+    def sweep(self) -> object: ...
 
 
 class Keeper:
@@ -112,7 +115,7 @@ class Keeper:
         refresh: Callable[[Run, Source], RunStatus],
         builds: BuildLog,
         build: Callable[[str], object],
-        tidy_lineups: Callable[[], int],
+        tidy_lineups: Callable[[], object],
         settle_s: float,
         build_log_days: int,
         reconcile: Callable[[], bool],
@@ -127,8 +130,7 @@ class Keeper:
         keep_vanished_days: int,
         panel_guides: Callable[[], object] = lambda: None,
         jitter: Callable[[], float] = random.random,
-        fetch_logos: Callable[[], object] = _nothing,
-        sweep_logos: Callable[[], object] = _nothing,
+        logos: LogoWork | None = None,
     ) -> None:
         self._sources = sources
         self._runs = runs
@@ -152,18 +154,12 @@ class Keeper:
         self._keep_vanished_days = keep_vanished_days
         self._panel_guides = panel_guides
         self._jitter = jitter
-        self._panel_work = _Alone("panel-guides")
+        self._logos = logos
         self._scheduler = BackgroundScheduler(timezone=UTC)
         self._busy: set[int] = set()
         self._lock = threading.Lock()
         self._stale_since: dict[str, float] = {}
-        self._lineups_work: dict[str, _Alone] = {}
-        self._tidy_work = _Alone("tidy")
-        self._link_work = _Alone("guide-link")
-        self._prune_work = _Alone("prune")
-        self._fetch_logos = fetch_logos
-        self._sweep_logos = sweep_logos
-        self._logos_work = _Alone("logos")
+        self._alone: dict[str, _Alone] = {}
         self._next: dict[str, float] = {}
 
     def run(self, stop: threading.Event, *, ready: Callable[[], None]) -> None:
@@ -221,21 +217,25 @@ class Keeper:
             for source_id in self._sources.deleted_ids():
                 if source_id not in self._busy:
                     self._lists.purge_source(source_id)
-            self._tidy_work.start(self._tidy_lineups)
+            self._by_itself("tidy", self._tidy_lineups)
         self._start_due()
         self._build_stale()
-        if self._due("logos", LOGOS_S):
-            self._logos_work.start(self._fetch_logos)
+        if self._logos is not None and self._due("logos", LOGOS_S):
+            self._by_itself("logos", self._logos.turn)
         if self._due("panel-guides", PANEL_GUIDES_S):
-            self._panel_work.start(self._panel_guides)
+            self._by_itself("panel-guides", self._panel_guides)
         if self._guide_imported():
             self._next["reconcile"] = 0.0
         if self._due("reconcile", RECONCILE_S):
-            self._link_work.start(self._bring_in_step)
+            self._by_itself("guide-link", self._bring_in_step)
 
     def _bring_in_step(self) -> None:
         if not self._reconcile():
             self._next["reconcile"] = self._clock.monotonic() + RECONCILE_AGAIN_S
+
+    def _by_itself(self, name: str, work: Callable[[], object]) -> bool:
+        """Begin on a thread; False when the work of that name is still going on from before."""
+        return self._alone.setdefault(name, _Alone(name)).start(work)
 
     def _due(self, what: str, every_s: float) -> bool:
         now = self._clock.monotonic()
@@ -297,8 +297,8 @@ class Keeper:
             del self._stale_since[name]
         for name in stale:
             since = self._stale_since.setdefault(name, max(now, self._next.get(f"build {name}", 0.0)))
-            work = self._lineups_work.setdefault(name, _Alone(f"lineup-{name}"))
-            if now - since >= self._settle_s and work.start(partial(self._build_one, name)):
+            build = partial(self._build_one, name)
+            if now - since >= self._settle_s and self._by_itself(f"lineup-{name}", build):
                 del self._stale_since[name]
 
     def _build_one(self, name: str) -> None:
@@ -336,7 +336,7 @@ class Keeper:
             self._runs.enqueue(source_id, reason="schedule")
 
     def _prune_soon(self) -> None:
-        self._prune_work.start(self.prune)
+        self._by_itself("prune", self.prune)
 
     def prune(self) -> tuple[int, int]:
         """Forget old runs and streams that vanished long ago; returns how many of each."""
@@ -344,7 +344,8 @@ class Keeper:
         runs = self._runs.forget_before(now - self._log_days * DAY_S)
         self._builds.forget_before(now - self._build_log_days * DAY_S)
         streams = self._lists.purge_vanished(now - self._keep_vanished_days * DAY_S)
-        self._sweep_logos()
+        if self._logos is not None:
+            self._logos.sweep()
         for source in self._sources.all():
             if not self._runs.waiting(source.id):
                 self._lists.sweep(source.id)

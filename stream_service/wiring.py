@@ -41,6 +41,7 @@ from stream_service.guide_records import GuideRecords
 from stream_service.keeper import Keeper
 from stream_service.library.keeping import LibraryKeeping, library_keeping
 from stream_service.library.shelf import Asking
+from stream_service.lineups.build import Builder
 from stream_service.lineups.catalogue import Catalogue
 from stream_service.lineups.guard import Patience
 from stream_service.lineups.publish import PublishedFiles
@@ -473,7 +474,7 @@ def keeper(config: Config, taking: Intake | None = None) -> Keeper:
         panel_guides=guides.look,
         builds=it.builds,
         build=_then(building.build, _library(config, it).look),
-        tidy_lineups=building.tidy,
+        tidy_lineups=partial(_forget_gone, building, link),
         settle_s=own.lineups.settle_s,
         build_log_days=own.lineups.log_days,
         reconcile=link.reconcile,
@@ -486,8 +487,7 @@ def keeper(config: Config, taking: Intake | None = None) -> Keeper:
         look=levels(config).look,
         log_days=own.refreshes.log_days,
         keep_vanished_days=own.refreshes.keep_vanished_days,
-        fetch_logos=logos.turn,
-        sweep_logos=logos.sweep,
+        logos=logos,
     )
 
 
@@ -558,6 +558,12 @@ def _then(work: Callable[P, T], after: Callable[[], object]) -> Callable[P, T]:
         return done
 
     return both
+
+
+def _forget_gone(building: Builder, link: GuideLink) -> None:
+    """Lineups that were deleted leave nothing behind, here and at the guide service."""
+    for name in building.tidy():
+        link.forget(name)
 
 
 def _check_delivery(profiles: Profiles, delivery: str) -> None:

@@ -218,7 +218,7 @@ def test_a_build_that_fails_is_tried_again_later_and_what_is_published_stays(kep
     keeper.turn()
     house.clock.s += SETTLE_S
     keeper.turn()
-    work = keeper._lineups_work["default"]
+    work = keeper._alone["lineup-default"]
     until(lambda: not work._running.locked() and house.lineups.stale(), what="the failed build")
     kept.build = house.builder.build
     until(lambda: kept.turned(keeper, later_s=10) and kept.built, what="the next build")
