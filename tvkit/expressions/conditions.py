@@ -43,9 +43,7 @@ class Conditions:
             pattern, exact = term.value.literal, term.case_sensitive
             return _matches(term.field, *parted(pattern, case_sensitive=exact, bound=self._bound))
         if term.operator not in _TEXTUAL:
-            return _compares(
-                term.field, _COMPARED[term.operator], self._text(term.value), self._reader(kind, term.value)
-            )
+            return self._comparison(term, kind)
         fixed = _fixed(term.value)
         if term.operator == "equals" and fixed is not None and kind != "text":
             special = _equals_typed(term.field, kind, fixed)
@@ -58,6 +56,13 @@ class Conditions:
         if term.negated and term.operator == "contains":
             return _lacks_folded(term.field, fixed.casefold())
         return _TEXTUAL_FOLDED[term.operator](term.field, fixed.casefold())
+
+    def _comparison(self, term: Term, kind: str) -> Test:
+        read, holds, fixed = self._reader(kind, term.value), _COMPARED[term.operator], _fixed(term.value)
+        if fixed is None:
+            return _compares(term.field, holds, self._text(term.value), read)
+        number = read(fixed)
+        return _never if number is None else _compares_with(term.field, holds, number, read)
 
     def _kind(self, name: str) -> str:
         field = self._fields.find(name)
@@ -240,14 +245,21 @@ _COMPARED: dict[str, Callable[[float, float], bool]] = {
 }  # fmt: skip
 
 
-def _compares(
-    name: str,
-    holds: Callable[[float, float], bool],
-    value: Callable[[Record], str],
-    read: Callable[[str], float | None],
-) -> Test:
+Holds = Callable[[float, float], bool]
+Read = Callable[[str], float | None]
+
+
+def _compares(name: str, holds: Holds, value: Callable[[Record], str], read: Read) -> Test:
     def test(record: Record) -> bool:
         left, right = read(record.get(name, "")), read(value(record))
         return left is not None and right is not None and holds(left, right)
+
+    return test
+
+
+def _compares_with(name: str, holds: Holds, right: float, read: Read) -> Test:
+    def test(record: Record) -> bool:
+        left = read(record.get(name, ""))
+        return left is not None and holds(left, right)
 
     return test

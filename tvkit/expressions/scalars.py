@@ -3,6 +3,7 @@
 import re
 from datetime import UTC, datetime
 
+_DIGITS = 18
 _NUMBER = re.compile(r"\s*[+-]?[0-9]{1,18}(?:\.[0-9]{1,18})?\s*")
 _EPOCH = re.compile(r"\s*-?[0-9]{1,11}\s*")
 _XMLTV = re.compile(r"\s*([0-9]{14}|[0-9]{12})\s*([+-][0-9]{4}|Z)?\s*")
@@ -14,6 +15,8 @@ _FALSE = frozenset(("false", "0", "no", "off", ""))
 
 def number_of(text: str) -> float | None:
     """`"101"`, `"-1.5"`; only ASCII digits."""
+    if text.isdecimal() and text.isascii() and len(text) <= _DIGITS:
+        return float(text)
     return float(text) if _NUMBER.fullmatch(text) else None
 
 
