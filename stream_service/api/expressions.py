@@ -64,7 +64,10 @@ def blueprint(call: Call) -> APIBlueprint:
 
     @views.get("/helpers", summary="The words that begin with @")
     def helpers() -> Response:
-        items = [{"name": name, "description": about} for name, about in FORMS.items()]
+        items = [
+            {"name": name, "description": about, "domains": [one.domain for one in DOMAINS.values() if one.knows(name)]}
+            for name, about in FORMS.items()
+        ]
         return json_answer({"items": items, "next": None})
 
     return views

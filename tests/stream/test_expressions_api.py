@@ -140,5 +140,9 @@ def test_the_words_are_listed(client: FlaskClient) -> None:
     operators = client.get("/api/v1/expressions/operators").get_json()["items"]
     assert next(one for one in operators if one["name"] == "equals")["spellings"] == ["equals", "eq", "=="]
     helpers = client.get("/api/v1/expressions/helpers").get_json()["items"]
-    assert "@time:now" in [one["name"] for one in helpers]
+    assert {one["name"].partition(":")[0]: one["domains"] for one in helpers} == {
+        "@logo": ["stream"],
+        "@time": ["stream", "programme", "request"],
+        "@dynamic(request.headers)": ["request"],
+    }
     assert client.get("/api/v1/expressions/fields?domain=x").status_code == 400

@@ -62,6 +62,10 @@ class Fields:
             return Field(word, "a header of the request", read_only=True)
         return self._by_word.get(word.lower())
 
+    def knows(self, asking: str) -> bool:
+        """Whether an @ word means something here."""
+        return self.logos if asking.startswith("@logo") else self.headers if asking.startswith("@dynamic") else True
+
     def nearest(self, word: str) -> str:
         """The canonical name of the field whose name or alias is most like `word`; empty when none is."""
         close = nearest(word, tuple(self._by_word))
