@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import BinaryIO, Protocol
 
+from isal import igzip
+
 from servicekit.errors import AerialError, BadAnswer
 from servicekit.fetch import Answer
 from servicekit.files import atomic_file, atomic_write
@@ -92,6 +94,19 @@ class GuideLink:
             _log.info("the guide service answers again")
         self._away = False
         return in_step
+
+    def forget(self, lineup: str) -> None:
+        """Tell the guide service that a lineup has no channels any more; one that is away is not told again."""
+        body = igzip.compress(b'{"digest":"gone","channels":[]}')
+        headers = {**self._headers, "Content-Type": "application/json", "Content-Encoding": "gzip"}
+        try:
+            with self._asking.open(
+                f"{self._base}/{lineup}", headers=headers, read_timeout_s=TIMEOUT_S, max_bytes=ANSWER_MAX_BYTES,
+                method="PUT", body=body,
+            ):  # fmt: skip
+                _log.info("the guide service makes no guide of lineup %s any more", lineup)
+        except (AerialError, OSError) as error:
+            _log.warning("the guide service was not told that lineup %s is gone: %s", lineup, error)
 
     def importing(self) -> frozenset[int]:
         """The providers whose guides the guide service is importing; none when it cannot be asked."""

@@ -97,7 +97,7 @@ class LineupView:
     `tvg_id`: whether outputs name a channel's guide by our own id or by the provider's. `tuner_count`: as it was set,
     or how many connections its sources allow. `outputs`: which of `OUTPUTS` are published. `catchup`: whether the
     provider's catch-up attributes are passed on. `aliases`: ids of channels that were merged away -> the channel that
-    stands for them. `installation`: what this installation is known by, for ever. `for_guide`: what the guide service
+    stands for them; `alias_numbers`: what Xtream clients know those by. `installation`: what this installation is known by, for ever. `for_guide`: what the guide service
     gets beside the channels.
     """
 
@@ -110,6 +110,7 @@ class LineupView:
     catchup: bool = True
     delivery: str = RELAY
     aliases: Mapping[str, str] = field(default_factory=dict)
+    alias_numbers: Mapping[str, int] = field(default_factory=dict)
     installation: str = ""
     for_guide: Mapping[str, object] = field(default_factory=dict)
 

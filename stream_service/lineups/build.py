@@ -275,6 +275,7 @@ class Builder:
         channels: Sequence[LineupChannel] = [one.channel for one in done.placed if not one.hidden]
         with self._stage(work, "logos"):
             channels = self._dress(channels, options.logos)
+        aliases = resolved(merged.aliases, merged.channels)
         limits = {one.source_id: one.connection_limit for channel in channels for one in channel.streams}
         return LineupView(
             name=name,
@@ -285,7 +286,8 @@ class Builder:
             outputs=frozenset(options.outputs),
             catchup=options.catchup,
             delivery=work.lineup.delivery,
-            aliases=resolved(merged.aliases, merged.channels),
+            aliases=aliases,
+            alias_numbers=self._channels.xtream_ids(aliases) if aliases else {},
             installation=self._installation,
             for_guide=self._for_guide(name),
         )
@@ -308,8 +310,8 @@ class Builder:
 
     # ---- beside them -------------------------------------------------------------------------------------------------
 
-    def tidy(self) -> int:
-        """Remove the files of lineups that are there no more; returns how many lineups that were."""
+    def tidy(self) -> list[str]:
+        """Remove the files of lineups that are there no more; returns their names."""
         there = {lineup.name for lineup in self._lineups.all()}
         gone = [name for name in self._files.lineups() if name not in there]
         with self._one_at_a_time:
@@ -317,7 +319,7 @@ class Builder:
                 shutil.rmtree(self._files.folder(name), ignore_errors=True)
             if gone:
                 self._assemble()
-        return len(gone)
+        return gone
 
     def _assemble(self) -> None:
         publish_catalogue(self._files, [lineup.name for lineup in self._lineups.all()])

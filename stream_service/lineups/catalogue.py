@@ -6,7 +6,7 @@ done in slices on a native thread, so that the relay's loop goes on while a hund
     {"lineup": "default"}                                        from here on its channels
     ["id", "number", "name", [streams], "delivery", xtream_id]   a channel
     ["id", "number"]                                             a channel that stood whole in a lineup above
-    ["old id", null, "id"]                                       merged into that channel: players may still ask for it
+    ["old id", null, "id", xtream_id]                            merged into that one: players may still ask for it
 """
 
 import logging
@@ -24,7 +24,7 @@ SLICE_BYTES = 64 * 1024
 """About 250 channels, a millisecond of work."""
 PAUSE_S = 0.002
 EVERY_S = 1.0
-SHORT = 3
+SHORT = 2
 """A line with more values than this holds a whole channel."""
 
 _log = logging.getLogger("catalogue")
@@ -57,8 +57,8 @@ class _Contents:
             self.lineups[self._lineup], self.members[self._lineup] = {}, set()
             return
         folded = said[0].casefold()
-        if len(said) == SHORT and said[1] is None:  # merged into another channel, whose id stands behind
-            self._alias(folded, said[2])
+        if said[1] is None:
+            self._alias(folded, said[2], said[3])
             return
         if len(said) > SHORT:
             ident, number, name, streams, delivery, xtream_id = said
@@ -69,10 +69,12 @@ class _Contents:
         self.lineups[self._lineup][said[1]] = folded
         self.members[self._lineup].add(folded)
 
-    def _alias(self, folded: str, leads_to: str) -> None:
+    def _alias(self, folded: str, leads_to: str, xtream_id: int) -> None:
+        """A channel that was merged into another one: it is found under its old names, unless it stands for itself."""
         target = self.channels.get(leads_to.casefold())
         if target is not None:
             self.channels.setdefault(folded, target)
+            self.by_xtream_id.setdefault(xtream_id, target)
 
 
 class Catalogue:

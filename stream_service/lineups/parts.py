@@ -23,7 +23,8 @@ def part(view: LineupView) -> Iterator[bytes]:
     """A lineup's part, line by line: its name, its channels, and where ids that were merged away lead."""
     yield orjson.dumps({"lineup": view.name}, option=_LINE)
     yield from (_line(channel) for channel in view.channels)
-    yield from (orjson.dumps((ident, None, to), option=_LINE) for ident, to in sorted(view.aliases.items()))
+    for ident, to in sorted(view.aliases.items()):
+        yield orjson.dumps((ident, None, to, view.alias_numbers.get(ident, 0)), option=_LINE)
 
 
 def assemble(parts: Sequence[Path], catalogue: Path) -> None:

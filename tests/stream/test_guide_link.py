@@ -28,6 +28,7 @@ class GuideService:
     guide: bytes = gzip.compress(GUIDE)
     asked: list[str] = field(default_factory=list)
     broken: bool = False
+    importing: list[int] = field(default_factory=list)
 
     def answer(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> tuple[int, bytes, str]:
         """Status, body and ETag."""
@@ -37,6 +38,8 @@ class GuideService:
             return 503, b"", ""
         if headers["Aerial-Internal"] != "1" or headers["Aerial-Secret"] != SECRET:
             return 403, b"", ""
+        if path == "/internal/v1/activity":
+            return 200, json.dumps({"imports": [{"provider_id": one} for one in self.importing]}).encode(), ""
         if method == "PUT":
             assert (headers["Content-Encoding"], headers["Content-Type"]) == ("gzip", "application/json")
             self.lineups[name] = json.loads(gzip.decompress(body))
@@ -194,3 +197,16 @@ def test_a_lineup_that_was_never_built_is_not_sent(tmp_path: Path, service: Guid
     assert link(house, address).reconcile()
     assert service.asked == []
     house.connections.close()
+
+
+def test_a_lineup_that_was_deleted_has_no_channels_there(house: House, service: GuideService, address: str) -> None:
+    link(house, address).reconcile()
+    link(house, address).forget("default")
+    assert service.lineups["default"] == {"digest": "gone", "channels": []}
+
+
+def test_what_is_imported_there_is_known(house: House, service: GuideService, address: str) -> None:
+    service.importing = [3, 4]
+    assert link(house, address).importing() == {3, 4}
+    service.broken = True
+    assert link(house, address).importing() == frozenset()

@@ -81,7 +81,7 @@ def test_channels_of_all_lineups_can_be_watched_and_one_that_is_gone_leaves_noth
     house.build()
     assert (addresses(house, "A"), addresses(house, "C")) == (["A.ts"], ["C.ts"])
     house.lineups.delete("two")
-    assert house.builder.tidy() == 1
+    assert house.builder.tidy() == ["two"]
     assert not house.files.folder("two").exists()
     assert (addresses(house, "A"), addresses(house, "C")) == (["A.ts"], [])
     with pytest.raises(NotFound):
@@ -208,6 +208,9 @@ def test_an_id_that_was_merged_away_still_plays(house: House) -> None:
     change(house, merge="id")
     house.build()
     assert addresses(house, "NEWS.uk-2") == addresses(house, "news.uk") == ["one", "two"]
+    catalogue = Catalogue(house.files.catalogue)
+    catalogue.look()
+    assert catalogue.by_xtream_id(2) is catalogue.by_xtream_id(1) is catalogue.get("news.uk")
 
 
 def test_a_merged_channel_keeps_its_id_while_its_first_source_is_away(house: House) -> None:
