@@ -36,6 +36,8 @@ HOST_REST_S = 60
 LONGEST_PAUSE_S = 7 * 86_400
 LONGEST_REST_S = 3600
 WAITS_FOR_MORE_S = 2.0
+TELL_EVERY_S = 60.0
+TELL_RARELY_S = 900.0
 UNUSED_S = 30 * 86_400
 _NOT_MODIFIED = 304
 _CLIENT_ERRORS = range(400, 500)
@@ -76,8 +78,8 @@ class Fetching:
         self._drawing = drawing
         self._open = open_address
         self._wanted = wanted
-        self._changed = changed
         self._clock = clock
+        self._news = _News(changed, clock)
         self._lock = threading.Lock()
         self._failures: Counter[str] = Counter()
         """Failures of a host in a row."""
@@ -87,9 +89,15 @@ class Fetching:
 
     def turn(self) -> int:
         """Draw and fetch what is wanted now, for a minute at most; returns how many new pictures came."""
-        self._draw()
-        due = self._store.due(limit=MANY)
-        return self._all(due) if due else 0
+        try:
+            self._draw()
+            due = self._store.due(limit=MANY)
+            came = self._all(due) if due else 0
+        finally:
+            self._drawing.close()  # an idle child would keep its memory
+        if len(due) < MANY:
+            self._news.tell()
+        return came
 
     def _draw(self) -> None:
         """The pictures of names; one that cannot be drawn is told of once."""
@@ -111,11 +119,11 @@ class Fetching:
 
     def _all(self, due: Sequence[Due]) -> int:
         """Fetches at most so many at a time and of a host; tells of new ones when it is quiet, or is done."""
-        end_s = self._clock.monotonic() + TURN_LIMIT_S
-        news, turn = _News(self._changed, self._clock), _Turn(due, rests=self._rests)
+        end_s, before = self._clock.monotonic() + TURN_LIMIT_S, self._news.total
+        turn = _Turn(due, rests=self._rests)
         # Threads that nobody waits for when the process ends: a server that drips would hold it up.
         workers = [
-            threading.Thread(target=self._work, args=(turn, news), name=f"logo-{number}", daemon=True)
+            threading.Thread(target=self._work, args=(turn,), name=f"logo-{number}", daemon=True)
             for number in range(min(AT_A_TIME, len(due)))
         ]
         for worker in workers:
@@ -123,16 +131,15 @@ class Fetching:
         for worker in workers:
             while worker.is_alive():
                 worker.join(LOOK_S)
-                news.tell_if_quiet()
+                self._news.tell_if_quiet()
                 if self._clock.monotonic() > end_s:
                     turn.begin_no_more()
-        news.tell()
-        return news.total
+        return self._news.total - before
 
-    def _work(self, turn: "_Turn", news: "_News") -> None:
+    def _work(self, turn: "_Turn") -> None:
         while (one := turn.next()) is not None:
             try:
-                news.came(self._one(one))
+                self._news.came(self._one(one))
             except AerialError as error:  # a locked database, mostly: it is due the next time again
                 _log.warning("what came of a logo could not be noted: %s", error.detail)
             finally:
@@ -236,7 +243,11 @@ class _Turn:
 
 
 class _News:
-    """Tells that pictures came: when no more came for a moment, or at the end."""
+    """Tells that pictures came: when no more came for a moment, or at the end.
+
+    While they keep coming, as after the first import of a long list, it tells more and more rarely: all is built anew
+    each time.
+    """
 
     def __init__(self, changed: Callable[[], None], clock: Clock) -> None:
         self._changed = changed
@@ -244,6 +255,8 @@ class _News:
         self._lock = threading.Lock()
         self._untold = 0
         self._last_s = 0.0
+        self._told_s = clock.monotonic()
+        self._pause_s = TELL_EVERY_S
         self.total = 0
 
     def came(self, new: bool) -> None:
@@ -255,14 +268,20 @@ class _News:
                 self._last_s = self._clock.monotonic()
 
     def tell_if_quiet(self) -> None:
-        """Tell, unless more are coming."""
-        if self._untold and self._clock.monotonic() - self._last_s > WAITS_FOR_MORE_S:
+        """Tell, unless more are coming; in that case when it is long since."""
+        now_s = self._clock.monotonic()
+        if self._untold and now_s - self._last_s > WAITS_FOR_MORE_S:
             self.tell()
+        elif self._untold and now_s - self._told_s > self._pause_s:
+            pause_s = min(self._pause_s * 2, TELL_RARELY_S)
+            self.tell()
+            self._pause_s = pause_s
 
     def tell(self) -> None:
         """Tell, if there is anything."""
         with self._lock:
             untold, self._untold = self._untold, 0
+        self._told_s, self._pause_s = self._clock.monotonic(), TELL_EVERY_S
         if untold:
             self._changed()
 

@@ -41,7 +41,10 @@ class Uploads:
             name = name or before.name
         else:
             logo_id = id_of(name, {one.id for one in self._store.all()})
-        picture = self._drawing.redraw(data)
+        try:
+            picture = self._drawing.redraw(data)
+        finally:
+            self._drawing.close()  # an idle child would keep its memory
         content = self._shelf.keep(picture.png)
         self._store.put(
             logo_id, name or logo_id, content,
