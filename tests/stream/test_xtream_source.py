@@ -157,14 +157,14 @@ def test_a_disaster_changes_nothing_and_is_told(
     panel.answers["get_live_streams"] = [channel(n, f"C{n}") for n in range(1, 5)]
     add(house, panel)
     house.refresh()
-    house.builder.build()
+    house.build()
     streams, numbers, library = house.streams(), house.numbers(), titles(house)
     script(panel)
     run = house.refresh()
     assert run.status == status
     assert run.error_message
     assert _found(says, run.error_message)
-    house.builder.build()
+    house.build()
     assert (house.streams(), house.numbers(), titles(house)) == (streams, numbers, library)
     assert PASSWORD not in json.dumps([run.report, house.events.messages])
 
