@@ -1,5 +1,6 @@
 """Reads ahead on a thread: what unpacks a guide works while the pieces before are parsed."""
 
+import logging
 import queue
 import threading
 from types import TracebackType
@@ -9,6 +10,7 @@ from epg_service.domain.model import Readable
 
 PIECE_BYTES = 256 * 1024
 PIECES = 4
+_log = logging.getLogger("import")
 
 
 class Ahead:
@@ -43,6 +45,7 @@ class Ahead:
                 if not piece:
                     return
         except Exception as reason:  # noqa: BLE001 - whatever it is, it rises where the piece is read
+            _log.warning("reading ahead ended: %s", reason)
             self._pieces.put(reason)
 
     def close(self) -> None:

@@ -1,5 +1,6 @@
 """A download on a thread of its own, and a reader that follows the file as it grows."""
 
+import logging
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -7,9 +8,11 @@ from types import TracebackType
 from typing import IO, Self
 
 from epg_service.providers.download import Begun, Progress, Validators
+from servicekit.redact import redact
 
 WAIT_S = 0.5
 LEAVE_S = 2.0
+_log = logging.getLogger("download")
 Run = Callable[[Progress, Begun], tuple[str, Validators] | None]
 
 
@@ -90,6 +93,7 @@ class Arriving:
         except _Unwanted:
             pass
         except Exception as reason:  # noqa: BLE001 - whatever it is, it rises where the file is read
+            _log.warning("the download ended: %s", redact(str(reason)))
             error = reason
         with self._change:
             self._error, self._ended = error, True

@@ -98,7 +98,7 @@ class Providers:
             return before
         sets = ", ".join(f"{name} = ?" for name in columns)
         if columns.get("xmltv_url", before.xmltv_url) != before.xmltv_url:
-            sets += ", etag = NULL, last_modified = NULL, digest = NULL"
+            sets += ", etag = NULL, last_modified = NULL"  # the digest is of the content, wherever it comes from
         connection = self._connections.get()
         with _unique_name(values.get("name")), writing(connection):
             connection.execute(

@@ -154,12 +154,11 @@ class _Cutter(ExactReader):
         self._leapt = False  # the last leap took all that was there
         self._step = _STEP_BYTES
 
-    def _ahead(self) -> None:
-        """Take over the programmes from here on, as far as they can be proven."""
+    def _ahead(self) -> bool:
+        """Take over the next programmes, as far as they can be proven; whether all that are here were."""
         if self._nested or (self._open >= 0 and not self._in_programme):
-            return
-        while not self._done and self._programmes >= self._leap_from and (self._skip() or self._leap()):
-            self._leapt = True
+            return False
+        return not self._done and self._programmes >= self._leap_from and (self._skip() or self._leap())
 
     def _leap(self) -> bool:
         """Take over the pieces that are here; whether all of them were sound."""
@@ -256,6 +255,7 @@ class _Cutter(ExactReader):
         self._columns.put(Same(channel, stretch))
         self._programmes += stretch.programmes
         self._resume(end)
+        self._leapt = True
         return True
 
     def _channel_at(self, position: int) -> str | None:

@@ -207,12 +207,10 @@ class ExactReader:
         """The whole file."""
         alive = True
         while alive and (self._more() or self._fed < len(self._buffer) or self._rest()):
-            self._ahead()
-            yield from self._columns.take()
+            yield from self._leaps()
             while alive and self._fed < len(self._buffer) and not self._awaits():
                 alive = self._feed()
-                self._ahead()
-                yield from self._columns.take()
+                yield from self._leaps()
         if not self._opened:
             self._refuse("")
         self._columns.cut()
@@ -223,8 +221,15 @@ class ExactReader:
             self._losses.warn("unknown_zone", f"zones nobody knows, read as the provider's own: {sorted(zones)}")
         yield End(self._done, self._programmes, self._channels)
 
-    def _ahead(self) -> None:
-        """Called wherever the reader stands between two pieces: a faster reader takes over what it can."""
+    def _leaps(self) -> Iterator[Item]:
+        while self._ahead():
+            yield from self._columns.take()
+        yield from self._columns.take()
+
+    def _ahead(self) -> bool:
+        """Called wherever the reader stands between two pieces: a faster reader takes over what it can; True when
+        there may be more for it behind that."""
+        return False
 
     def _awaits(self) -> bool:
         """Whether a faster reader wants more of the file before the parser is shown what is left of this piece."""
