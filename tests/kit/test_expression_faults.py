@@ -42,6 +42,9 @@ ONE = [
     ("name matches 5", ("value", "invalid_value", 13)),
     ("name contains $1", ("value", "capture_in_condition", 14)),
     ('tvg_chno > "many"', ("value", "type_mismatch", 11)),
+    ('name starts with "B"', ("operator", "operator_typo", 5)),
+    ('true SET group == "UK"', ("operator", "comparison_as_assignment", 15)),
+    ('name contains "a" OR "b"', ("syntax", "missing_condition", 21)),
     ('name > "many"', ("value", "type_mismatch", 7)),
     ("tvg_chno > @time:now", ("value", "type_mismatch", 11)),
     ("is_adult > 1", ("operator", "type_mismatch", 0)),
@@ -100,6 +103,23 @@ def test_a_fault_says_what_was_found_and_what_is_nearest() -> None:
     (fault,) = validate('grup_title equals "x"', STREAM).faults
     assert fault.message == "Unknown field 'grup_title'. Did you mean 'group_title'?"
     assert "tvg_logo" in fault.details
+
+
+@pytest.mark.parametrize(
+    ("text", "suggestion"),
+    [
+        ('name is "BBC"', "equals"),
+        ('name like "BBC"', "contains"),
+        ('name starts with "BBC"', "starts_with"),
+        ('name not_contians "BBC"', "not_contains"),
+        ('name matches "*HD"', '".*HD"'),
+        ("name contains BBC", '"BBC"'),
+        ('chanel_naem == "x"', "channel_name"),
+        ("true SET name = @log:x", "@logo:ID"),
+    ],
+)
+def test_what_was_probably_meant_is_suggested(text: str, suggestion: str) -> None:
+    assert [one.suggestion for one in validate(text, STREAM).faults] == [suggestion]
 
 
 LIMITS = [

@@ -81,8 +81,13 @@ def _check_pattern(term: Term, found: Findings) -> None:
             f"Invalid regular expression: {error}",
             term.value_position,
             details=f"At character {error.position + 1} of the pattern. A backslash in front makes a character plain.",
-            suggestion="contains looks for a text as it is written",
+            suggestion=_instead(term.value.literal),
         )
+
+
+def _instead(pattern: str) -> str:
+    """`*HD` is how files are named, `.*HD` how patterns are written."""
+    return f'".{pattern}"' if pattern.startswith("*") else "contains looks for a text as it is written"
 
 
 def _check_truth(term: Term, field: Field, found: Findings) -> None:

@@ -12,6 +12,14 @@ _BEFORE_CONDITION = frozenset(("", "LPAR", "AND", "OR", "NOT"))
 _JOINING = ("and", "or", "not", "set", "set_if_empty", "append", "remove", "delete")
 _OPERATOR_WORDS = tuple(word for word in (*OPERATORS, *NEGATED) if word.isidentifier())
 _DYNAMIC = "@dynamic(request.headers):"
+_MEANT = {
+    "is": "equals", "in": "equals", "like": "contains", "has": "contains", "includes": "contains",
+    "does": "not_contains",
+    "starts": "starts_with", "begins": "starts_with", "begins_with": "starts_with", "ends": "ends_with",
+    "regex": "matches", "regexp": "matches", "above": "greater_than", "over": "greater_than", "below": "less_than",
+    "under": "less_than",
+}  # fmt: skip
+"""What people mean by words that are no operators."""
 
 
 class Roles:
@@ -26,6 +34,8 @@ class Roles:
 
     def assigned(self) -> list[Token]:
         for index, token in enumerate(self._tokens):
+            if token.type == "WORD" and self._belongs_to_typo(token):
+                continue
             if token.type == "WORD":
                 self._name(index, token)
             elif token.type == "ASKED" and self._in_front(index) and self._next_matters(index):
@@ -91,7 +101,8 @@ class Roles:
         return self._type(self._after_modifiers(index)) in ("OP", "ASSIGN")
 
     def _operator(self, token: Token) -> None:
-        close = nearest(token.word, _OPERATOR_WORDS)
+        close = _MEANT.get(token.word) or nearest(token.word, _OPERATOR_WORDS)
+        close = f"not_{OPERATORS[close[4:]]}" if close.startswith("not_") else OPERATORS.get(close, close)
         self._found.add(
             "operator",
             "operator_typo",
@@ -101,6 +112,11 @@ class Roles:
             suggestion=close or ", ".join(_shown()),
         )
         self._done.append(Token("OP", close or "equals", token.position, made=True))
+
+    def _belongs_to_typo(self, token: Token) -> bool:
+        """`starts with`: the second word of an operator that was told already."""
+        last = self._done[-1] if self._done else None
+        return token.word == "with" and last is not None and last.made and last.text in ("starts_with", "ends_with")
 
     def _joint(self, index: int, token: Token) -> None:
         """A word that no grammar knows between two conditions, or between conditions and actions."""

@@ -182,8 +182,17 @@ class _Feeding:
 
     def _assignment(self, token: Token, wanted: set[str]) -> bool:
         name = self._last.text if self._last is not None else ""
-        if token.type == "OP":
+        if token.text == "==":
+            self._found.add(
+                "operator",
+                "comparison_as_assignment",
+                "'==' compares; '=' sets a value",
+                token.position,
+                suggestion="=",
+            )
+        elif token.type == "OP":
             self._found.add("syntax", "unexpected_condition", "Conditions stand before the actions", token.position)
+        if token.type == "OP":
             self._put("ASSIGN", "=", token.position)
             return False
         self._found.add("syntax", "missing_assignment", f"Expected assignment operator after field {name!r}, "
@@ -197,10 +206,8 @@ class _Feeding:
         self._found.add("syntax", "missing_condition", f"Expected a condition, found {_shown(token)}", token.position,
                         details="A condition is FIELD OPERATOR VALUE, or conditions in parentheses.",
                         suggestion='channel_name contains "…"')  # fmt: skip
-        if token.type in VALUES | {"ASSIGN", "COMMA"}:
-            return False
         self._put("TRUTH", "true", token.position)
-        return True
+        return token.type not in VALUES | {"ASSIGN", "COMMA"}
 
     def _action(self, token: Token, wanted: set[str]) -> bool:
         after = self._last.text if self._last is not None and self._last.type != "COMMA" else "comma"
