@@ -39,6 +39,7 @@ from stream_service.api.showing import Showing
 from stream_service.api.showing import blueprints as showing_blueprints
 from stream_service.api.sourcing import Sourcing
 from stream_service.api.sourcing import blueprints as source_views
+from stream_service.api.xtream_streams import Past
 
 
 class Accounts(users.Accounts, Protocol):
@@ -105,7 +106,8 @@ def create_app(
     liked = {"favourites": accounts.favourites} if accounts is not None else {}
     app.register_api(playlists.blueprint(collaborators, **liked))
     through = media.through if media is not None else no_profiles
-    app.register_api(live.blueprint(hub=relay, catalogue=collaborators.target, through=through))
+    past = Past(channels=showing, pump=showing.pump, call=collaborators.call) if showing is not None else None
+    app.register_api(live.blueprint(hub=relay, catalogue=collaborators.target, through=through, past=past))
     for one in blueprints(media, catalogue=collaborators.target, call=collaborators.call) if media is not None else ():
         app.register_api(one)
     app.register_api(breakers.blueprint(relay))
@@ -120,9 +122,9 @@ def create_app(
         app.register_api(users.blueprint(accounts, call=collaborators.call))
     for one in (*_rule_views(rulebook), *_outlet_views(outlets, collaborators, relay, through)):
         app.register_api(one)
-    if showing is not None:
+    if showing is not None and past is not None:
         output = media.hls if media is not None else None
-        for one in showing_blueprints(showing, collaborators, hub=relay, through=through, output=output):
+        for one in showing_blueprints(showing, collaborators, hub=relay, through=through, output=output, past=past):
             app.register_api(one)
     return app
 

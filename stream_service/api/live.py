@@ -97,20 +97,44 @@ Catalogue = Callable[[str], ChannelTarget | None]
 """A channel by its permanent id, from memory; None when no lineup has it."""
 
 
+Past = Callable[[ChannelTarget, int, int], Response]
+"""Answers with a stretch of the past: start in epoch seconds, length in seconds."""
+USUAL_PAST_S = 4 * 3600
+
+
+class StreamQuery(ProfileQuery):
+    """How a stream is asked for: through a profile, or of a time that has gone by (Kodi's names for it)."""
+
+    utc: int | None = Field(None, ge=0, lt=1 << 33, description="From this moment on (epoch seconds), not live.")
+    utcend: int | None = Field(None, ge=0, lt=1 << 33, description="To this moment.")
+    duration: int | None = Field(None, ge=1, le=86_400, description="For so many seconds.")
+
+    @property
+    def length_s(self) -> int:
+        """How much of the past is asked for; four hours when that is not said."""
+        if self.duration is not None:
+            return self.duration
+        return USUAL_PAST_S if self.utcend is None or self.utc is None else self.utcend - self.utc
+
+
 class _ChannelPath(Shape):
     channel_id: str = Field(max_length=200, description="The channel's permanent id.")
 
 
-def blueprint(*, hub: Relay, catalogue: Catalogue, through: Through = no_profiles) -> APIBlueprint:
+def blueprint(
+    *, hub: Relay, catalogue: Catalogue, through: Through = no_profiles, past: Past | None = None
+) -> APIBlueprint:
     """The routes `/stream/ID.ts` and `/api/v1/relay/sessions`."""
     views = APIBlueprint("live", __name__)
 
     @views.get("/stream/<channel_id>.ts", summary="A channel as one endless MPEG transport stream")
-    def stream(path: _ChannelPath, query: ProfileQuery) -> Response:
+    def stream(path: _ChannelPath, query: StreamQuery) -> Response:
         """A range asked for is ignored; HEAD opens no upstream. 503 with Retry-After when the channel does not come."""
         target = catalogue(path.channel_id)
         if target is None:
             raise NotFound(f"there is no channel {path.channel_id!r}", id=path.channel_id)
+        if query.utc is not None and past is not None:
+            return past(target, query.utc, query.length_s)
         return watch(as_asked(target, query, through), hub=hub)
 
     @views.get("/api/v1/relay/sessions", summary="What the relay carries: channels, their upstreams, their viewers")

@@ -23,8 +23,8 @@ table{border-collapse:collapse;width:100%}td,th{text-align:left;padding:.3rem .6
  the guide comes with it</td></tr>
 <tr><th>Plex, Emby, Channels</th><td><code>{{ origin }}</code> as the address of an HDHomeRun tuner,
  <code>{{ origin }}/epg.xml.gz</code> as the guide</td></tr>
-<tr><th>TiviMate, IPTV Smarters, XCIPTV</th><td>an Xtream login: server <code>{{ origin }}</code>, name and password of a
- user; make one: <code>curl -X POST {{ origin }}/api/v1/users -H 'Content-Type: application/json'
+<tr><th>TiviMate, IPTV Smarters, XCIPTV</th><td>an Xtream login: server <code>{{ origin }}</code>, name and
+ password of a user; make one: <code>curl -X POST {{ origin }}/api/v1/users -H 'Content-Type: application/json'
  -d '{"name": "ann", "password": "eight-or-more"}'</code></td></tr>
 <tr><th>VLC, mpv</th><td><code>{{ origin }}/playlist.m3u</code></td></tr>
 </table>

@@ -24,9 +24,10 @@ def blueprints(
     hub: live.Relay,
     through: Through,
     output: hls.HlsOutput | None,
+    past: xtream_streams.Past,
 ) -> Iterator[APIBlueprint]:
     """Their routes."""
     call: Call = collaborators.call
     yield xtream.blueprint(collaborators, it)
-    yield xtream_streams.blueprint(channels=it, hub=hub, pump=it.pump, call=call, through=through, output=output)
+    yield xtream_streams.blueprint(channels=it, hub=hub, past=past, through=through, output=output)
     yield library.blueprint(it, pump=it.pump, call=call)

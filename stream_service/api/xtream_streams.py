@@ -60,14 +60,34 @@ class _PastQuery(Shape):
     duration: int = Field(60, ge=0, lt=1 << 31)
 
 
+class Past:
+    """Answers with a stretch of the past, from the archive of the channel's provider."""
+
+    def __init__(self, *, channels: Channels, pump: Pump, call: Call) -> None:
+        self._channels = channels
+        self._pump = pump
+        self._call = call
+
+    def __call__(self, target: ChannelTarget, start_s: int, duration_s: int) -> Response:
+        """Raises `NotFound` where the provider keeps nothing of that time, or the length is none."""
+        if not 0 < duration_s <= LONGEST_MINUTES * 60:
+            raise NotFound("the address names no stretch of time of up to a day")
+        user = visitor().user
+        theirs = user.lineups if user is not None and user.lineups is not None else (DEFAULT,)
+        lineup = next((one for one in theirs if self._channels.in_lineup(one, target.id)), DEFAULT)
+        address = self._call(self._channels.archive, lineup, target, start_s, duration_s)
+        if address is None:
+            raise NotFound(f"the provider of channel {target.name} keeps nothing of that time")
+        return send(address, pump=self._pump, mimetype="video/mp2t", delivery=target.delivery)
+
+
 class _Streams:
     """What the views share."""
 
-    def __init__(self, *, channels: Channels, hub: live.Relay, pump: Pump, call: Call, through: Through) -> None:
+    def __init__(self, *, channels: Channels, hub: live.Relay, past: Past, through: Through) -> None:
         self._channels = channels
         self._hub = hub
-        self._pump = pump
-        self._call = call
+        self._past = past
         self._through = through
 
     def target(self, stream_id: int, query: ProfileQuery | None = None) -> ChannelTarget:
@@ -83,36 +103,31 @@ class _Streams:
     def _theirs(self, user: User, channel_id: str) -> bool:
         return user.lineups is None or any(self._channels.in_lineup(one, channel_id) for one in user.lineups)
 
-    def watch(self, stream_id: int, query: ProfileQuery) -> Response:
-        """The live stream."""
+    def watch(self, stream_id: int, query: live.StreamQuery) -> Response:
+        """The live stream, or the stretch of the past that the query names."""
+        if query.utc is not None:
+            return self._past(self.target(stream_id), query.utc, query.length_s)
         return live.watch(self.target(stream_id, query), hub=self._hub)
 
     def past(self, stream_id: int, start: str, minutes: int) -> Response:
         """A stretch of the past, from the provider's archive."""
         target, start_s = self.target(stream_id), start_of(start)
-        if start_s is None or not 0 < minutes <= LONGEST_MINUTES:
-            raise NotFound("the address names no stretch of time: minutes, then a start such as 2026-11-21:20-15 (UTC)")
-        user = visitor().user
-        theirs = user.lineups if user is not None and user.lineups is not None else (DEFAULT,)
-        lineup = next((one for one in theirs if self._channels.in_lineup(one, target.id)), DEFAULT)
-        address = self._call(self._channels.archive, lineup, target, start_s, minutes * 60)
-        if address is None:
-            raise NotFound(f"the provider of channel {target.name} keeps nothing of that time")
-        return send(address, pump=self._pump, mimetype="video/mp2t", delivery=target.delivery)
+        if start_s is None:
+            raise NotFound("the address names no start such as 2026-11-21:20-15 (UTC)")
+        return self._past(target, start_s, minutes * 60)
 
 
 def blueprint(
     *,
     channels: Channels,
     hub: live.Relay,
-    pump: Pump,
-    call: Call,
+    past: Past,
     through: Through = no_profiles,
     output: hls.HlsOutput | None = None,
 ) -> APIBlueprint:
     """Addresses that hold a name and a password. Without `output` there is no HLS."""
     views = APIBlueprint("xtream_streams", __name__)
-    streams = _Streams(channels=channels, hub=hub, pump=pump, call=call, through=through)
+    streams = _Streams(channels=channels, hub=hub, past=past, through=through)
     _add_live(views, streams)
     _add_past(views, streams)
     if output is not None:
@@ -122,20 +137,20 @@ def blueprint(
 
 def _add_live(views: APIBlueprint, streams: _Streams) -> None:
     @views.get("/live/<name>/<password>/<int:stream_id>.ts", summary="Xtream: a channel as MPEG transport stream")
-    def stream(path: _StreamPath, query: ProfileQuery) -> Response:
+    def stream(path: _StreamPath, query: live.StreamQuery) -> Response:
         return streams.watch(path.stream_id, query)
 
     @views.get("/live/<name>/<password>/<int:stream_id>", summary="The same without an ending")
-    def stream_without_ending(path: _StreamPath, query: ProfileQuery) -> Response:
+    def stream_without_ending(path: _StreamPath, query: live.StreamQuery) -> Response:
         return streams.watch(path.stream_id, query)
 
     @views.get("/<name>/<password>/<int:stream_id>.ts", summary="The same as old clients ask")
-    def bare_stream(path: _StreamPath, query: ProfileQuery) -> Response:
+    def bare_stream(path: _StreamPath, query: live.StreamQuery) -> Response:
         _no_own_address(path.name)
         return streams.watch(path.stream_id, query)
 
     @views.get("/<name>/<password>/<int:stream_id>", summary="The same as old clients ask, without an ending")
-    def bare_stream_without_ending(path: _StreamPath, query: ProfileQuery) -> Response:
+    def bare_stream_without_ending(path: _StreamPath, query: live.StreamQuery) -> Response:
         _no_own_address(path.name)
         return streams.watch(path.stream_id, query)
 

@@ -56,7 +56,10 @@ def _passed_on(view: LineupView, channel: LineupChannel) -> list[str]:
     said |= {key: value for key in PASSED_ON if (value := channel.attributes.get(key))}
     if view.catchup:
         said |= channel.catchup
-    return [f'{key}="{text}"' for key, value in said.items() if (text := written(value))]
+    texts = {key: text for key, value in said.items() if (text := written(value))}
+    if "://" in texts.get("catchup-source", ""):  # the provider's own address, with its login: ours leads there too
+        texts["catchup-source"] = f"{ORIGIN}/stream/{channel.id}.ts?utc={{utc}}&duration={{duration}}"
+    return [f'{key}="{text}"' for key, text in texts.items()]
 
 
 def written(text: str) -> str:

@@ -280,7 +280,7 @@ class Login:
         return text
 
 
-_PLAIN_ADDRESS = re.compile(re.escape(ORIGIN).encode() + rb"/stream/([A-Za-z0-9._-]+)\.ts\n")
+_PLAIN_ADDRESS = re.compile(re.escape(ORIGIN).encode() + rb"/stream/([A-Za-z0-9._-]+)\.ts(\n|\?)")
 _GUIDE = re.compile(rb'(x-tvg-url|url-tvg)="[^"]*"')
 _EXTINF = re.compile(rb'^#EXTINF:-1 .*?",(?=[^"\n]*$)', re.MULTILINE)
 _NAME, _PASSWORD, _FORM = b"\x01name\x01", b"\x01password\x01", b"\x01form\x01"
@@ -291,8 +291,9 @@ def playlist(text: bytes, view: LineupView) -> bytes:
     numbers = {one.id.encode(): b"%d" % one.xtream_id for one in view.channels}
 
     def address(match: "re.Match[bytes]") -> bytes:
+        form = _FORM if match[2] == b"\n" else b"ts"  # a stretch of the past is one stream
         number = numbers.get(match[1], match[1])
-        return ORIGIN.encode() + b"/live/" + _NAME + b"/" + _PASSWORD + b"/" + number + b"." + _FORM + b"\n"
+        return ORIGIN.encode() + b"/live/" + _NAME + b"/" + _PASSWORD + b"/" + number + b"." + form + match[2]
 
     guide = ORIGIN.encode() + b"/xmltv.php?username=" + _NAME + b"&password=" + _PASSWORD
     guide += b"&lineup=" + view.name.encode()

@@ -256,6 +256,37 @@ def test_slices_cut_no_entry_and_lose_nothing(size: int) -> None:
 # ---- the guide -------------------------------------------------------------------------------------------------------
 
 
+def test_a_player_that_knows_no_xtream_asks_for_the_past_of_a_plain_stream(
+    site: Site, provider: ScriptedProvider
+) -> None:
+    template = provider.url("/past/u/S3CR3T/{utc}-{duration}.ts")
+    site.load(
+        {
+            "name": "Kept",
+            "catchup": "default",
+            "catchup-days": "3",
+            "catchup-source": template,
+            "url": provider.url("/a"),
+        },
+        {"name": "Appends", "catchup": "append", "catchup-source": "?utc={utc}", "url": provider.url("/b.ts")},
+    )
+    text = site.client.get("/playlist.m3u").get_data(as_text=True)
+    assert "S3CR3T" not in text
+    assert 'catchup-source="http://localhost/stream/Kept.ts?utc={utc}&duration={duration}"' in text
+    assert 'catchup="default" catchup-days="3"' in text
+    assert 'catchup-source="?utc={utc}"' in text
+    user_text = site.client.get("/playlist.m3u", query_string=GOOD).get_data(as_text=True)
+    assert f"/live/ann/{PASSWORD}/" in user_text.partition('catchup-source="')[2].partition('"')[0]
+    provider.serve(f"/past/u/S3CR3T/{START_S - 7200}-3600.ts", b"G" * 188, content_type="video/mp2t")
+    provider.serve("/b.ts", b"G" * 376, content_type="video/mp2t")
+    asked = {"utc": START_S - 7200, "duration": 3600}
+    assert len(site.client.get("/stream/Kept.ts", query_string=asked).data) == 188
+    assert len(site.client.get("/stream/Appends.ts", query_string={"utc": START_S - 7200}).data) == 376
+    assert provider.count(f"/b.ts?utc={START_S - 7200}") == 1
+    assert site.client.get("/stream/Kept.ts", query_string={**asked, "utcend": 1, "duration": 0}).status_code == 400
+    assert site.client.get("/stream/Kept.ts", query_string={"utc": START_S, "utcend": START_S - 9}).status_code == 404
+
+
 @pytest.fixture
 def told(site: Site, monkeypatch: pytest.MonkeyPatch) -> Told:
     made = Told()
@@ -340,7 +371,10 @@ def test_hls_of_a_user_names_segments_where_they_are(site: Site) -> None:
     )
     app.register_api(
         xtream_streams.blueprint(
-            channels=site.showing, hub=site.relay, pump=site.showing.pump, call=directly, output=Hls()
+            channels=site.showing,
+            hub=site.relay,
+            past=xtream_streams.Past(channels=site.showing, pump=site.showing.pump, call=directly),
+            output=Hls(),
         )
     )
     client = app.test_client()
