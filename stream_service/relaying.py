@@ -97,26 +97,28 @@ def relay(config: Loaded[StreamSection], around: Around) -> tuple[Hub, Media]:
 
     transcoding = Transcoding(programs=programs, profile=profiles.find, target=around.find, follow=follow)
     hub = _hub(config, around, programs, transcoding.open, journal)
+    hls = HlsOutput(
+        follow=follow,
+        clock=clock,
+        settings=HlsOutSettings(
+            segment_s=own.hls.segment_s,
+            listed=own.hls.listed,
+            kept=own.hls.listed + 4,
+            max_bytes=own.hls.max_bytes,
+            idle_s=own.hls.idle_s,
+            wait_s=own.relay.first_byte_s,
+        ),
+        journal=journal,
+        paced=hub.throttle.paced,
+    )
+    hub.hls_audience = hls.audience
     media = Media(
         profiles=profiles,
         through=transcoding.target,
-        hls=HlsOutput(
-            follow=follow,
-            clock=clock,
-            settings=HlsOutSettings(
-                segment_s=own.hls.segment_s,
-                listed=own.hls.listed,
-                kept=own.hls.listed + 4,
-                max_bytes=own.hls.max_bytes,
-                idle_s=own.hls.idle_s,
-                wait_s=own.relay.first_byte_s,
-            ),
-            journal=journal,
-            paced=hub.paced,
-        ),
+        hls=hls,
         prober=Prober(programs=programs, follow=follow, clock=clock),
         watching=Watching(log=log, events=events, sessions=hub.sessions, clock=clock),
-        bandwidth=LimitSettings(values=around.settings, relay=hub),
+        bandwidth=LimitSettings(values=around.settings, relay=hub.throttle),
     )
     return hub, media
 
@@ -171,15 +173,33 @@ def _hub(
     )
 
 
+_OF_CHANNEL = {
+    "bitrate_mbps": "Mbit/s that come.",
+    "buffer_s": "Seconds that are held.",
+    "start_points": "Places that are held where a decoder can start.",
+    "reconnects": "Connections that were lost after packets had come.",
+    "switches": "Changes to another stream.",
+}
+
+
 def samples(hub: Hub) -> list[Sample]:
-    """The relay's figures as they are now."""
-    return [
-        (
-            "counter" if name.endswith("_total") else "gauge",
-            f"aerial_relay_{name}",
-            f"Of the relay: {name.replace('_', ' ')}.",
-            {},
-            value,
-        )
-        for name, value in hub.figures().items()
-    ]
+    """The relay's figures as they are now: its own, and those of each channel that runs, by its id."""
+    found: list[Sample] = []
+    for name, value in hub.figures().items():
+        kind = "counter" if name.endswith("_total") else "gauge"
+        if name.startswith("moves_to_"):
+            labels = {"to": name.removeprefix("moves_to_").removesuffix("_total")}
+            found.append((kind, "aerial_relay_moves_to_total", "Moves of channels into a state.", labels, value))
+        else:
+            found.append((kind, f"aerial_relay_{name}", f"Of the relay: {name.replace('_', ' ')}.", {}, value))
+    for session in hub.sessions():
+        labels = {"channel": str(session["id"])}
+        for name, text in _OF_CHANNEL.items():
+            value = float(str(session[name]))
+            found.append(("gauge", f"aerial_relay_channel_{name}", f"Of a channel: {text}", labels, value))
+        viewers = float(len(list(session["clients"])))  # type: ignore[call-overload]
+        found.append(("gauge", "aerial_relay_channel_clients", "Of a channel: its viewers.", labels, viewers))
+        state = {**labels, "state": str(session["state"])}
+        found.append(("gauge", "aerial_relay_channel_state", "1 for the state that a channel is in.", state, 1.0))
+    mbps = float(str(hub.throttle.bandwidth()["current_mbps"]))
+    return [*found, ("gauge", "aerial_relay_sent_mbps", "What all viewers get now.", {}, mbps)]

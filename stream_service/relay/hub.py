@@ -11,7 +11,7 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import cast
 
 from servicekit.clock import Clock, SystemClock
@@ -24,7 +24,7 @@ from stream_service.domain.model import ChannelTarget
 from stream_service.domain.slots import Lease
 from stream_service.domain.watching import End, Via
 from stream_service.relay import report, rivals
-from stream_service.relay.bandwidth import Bandwidth, Limits, Meter
+from stream_service.relay.bandwidth import Bandwidth
 from stream_service.relay.channel import Channel, State
 from stream_service.relay.client import SENT_BLOBS, Client, Viewer, cut, stream_socket
 from stream_service.relay.dial import Connection, Dialer, OpenStream
@@ -35,12 +35,12 @@ from stream_service.relay.rivals import audience, by_number
 from stream_service.relay.settings import RelaySettings
 from stream_service.relay.slate import Slates
 from stream_service.relay.slots import RENEW_EVERY_S, LocalSlots, Slots
+from stream_service.relay.throttle import Throttle
 from stream_service.relay.wheel import Wheel
 
 log = logging.getLogger(__name__)
 
 _DRAIN_PAUSE_S = 0.01
-_PACED_BYTES = 64 * 1024
 NO_SLOT = "no_slot"
 """The word for "all connections of the account are in use" among an error's fields (`code`)."""
 NO_PICTURE = "no_picture"
@@ -80,7 +80,8 @@ class Hub:
         """Viewers who asked for so many seconds, and when those are over."""
         self._totals = dict.fromkeys(report.TOTALS, 0)
         self._bandwidth = Bandwidth()
-        self._meter = Meter()
+        self.hls_audience: Callable[[], dict[str, list[dict[str, object]]]] = dict
+        """Players of HLS by channel: they are clients of another part, which is built on this one."""
         self._wheel = Wheel(
             settings=self._settings,
             clock=self._clock,
@@ -89,6 +90,15 @@ class Hub:
             bandwidth=self._bandwidth,
             drop=self._drop,
             swept=self._swept,
+        )
+        self.throttle = Throttle(
+            self._bandwidth,
+            lock=self._lock,
+            clock=self._clock,
+            totals=self._totals,
+            channels=self._channels.values,
+            wake=self._wheel.wake,
+            turn_s=self._settings.turn_ms / 1000,
         )
         self._dialer = Dialer(
             open_stream=open_stream,
@@ -378,7 +388,7 @@ class Hub:
 
     def _swept(self, now_s: float) -> None:
         """Every second, under the lock."""
-        self._meter.note(self._totals["sent_bytes"], now_s)
+        self.throttle.note(now_s)
         for client in [one for one, until_s in self._timed.items() if until_s <= now_s]:
             self._end_client(client, End.LEFT)  # it has had the seconds that it asked for
         if now_s - self._renewed_s >= RENEW_EVERY_S:
@@ -422,9 +432,11 @@ class Hub:
 
     def sessions(self) -> list[dict[str, object]]:
         """What runs: one entry per channel, each with its clients; plain values, addresses redacted."""
+        hls = self.hls_audience()
         with self._lock:
             now_s, epoch_s = self._clock.monotonic(), self._clock.now_s()
-            return [report.session(channel, now_s, epoch_s) for channel in self._channels.values()]
+            found = [report.session(channel, now_s, epoch_s) for channel in self._channels.values()]
+        return [one | {"hls_clients": hls.get(str(one["id"]), [])} for one in found]
 
     def figures(self) -> dict[str, float]:
         """Numbers for metrics. Totals count since the start; `late_s`: the wheel's worst delay since the last call."""
@@ -484,38 +496,6 @@ class Hub:
         """As if it had never seen a failure; raises `NotFound`."""
         with self._lock:
             return self._breakers.reset(name)
-
-    # -- bandwidth
-
-    def limit(self, limits: Limits) -> None:
-        """Other limits, at once, for those who watch too."""
-        with self._lock:
-            self._bandwidth.set(limits, self._clock.monotonic())
-        self._wheel.wake()
-
-    def bandwidth(self) -> dict[str, object]:
-        """The limits, and what viewers get now: Mbit/s of the last seconds, bytes since the start, how many."""
-        with self._lock:
-            sent_bytes = self._totals["sent_bytes"]
-            mbps = self._meter.mbps(sent_bytes, self._clock.monotonic())
-            return report.bandwidth(self._bandwidth.limits, mbps, sent_bytes, self._channels.values())
-
-    def paced(self, data: bytes, who: object) -> Iterator[bytes]:
-        """`data` (a segment) for `who` in pieces, each when the limits allow it; all at once when there are none."""
-        at = 0
-        while at < len(data):
-            with self._lock:
-                free = not self._bandwidth.on
-                allowed = free or bool(self._bandwidth.share(who, 1, self._clock.monotonic()))
-                piece = data[at:] if free else data[at : at + _PACED_BYTES]
-                if allowed:
-                    self._bandwidth.sent(who, len(piece))
-                    self._totals["sent_bytes"] += len(piece)
-            if allowed:
-                at += len(piece)
-                yield piece
-            else:
-                time.sleep(self._settings.turn_ms / 1000)
 
     # -- for `Following`
 

@@ -103,10 +103,10 @@ def in_order(numbers: list[int]) -> bool:
 
 def test_a_limited_viewer_gets_whole_packets_in_order_at_its_rate_and_is_not_called_slow(there: House) -> None:
     channel = target(there.provider.script("/a", [sends(pictures=200), hangs()]))
-    there.hub.limit(Limits(True, 4.0))
+    there.hub.throttle.limit(Limits(True, 4.0))
     viewer = there.viewer(channel)
     until(lambda: len(viewer.received) > 150_000)
-    shown = there.hub.bandwidth()
+    shown = there.hub.throttle.bandwidth()
     assert (shown["enabled"], shown["limit_mbps"], shown["clients"]) == (True, 4.0, 1)
     assert len(viewer.received) < 200 * ts.PICTURE_PACKETS * ts.PACKET
     assert in_order(viewer.numbers())
@@ -116,19 +116,19 @@ def test_a_limited_viewer_gets_whole_packets_in_order_at_its_rate_and_is_not_cal
 
 def test_a_limit_that_is_lifted_lets_those_who_watch_go_on_at_once(there: House) -> None:
     channel = target(there.provider.script("/a", [sends(pictures=200), hangs()]))
-    there.hub.limit(Limits(True, 0.2))
+    there.hub.throttle.limit(Limits(True, 0.2))
     viewer = there.viewer(channel)
     until(lambda: len(viewer.received) > 10_000)
-    there.hub.limit(Limits())
+    there.hub.throttle.limit(Limits())
     viewer.has(200 * ts.PICTURE_PACKETS)
     assert in_order(viewer.numbers())
-    assert there.hub.bandwidth()["total_bytes"] == len(viewer.received)
+    assert there.hub.throttle.bandwidth()["total_bytes"] == len(viewer.received)
 
 
 def test_who_falls_out_of_the_ring_by_a_limit_is_kept(there: House) -> None:
     with house(backlog_s=0.1, keyframe_interval_s=0.1, lag_s=0.2, most_jumps=2) as there:
         channel = target(there.provider.script("/a", [live(every_s=0.002)]))
-        there.hub.limit(Limits(True, 0.0, 2.0))
+        there.hub.throttle.limit(Limits(True, 0.0, 2.0))
         viewer = there.viewer(channel)
         until(lambda: there.hub.figures()["jumps_total"] >= 4, limit_s=40)
         assert there.hub.figures()["too_slow_total"] == 0
@@ -138,7 +138,7 @@ def test_who_falls_out_of_the_ring_by_a_limit_is_kept(there: House) -> None:
 
 def test_viewers_share_what_there_is(there: House) -> None:
     channel = target(there.provider.script("/a", [live(every_s=0.002)]))
-    there.hub.limit(Limits(True, 8.0))
+    there.hub.throttle.limit(Limits(True, 8.0))
     viewers = [there.viewer(channel) for _ in range(4)]
     until(lambda: min(len(one.received) for one in viewers) > 200_000, limit_s=40)
     most = max(len(one.received) for one in viewers)
@@ -147,7 +147,7 @@ def test_viewers_share_what_there_is(there: House) -> None:
 
 def test_a_follower_is_limited_and_a_reader_of_ours_is_not(there: House) -> None:
     channel = target(there.provider.script("/a", [sends(pictures=100), hangs()]))
-    there.hub.limit(Limits(True, 0.0, 0.1))
+    there.hub.throttle.limit(Limits(True, 0.0, 0.1))
     whole = 100 * ts.PICTURE_PACKETS * ts.PACKET
     with there.hub.follow(channel, address="ffmpeg", inside=True) as inside:
         got = 0
@@ -159,9 +159,9 @@ def test_a_follower_is_limited_and_a_reader_of_ours_is_not(there: House) -> None
 
 def test_a_segment_is_paced_for_its_player(there: House) -> None:
     data = bytes(400_000)
-    assert list(there.hub.paced(data, "tv")) == [data]
-    there.hub.limit(Limits(True, 16.0))
-    pieces = list(there.hub.paced(data, "tv"))
+    assert list(there.hub.throttle.paced(data, "tv")) == [data]
+    there.hub.throttle.limit(Limits(True, 16.0))
+    pieces = list(there.hub.throttle.paced(data, "tv"))
     assert len(pieces) > 1
     assert b"".join(pieces) == data
 
@@ -184,7 +184,9 @@ def client(there: House, settings: Settings, tmp_path: Path) -> FlaskClient:
         settings=settings,
         checks=Checks(state=State, not_ready=lambda: None),
     )
-    app.register_api(blueprint(LimitSettings(values=settings, relay=there.hub), call=lambda fn, *a, **k: fn(*a, **k)))
+    app.register_api(
+        blueprint(LimitSettings(values=settings, relay=there.hub.throttle), call=lambda fn, *a, **k: fn(*a, **k))
+    )
     return app.test_client()
 
 
@@ -221,12 +223,12 @@ def test_what_cannot_be_a_limit_is_refused(client: FlaskClient, body: dict[str, 
 
 
 def test_running_viewers_follow_the_settings_by_themselves(there: House, settings: Settings) -> None:
-    follower = LimitSettings(values=settings, relay=there.hub)
+    follower = LimitSettings(values=settings, relay=there.hub.throttle)
     stop = follower.follow(every_s=0.02)
     try:
         settings.update({"bandwidth_throttling_enabled": True, "bandwidth_global_limit_mbps": 3})
-        until(lambda: there.hub.bandwidth()["limit_mbps"] == 3)
+        until(lambda: there.hub.throttle.bandwidth()["limit_mbps"] == 3)
         settings.reset()
-        until(lambda: not there.hub.bandwidth()["enabled"])
+        until(lambda: not there.hub.throttle.bandwidth()["enabled"])
     finally:
         stop()
