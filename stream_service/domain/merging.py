@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from stream_service.domain.lineup import LineupOptions
 from stream_service.domain.model import LineupStream
 from tvkit.names import normalised, read_name
 
@@ -49,6 +50,32 @@ class Merged:
 
     channels: dict[str, list[LineupStream]]
     aliases: dict[str, str] = field(default_factory=dict)
+
+
+def merged(
+    streams: Sequence[LineupStream],
+    options: LineupOptions,
+    *,
+    aliases: Mapping[str, str],
+    shown: Collection[str],
+    rule_keys: Callable[[Sequence[str]], RuleKey],
+) -> tuple[Merged, int]:
+    """The channels of a lineup as its options want them merged, and how many were merged away.
+
+    `rule_keys`: what the lineup's merge rules say of a stream; for `aliases` and `shown` see `settle`.
+    """
+    if options.merge == "off":
+        groups = _by_channel(streams)
+        return Merged({group.ids[0]: group.streams for group in groups}, dict(aliases)), 0
+    groups = merge(
+        streams,
+        by_id=options.merge in ("id", "all"),
+        by_name=options.merge in ("name", "all"),
+        rule_key=rule_keys(options.merge_rules),
+    )
+    ages = {stream.channel_id: stream.xtream_id for stream in streams}
+    away = sum(len(group.ids) for group in groups) - len(groups)
+    return settle(groups, aliases=aliases, shown=shown, age=lambda one: ages.get(one, 0)), away
 
 
 def merge(

@@ -17,7 +17,7 @@ from typing import Protocol
 
 from servicekit.errors import AerialError
 from stream_service.domain.lineup import DEFAULT, LineupOptions, LineupView, Override, tuners
-from stream_service.domain.merging import MERGE_KEY, Merged, RuleKey, merge, resolved, settle
+from stream_service.domain.merging import MERGE_KEY, Merged, RuleKey, merged, resolved
 from stream_service.domain.model import LineupChannel, LineupStream
 from stream_service.lineups.guard import Guard
 from stream_service.lineups.linking import ChannelStore, linked
@@ -188,10 +188,10 @@ class Builder:
             streams = self._load(work)
             streams = self._map_and_filter(work, streams)
             standing = self._lineup_channels.standing(work.lineup.name)
-            merged = self._merge(work, streams, standing)
+            channels = self._merge(work, streams, standing)
             del streams
-            placed = self._number(work, merged, standing)
-            view = self._view(work, placed, merged)
+            placed = self._number(work, channels, standing)
+            view = self._view(work, placed, channels)
             del placed, standing
             digest = self._render(work, view, staging)
             self._publish(work, staging)
@@ -212,7 +212,8 @@ class Builder:
         with self._stage(work, "load"):
             sources = work.lineup.options.sources
             streams, new = linked(self._channels, list(self._channels.streams(sources)))
-            self._channels.remember_texts(sorted({stream.stream.source_id for stream in streams}))
+            if new < len(streams):  # channels that were just made know what they are called
+                self._channels.remember_texts(sorted({stream.stream.source_id for stream in streams}))
             work.report.count(streams=len(streams), new=new)
             return streams
 
@@ -228,33 +229,28 @@ class Builder:
 
     def _merge(self, work: _Work, streams: Sequence[LineupStream], standing: Standing) -> Merged:
         with self._stage(work, "merge"):
-            how, rules = work.lineup.options.merge, work.lineup.options.merge_rules
-            if how == "off":
-                groups = merge(streams, by_id=False, by_name=False)
-                merged = Merged({group.ids[0]: group.streams for group in groups}, standing.aliases)
-            else:
-                by_id, by_name = how in ("id", "all"), how in ("name", "all")
-                groups = merge(streams, by_id=by_id, by_name=by_name, rule_key=self._rule_keys(rules))
-                ages = {stream.channel_id: stream.xtream_id for stream in streams}
-                merged = settle(
-                    groups, aliases=standing.aliases, shown=standing.present, age=lambda one: ages.get(one, 0)
-                )
-            away = sum(len(group.ids) for group in groups) - len(groups)
-            work.report.count(channels=len(groups), merged_away=away)
-            self._lineup_channels.lead(work.lineup.name, merged.aliases, standing.aliases)
-            return merged
+            done, away = merged(
+                streams,
+                work.lineup.options,
+                aliases=standing.aliases,
+                shown=standing.present,
+                rule_keys=self._rule_keys,
+            )
+            work.report.count(channels=len(done.channels), merged_away=away)
+            self._lineup_channels.lead(work.lineup.name, done.aliases, standing.aliases)
+            return done
 
-    def _number(self, work: _Work, merged: Merged, standing: Standing) -> Numbered:
+    def _number(self, work: _Work, joined: Merged, standing: Standing) -> Numbered:
         with self._stage(work, "number"):
             name, before = work.lineup.name, standing
             if work.lineup.renumber:
                 self._lineup_channels.forget_numbers(name, standing)
             done = numbered(
-                merged.channels,
+                joined.channels,
                 standing=standing,
                 overrides=self._lineup_channels.overrides(name),
                 options=work.lineup.options,
-                xtream_ids=self._xtream_ids(merged),
+                xtream_ids=self._xtream_ids(joined),
                 delivery=work.lineup.delivery,
             )
             self._lineup_channels.keep_ranges(name, done.given.ranges)
@@ -270,12 +266,12 @@ class Builder:
                 work.report.details["overflow"] = done.given.overflow
             return done
 
-    def _view(self, work: _Work, done: Numbered, merged: Merged) -> LineupView:
+    def _view(self, work: _Work, done: Numbered, joined: Merged) -> LineupView:
         options, name = work.lineup.options, work.lineup.name
         channels: Sequence[LineupChannel] = [one.channel for one in done.placed if not one.hidden]
         with self._stage(work, "logos"):
             channels = self._dress(channels, options.logos)
-        aliases = resolved(merged.aliases, merged.channels)
+        aliases = resolved(joined.aliases, joined.channels)
         limits = {one.source_id: one.connection_limit for channel in channels for one in channel.streams}
         return LineupView(
             name=name,
@@ -324,11 +320,11 @@ class Builder:
     def _assemble(self) -> None:
         publish_catalogue(self._files, [lineup.name for lineup in self._lineups.all()])
 
-    def _xtream_ids(self, merged: Merged) -> dict[str, int]:
+    def _xtream_ids(self, joined: Merged) -> dict[str, int]:
         """Those of the channels that stand for others while their own streams are away are asked for."""
         found = {
             ident: next((s.xtream_id for s in streams if s.channel_id == ident), 0)
-            for ident, streams in merged.channels.items()
+            for ident, streams in joined.channels.items()
         }
         missing = [ident for ident, number in found.items() if not number]
         return {**found, **self._channels.xtream_ids(missing)} if missing else found

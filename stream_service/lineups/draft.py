@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from stream_service.domain.lineup import LineupOptions, Override
-from stream_service.domain.merging import Merged, RuleKey, merge, settle
+from stream_service.domain.merging import Merged, RuleKey, merged
 from stream_service.domain.model import LineupStream, StreamKeys
 from stream_service.domain.rules import Attached, Rule
 from stream_service.lineups.linking import linked
@@ -80,17 +80,19 @@ class Drafts:
             source_of=self.source_of(),
             helpers=self.helpers,
         )
-        merged = self._merged(options, selection.streams, standing)
+        joined, _ = merged(
+            selection.streams, options, aliases=standing.aliases, shown=standing.present, rule_keys=self._rule_keys
+        )
         renumbered = lineup.renumber or options.numbering != lineup.options.numbering
         done = numbered(
-            merged.channels,
+            joined.channels,
             standing=Standing() if renumbered else standing,
             overrides=self._lineup_channels.overrides(lineup.name),
             options=options,
-            xtream_ids=dict.fromkeys(merged.channels, 0),
+            xtream_ids=dict.fromkeys(joined.channels, 0),
             delivery=lineup.delivery,
         )
-        return Drafted(standing, len(streams), selection, merged, done)
+        return Drafted(standing, len(streams), selection, joined, done)
 
     def streams(self, options: LineupOptions) -> Iterator[LineupStream]:
         """The entries of a lineup's sources."""
@@ -105,15 +107,6 @@ class Drafts:
         known = self._source_texts()
         return lambda ident: known.get(ident, NO_SOURCE)
 
-    def _merged(self, options: LineupOptions, streams: Sequence[LineupStream], standing: Standing) -> Merged:
-        if options.merge == "off":
-            groups = merge(streams, by_id=False, by_name=False)
-            return Merged({group.ids[0]: group.streams for group in groups}, standing.aliases)
-        by_id, by_name = options.merge in ("id", "all"), options.merge in ("name", "all")
-        groups = merge(streams, by_id=by_id, by_name=by_name, rule_key=self._rule_keys(options.merge_rules))
-        ages = {stream.channel_id: stream.xtream_id for stream in streams}
-        return settle(groups, aliases=standing.aliases, shown=standing.present, age=lambda one: ages.get(one, 0))
-
 
 class _Unwritten:
     """The store of channels as linking sees it, where nothing is written: new channels have no whole number yet."""
@@ -122,9 +115,8 @@ class _Unwritten:
         self.taken_ids = channels.taken_ids
         self.orphans = channels.orphans
 
-    def link(self, links: Iterable[tuple[LineupStream, str]]) -> None:
-        for _ in links:
-            pass
+    def link(self, links: Iterable[tuple[LineupStream, str]]) -> dict[str, int]:
+        return {channel_id: 0 for _, channel_id in links}
 
     def xtream_ids(self, channel_ids: Iterable[str]) -> Mapping[str, int]:
         return dict.fromkeys(channel_ids, 0)

@@ -1,6 +1,6 @@
 """Streams get the permanent channels they belong to: the one they have, one that lost its stream, or a new one."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 from stream_service.domain.channel_ids import new_channel_id
@@ -13,7 +13,7 @@ class ChannelStore(Protocol):
 
     def taken_ids(self) -> set[str]: ...
     def orphans(self) -> list[tuple[str, StreamKeys]]: ...
-    def link(self, links: Iterable[tuple[LineupStream, str]]) -> None: ...
+    def link(self, links: Iterable[tuple[LineupStream, str]]) -> dict[str, int]: ...
     def xtream_ids(self, channel_ids: Iterable[str]) -> Mapping[str, int]: ...
 
 
@@ -22,20 +22,25 @@ def linked(channels: ChannelStore, streams: list[LineupStream]) -> tuple[list[Li
     new = {place: stream for place, stream in enumerate(streams) if stream.channel_id is None}
     if not new:
         return streams, 0
-    given = _given(channels, new)
-    channels.link((new[place], channel_id) for place, channel_id in given.items())
-    xtream_ids = channels.xtream_ids(given.values())
+    adopted = _adopted(channels, new)
+    given = _given(channels, new, adopted)
+    xtream_ids = channels.link((new[place], channel_id) for place, channel_id in given.items())
+    if adopted:
+        xtream_ids |= channels.xtream_ids(adopted.values())
     for place, channel_id in given.items():
         streams[place] = _of_channel(new[place], channel_id, xtream_ids[channel_id])
     return streams, len(given)
 
 
-def _given(channels: ChannelStore, new: Mapping[int, LineupStream]) -> dict[int, str]:
-    keys: Sequence[StreamKeys] = [
-        StreamKeys(place, "", s.tvg_id, s.name, s.group, s.stream.url) for place, s in new.items()
-    ]
+def _adopted(channels: ChannelStore, new: Mapping[int, LineupStream]) -> dict[int, str]:
+    """Channels that lost their streams and are found again."""
     orphans = channels.orphans()
-    adopted = adopt(orphans, keys) if orphans else {}
+    if not orphans:
+        return {}
+    return adopt(orphans, [StreamKeys(at, "", s.tvg_id, s.name, s.group, s.stream.url) for at, s in new.items()])
+
+
+def _given(channels: ChannelStore, new: Mapping[int, LineupStream], adopted: Mapping[int, str]) -> dict[int, str]:
     taken = channels.taken_ids()
     given: dict[int, str] = {}
     for place, stream in new.items():

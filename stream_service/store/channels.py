@@ -96,8 +96,10 @@ class Channels:
         )
         return [(row[0], StreamKeys(0, "", row[1], row[2], row[3], "")) for row in self._rows(query)]
 
-    def link(self, links: Iterable[tuple[LineupStream, str]]) -> None:
+    def link(self, links: Iterable[tuple[LineupStream, str]]) -> dict[str, int]:
         """Let streams belong to channels, making channels that are not there yet.
+
+        Returns the whole numbers of those that were made (others have one already: `xtream_ids`).
 
         Rows are written in the order of their keys: into pages that were just written.
         """
@@ -118,6 +120,7 @@ class Channels:
                 connection.executemany(
                     "UPDATE streams SET channel_id = ? WHERE id = ?", [(ident, s.stream.id) for ident, _, s in some]
                 )
+        return {ident: number for ident, number, _ in numbered}
 
     def remember_texts(self, source_ids: Sequence[int]) -> int:
         """Note what the entries of channels are called now, for the time when they are gone; returns how many changed.
