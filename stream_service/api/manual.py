@@ -150,6 +150,11 @@ def blueprint(it: Hands) -> APIBlueprint:
             },
         )
 
+    _add_import(views, it)
+    return views
+
+
+def _add_import(views: APIBlueprint, it: Hands) -> None:
     @views.post("/import-m3u", summary="Channels of an M3U list: shown first, taken with apply=merge or replace")
     @accepts(max_bytes=MAX_IMPORT_BYTES)
     def import_m3u(path: params.SourcePath, query: _ImportQuery) -> Response:
@@ -171,8 +176,6 @@ def blueprint(it: Hands) -> APIBlueprint:
         if query.apply:
             return json_answer(answer | _kept(it, source, channels))
         return json_answer(answer | {"channels": [_shown(one) for one in found]})
-
-    return views
 
 
 def uploads(it: Hands) -> APIBlueprint:

@@ -146,13 +146,16 @@ def blueprint(*, streams: Streams, library: Library, sources: Sources, call: Cal
         found = [{"name": name, "streams": count} for name, count in call(streams.groups, path.source_id)]
         return json_answer({"items": found, "next": None, "library": dict(call(library.counts, path.source_id))})
 
-    @views.get("/sources/<int:source_id>/streams/<int:stream_id>", summary="One stream, listed or vanished")
-    def one_stream(path: _StreamPath) -> Response:
-        return json_answer(stream(call(streams.get, path.source_id, path.stream_id)))
-
+    _add_one(views, streams, call)
     if probe is not None:
         _add_probe(views, streams, call, probe)
     return views
+
+
+def _add_one(views: APIBlueprint, streams: Streams, call: Call) -> None:
+    @views.get("/sources/<int:source_id>/streams/<int:stream_id>", summary="One stream, listed or vanished")
+    def one_stream(path: _StreamPath) -> Response:
+        return json_answer(stream(call(streams.get, path.source_id, path.stream_id)))
 
 
 def _add_probe(views: APIBlueprint, streams: Streams, call: Call, probe: Probe) -> None:

@@ -28,6 +28,8 @@ from stream_service.sources.telling import Cancelled, RunTelling, Telling
 from stream_service.sources.types import Fetched, Listing
 
 TITLES_AT_A_TIME = 1_000
+GROUP_WORTH_TELLING = 10
+MOST_GROUPS_TOLD = 20
 _log = logging.getLogger("sources")
 
 
@@ -49,6 +51,7 @@ class ListStore(Protocol):
     def unmatched(self, source_id: int, generation: int) -> Iterable[StreamKeys]: ...
     def vanished(self, source_id: int, generation: int) -> Iterable[StreamKeys]: ...
     def retained(self, source_id: int) -> Iterable[StreamKeys]: ...
+    def emptied(self, source_id: int, generation: int, *, least: int) -> list[tuple[str, int]]: ...
     def assign(self, source_id: int, generation: int, matches: Mapping[int, int]) -> int: ...
     def swap(
         self,
@@ -213,6 +216,8 @@ class Refresher:
         titles = [kind for kind in ("movie", "series") if kind not in kept]
         if listing.encoding != "utf-8":
             warnings.append(f"encoding {listing.encoding}")
+        for group, held in self._lists.emptied(source.id, generation, least=GROUP_WORTH_TELLING)[:MOST_GROUPS_TOLD]:
+            warnings.append(f"group {group!r} held {held} entries and holds none now")
         return _Staged(generation, entries, losses, listing, titles, library, list(dict.fromkeys(warnings)))
 
     def _judge(self, source: Source, staged: _Staged) -> None:

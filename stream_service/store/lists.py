@@ -115,6 +115,17 @@ class Lists:
         where = "source_id = ? AND vanished_at IS NOT NULL ORDER BY id"
         return self._keys(f"SELECT id, {_KEYS} FROM streams WHERE {where}", source_id)
 
+    def emptied(self, source_id: int, generation: int, *, least: int) -> list[tuple[str, int]]:
+        """Groups that held at least `least` entries in the visible list and hold none in the staged one."""
+        query = (
+            "SELECT channel_group, count(*) FROM entries WHERE source_id = ?1 AND generation = ?2 - 1 "
+            "AND channel_group NOT IN (SELECT channel_group FROM entries WHERE source_id = ?1 AND generation = ?2) "
+            "GROUP BY channel_group HAVING count(*) >= ?3 ORDER BY 2 DESC"
+        )
+        with busy_as_unavailable():
+            rows = self._connections.get().execute(query, (source_id, generation, least))
+            return [(str(row[0]), int(str(row[1]))) for row in rows]
+
     def assign(self, source_id: int, generation: int, matches: Mapping[int, int]) -> int:
         """Give staged entries the streams that were found (position -> stream), and make streams for all others.
 

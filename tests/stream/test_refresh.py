@@ -365,3 +365,14 @@ def test_a_refresh_costs_as_much_for_each_entry_in_a_long_list_as_in_a_short_one
         connection.set_progress_handler(None)
         steps.append(counted[0] / size)
     assert steps[1] < 2 * steps[0]
+
+
+def test_a_group_that_is_empty_all_at_once_is_told(house: House) -> None:
+    def entries(*groups: str) -> str:
+        return playlist([{"name": f"{group} {n}", "group-title": group} for group in groups for n in range(12)])
+
+    house.add(house.put(entries("News", "Sport", "Films")))
+    house.refresh()
+    house.put(entries("News", "Sport"))
+    run = house.refresh()
+    assert (run.status, run.report["warnings"]) == ("success", ["group 'Films' held 12 entries and holds none now"])
