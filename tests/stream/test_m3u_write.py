@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from stream_service.domain.lineup import LineupView
 from stream_service.domain.losses import Losses
 from stream_service.domain.model import LineupChannel
+from stream_service.domain.text import clean
 from stream_service.outputs.m3u import text
 from stream_service.outputs.origin import ORIGIN, with_origin
 from stream_service.sources.m3u import Playlist
@@ -94,3 +95,43 @@ def test_what_is_written_reads_back_the_same(channels: list[LineupChannel]) -> N
 @given(st.lists(_channels, max_size=4))
 def test_the_same_lineup_gives_the_same_bytes(channels: list[LineupChannel]) -> None:
     assert text_of(*channels) == text_of(*channels)
+
+
+_told = st.text(max_size=20).map(clean).filter(lambda text: '"' not in text)
+_attributes = st.fixed_dictionaries(
+    {},
+    optional={
+        "radio": st.just("true"),
+        "tvg-shift": st.sampled_from(["1", "-2"]),
+        "tvg-language": _told.filter(bool),
+    },
+)
+_whole = st.builds(
+    LineupChannel,
+    id=st.from_regex(r"[A-Za-z][A-Za-z0-9._-]{0,20}", fullmatch=True),
+    number=st.from_regex(r"[1-9][0-9]{0,3}(\.[1-9])?", fullmatch=True),
+    name=_told.filter(bool),
+    group=_told.map(lambda text: clean(text.replace(",", " "))),
+    logo=st.sampled_from(["", "http://logos.example/a.png"]),
+    attributes=_attributes,
+)
+
+
+@given(st.lists(_whole, max_size=6))
+def test_a_lineup_is_the_same_lineup_after_writing_and_reading(channels: list[LineupChannel]) -> None:
+    entries = list(Playlist([text_of(*channels).encode()], losses=Losses()))
+    again = [
+        LineupChannel(
+            *(entry.attributes["channel-id"], entry.number, entry.name, "", entry.group, entry.logo),
+            attributes={key: value for key, value in entry.attributes.items() if key != "channel-id"},
+        )
+        for entry in entries
+    ]
+    assert again == channels
+    assert [entry.tvg_name for entry in entries] == [channel.name for channel in channels]
+
+
+def test_a_guide_id_of_the_providers_own_is_written_when_that_is_asked_for() -> None:
+    channels = [LineupChannel("a", "1", "A", tvg_id="A b"), LineupChannel("b", "2", "B")]
+    view = LineupView("default", channels, tvg_id="source")
+    assert re.findall(rb'tvg-id="([^"]*)"', text(view)) == [b"A b", b"b"]
