@@ -71,6 +71,7 @@ class Sending(Iterator[bytes]):
 
     def __next__(self) -> bytes:
         if not self.ended:
+            time.sleep(0)  # everybody else's turn: a fast provider and a fast player would never let go of the loop
             try:
                 if piece := self.answer.read1(PIECE_BYTES):
                     return piece
