@@ -84,8 +84,6 @@ class LoopedStream:
         self._entries = layout.entries
         self.duration_ticks = _duration(layout.decoding_ticks)
         first_clock = layout.clock[0][1]
-        self.first_clock_ticks = first_clock
-        """What the recording's clock shows at its start."""
         # The tables ahead of the first PCR belong to its piece.
         self._starts = [0, *(index for index, _ in layout.clock[1:])]
         self._dues = [(base - first_clock) % CLOCK_WRAP for _, base in layout.clock]

@@ -36,12 +36,11 @@ from stream_service.domain.failover import Failover, Health, Trouble, first_byte
 from stream_service.domain.model import ChannelTarget, StreamAddress
 from stream_service.domain.slots import Lease
 from stream_service.relay.joint import Joint
-from stream_service.relay.mpegts import Blob, Scanner, last_clock_ticks, other_content, program_of
+from stream_service.relay.mpegts import Blob, Scanner, other_content, program_of
 from stream_service.relay.ring import Ring
 from stream_service.relay.settings import RelaySettings
 from stream_service.relay.slate import SlateOf, SlatePlayer
 from stream_service.relay.upstream import Upstream
-from tvkit.mpegts_loop import TICKS_PER_S
 
 if TYPE_CHECKING:
     from stream_service.relay.client import Client
@@ -469,13 +468,11 @@ class Channel:
     def _begin_slate(self, now_s: float) -> None:
         if self._slate is not None:
             return
-        program = program_of(self.ring.tables)
         newest = b"".join(self.ring.latest(_CLOCK_BLOBS))
-        clock = last_clock_ticks(newest, program.clock_pid) if program else None
-        if clock is not None:
-            clock += round((now_s - self._lost_at_s) * TICKS_PER_S)
-        self._slate = SlatePlayer(self._slate_of(self.trouble), now_s=now_s, clock_ticks=clock)
-        self._slate_scanner, self._slate_joint = Scanner(), Joint(program)
+        # Players have used up what they had in hand since the stream was lost: it is given back to them at once.
+        began_s = max(self._lost_at_s, now_s - self._settings.backlog_s) if newest else now_s
+        self._slate = SlatePlayer(self._slate_of(self.trouble), began_s=began_s)
+        self._slate_scanner, self._slate_joint = Scanner(), Joint(program_of(self.ring.tables), behind=newest)
         self.slates += 1
         log.info("channel %s: shows the slate %s: %s", self.target.id, self.trouble, self.reason)
 

@@ -287,15 +287,6 @@ def _crc_table() -> tuple[int, ...]:
 _CRC = _crc_table()
 
 
-def last_clock_ticks(data: bytes, pid: int) -> int | None:
-    """The newest clock reference (90 kHz) on `pid` in whole packets; None without one."""
-    for at in range(len(data) - PACKET_BYTES, -1, -PACKET_BYTES):
-        flagged = data[at + 3] & 0x20 and data[at + 4] >= 7 and data[at + 5] & 0x10
-        if flagged and (data[at + 1] & 0x1F) << 8 | data[at + 2] == pid:
-            return int.from_bytes(data[at + 6 : at + 11], "big") >> 7
-    return None
-
-
 def _is_random_access(data: bytes, at: int) -> bool:
     return bool(data[at + 3] & 0x20 and data[at + 4] and data[at + 5] & 0x40)
 

@@ -40,12 +40,11 @@ SlateOf = Callable[[Trouble], LoopedStream]
 
 
 class SlatePlayer:
-    """A slate running from `now_s` on, its clock going on from `clock_ticks` (the last of the stream before)."""
+    """A slate running from `began_s` on; when that is past, what would have been seen since comes at once."""
 
-    def __init__(self, slate: LoopedStream, *, now_s: float, clock_ticks: int | None) -> None:
-        self.began_s = now_s
-        later = 0 if clock_ticks is None else clock_ticks - slate.first_clock_ticks
-        self._pieces: Iterator[Piece] = slate.pieces(0, later_ticks=later)
+    def __init__(self, slate: LoopedStream, *, began_s: float) -> None:
+        self.began_s = began_s
+        self._pieces: Iterator[Piece] = slate.pieces(0)
         self._next = next(self._pieces)
 
     def due(self, now_s: float) -> bytes:

@@ -10,6 +10,7 @@ import pytest
 from stream_service.domain.failover import Trouble
 from stream_service.relay.joint import Joint
 from stream_service.relay.mpegts import Scanner, crc32, program_of
+from stream_service.relay.reclock import decoding_times
 from stream_service.relay.slate import SlatePlayer, Slates, make_slates
 from tests.stream.relaykit import packets as ts
 from tests.stream.relaykit.house import house
@@ -138,7 +139,7 @@ class TestSlates:
     def test_the_bundled_one_can_be_looped_and_is_small(self) -> None:
         slate = Slates().of(Trouble.ENDED)
         assert slate.duration_ticks == 3.2 * 90_000
-        player = SlatePlayer(slate, now_s=10.0, clock_ticks=None)
+        player = SlatePlayer(slate, began_s=10.0)
         first, second = player.due(11.0), player.due(30.0)
         assert counters_hold(first + second)
         assert len(first + second) < 500_000
@@ -146,10 +147,15 @@ class TestSlates:
 
     def test_its_clock_goes_on_from_the_stream_before(self) -> None:
         slate = Slates().of(Trouble.ENDED)
-        data = SlatePlayer(slate, now_s=0.0, clock_ticks=5_000_000).due(1.0)
-        clocks = [int.from_bytes(p[6:11], "big") >> 7 for p in ts.packets(data) if p[3] & 0x20 and p[4] and p[5] & 0x10]
-        assert clocks[0] == 5_000_000
-        assert clocks == sorted(clocks)
+        before = SlatePlayer(slate, began_s=0.0).due(30.0)
+        data = SlatePlayer(slate, began_s=0.0).due(1.0)
+        joined = fed(Joint(program_of(tables_of(before)), behind=before), data)
+        assert min(decoding_times(joined)) == max(decoding_times(before)) + 3_600
+
+    def test_what_players_missed_meanwhile_comes_at_once(self) -> None:
+        player = SlatePlayer(Slates().of(Trouble.ENDED), began_s=5.0)
+        times = decoding_times(player.due(10.0))
+        assert 4.0 < (max(times) - min(times)) / 90_000 < 6.5
 
     def test_a_card_is_made_once_for_each_reason_and_read(self, tmp_path: Path) -> None:
         need_ffmpeg()
