@@ -27,7 +27,7 @@ PREFIX = re.compile(r"url_prefix=\"([^\"]+)\"")
 
 def routes() -> Iterator[str]:
     """`GET /api/v1/channels/{channel_id}` of every view in the source."""
-    files = [ROOT / "servicekit" / "web.py", *ROOT.glob("*_service/api/*.py")]
+    files = [*ROOT.glob("servicekit/web/*.py"), *ROOT.glob("*_service/api/*.py")]
     for file in files:
         text = file.read_text()
         of_file = PREFIX.findall(text) if text.count("APIBlueprint(") == 1 else []
