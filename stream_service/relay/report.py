@@ -79,6 +79,7 @@ def _client(client: Client) -> dict[str, object]:
         "user_agent": client.viewer.user_agent,
         "user": client.viewer.user or None,
         "lineup": client.viewer.lineup or None,
+        "tuner": client.viewer.tuner or None,
         "via": str(client.viewer.via),
         "lag_s": round(client.channel.ring.lag_s(cursor), 1) if cursor else 0.0,
         "jumps": cursor.jumps if cursor else 0,

@@ -253,6 +253,8 @@ class TestStreams:
             refused = there.client.get("/auto/v1")
             assert refused.status_code == 503
             assert refused.headers["X-HDHomeRun-Error"] == "805 All Tuners In Use"
+            held = [client["tuner"] for one in there.house.hub.sessions() for client in one["clients"]]  # type: ignore[attr-defined]
+            assert sorted(held) == ["default/0", "default/1"]
             assert int(refused.headers["Retry-After"]) > 0
         until(lambda: there.house.hub.tuners() == [])
         with there.client.get("/auto/v1") as again:
