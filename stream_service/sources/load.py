@@ -205,6 +205,8 @@ class Refresher:
         library = dict(self._titles.staged(source.id))
         before = self._titles.present(source.id)
         for kind in ("movie", "series"):
+            if kind in kept or _switched_off(source, kind):
+                continue
             if not (force or fetched.trusted) and library.get(kind, 0) < self._least_share * before.get(kind, 0):
                 kept.add(kind)
                 warnings.append(
@@ -222,6 +224,8 @@ class Refresher:
 
     def _judge(self, source: Source, staged: _Staged) -> None:
         """The verdict; raises `BadAnswer` when the list must not replace the last good one."""
+        if not source.options.get("live", True):
+            return
         before = source.good.entries
         if staged.entries == 0 and (before or not any(staged.library.values())):
             raise BadAnswer(
@@ -269,6 +273,12 @@ class Refresher:
             staged.library,
         )
         return "success"
+
+
+def _switched_off(source: Source, kind: str) -> bool:
+    """Whether the administrator wants no titles of this kind, so that none is no sign of trouble."""
+    options = source.options
+    return bool(options.get("vod_as_channels")) or not options.get("vod" if kind == "movie" else kind, True)
 
 
 class _Shelf:

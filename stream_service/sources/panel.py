@@ -16,7 +16,6 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlencode
 
 from servicekit.clock import Clock, iso
@@ -44,7 +43,10 @@ _LISTS = {"live": "get_live_streams", "vod": "get_vod_streams", "series": "get_s
 
 @dataclass(frozen=True, slots=True)
 class PanelFetched:
-    """What a panel gave: its lists as files. `failed`: kinds whose lists were not had, and why."""
+    """What a panel gave: its lists as files.
+
+    `failed`: kinds whose lists were not had, and why. `same`: kinds of titles that are what they were last time.
+    """
 
     unchanged: bool
     login: Login
@@ -53,6 +55,7 @@ class PanelFetched:
     parts: Mapping[str, Path]
     max_bytes: int
     failed: Mapping[str, str] = field(default_factory=dict)
+    same: frozenset[str] = frozenset()
     etag: str | None = None
     last_modified: str | None = None
     trusted: bool = False
@@ -61,8 +64,8 @@ class PanelFetched:
         """The lists, to be read once."""
         made = PanelListing({action: partial(self._read, path) for action, path in self.parts.items()},
                             self.login, losses)  # fmt: skip
+        made.kept.update("movie" if kind == "vod" else "series" for kind in (*self.same, *self.failed))
         for kind, why in self.failed.items():
-            made.kept.add("movie" if kind == "vod" else "series")
             made.warnings.append(f"{kind}: {why}; what there was is kept")
         return made
 
@@ -192,50 +195,55 @@ class Panels:
     def _lists(
         self, source: Source, login: Login, private: bool, spool: Path, *, force: bool, telling: Telling
     ) -> PanelFetched:
-        digest = blake2b(f"{login.base_url}\0{login.extension}\0{source.username}\0{source.password}".encode(),
-                         digest_size=16)  # fmt: skip
+        before = _digests_of(source.good.digest)
+        digests: dict[str, str] = {}
         parts: dict[str, Path] = {}
         failed: dict[str, str] = {}
+        same: set[str] = set()
         for kind, action in _LISTS.items():
             if not source.options.get(kind, True):
                 continue
             try:
-                for one in (f"get_{kind}_categories", action):
-                    path = spool / one
-                    self._download(source, login, one, path, digest, telling, kind)
-                    parts[one] = path
+                digests[kind] = self._download(source, login, kind, spool, telling)
             except (BadAnswer, Unreachable) as error:
                 if kind == "live":
                     if isinstance(error, BadAnswer) and error.status == 429:
                         raise self._later(source.account, error, telling) from error
                     raise
                 failed[kind] = redact(error.detail)
-                parts.pop(action, None)
-        whole = None if failed else digest.hexdigest()
+                continue
+            if kind != "live" and not force and digests[kind] == before.get(kind):
+                same.add(kind)
+            else:
+                parts |= {one: spool / one for one in (f"get_{kind}_categories", action)}
         return PanelFetched(
-            unchanged=not force and whole is not None and whole == source.good.digest,
+            unchanged=not force and not failed and digests == before,
             login=login,
             private=private,
-            digest=whole,
+            digest=json.dumps(digests),
             parts=parts,
             max_bytes=self._max_bytes,
             failed=failed,
+            same=frozenset(same),
         )
 
-    def _download(
-        self, source: Source, login: Login, action: str, path: Path, digest: Any, telling: Telling, kind: str
-    ) -> None:
-        url = _api(source, login.base_url, action=action)
-        digest.update(action.encode())
-        with self._open(source, url, total_s=self._total_s) as answer, path.open("wb") as stream:
-            if answer.status != 200:
-                raise BadAnswer(f"the panel answered {answer.status}; only 200 holds a list", status=answer.status)
-            done, whole = 0, answer.left_bytes
-            for chunk in answer.chunks(CHUNK_BYTES):
-                digest.update(chunk)
-                stream.write(chunk)
-                done += len(chunk)
-                telling.stage(f"fetching {kind}", percent=percent_of(done, whole), bytes=done)
+    def _download(self, source: Source, login: Login, kind: str, spool: Path, telling: Telling) -> str:
+        """A kind's categories and list as files; what tells them from others. Live streams differ by their host too."""
+        asked = f"{login.base_url}\0{login.extension}\0{source.username}\0{source.password}" if kind == "live" else kind
+        digest = blake2b(asked.encode(), digest_size=12)
+        for action in (f"get_{kind}_categories", _LISTS[kind]):
+            digest.update(action.encode())
+            url = _api(source, login.base_url, action=action)
+            with self._open(source, url, total_s=self._total_s) as answer, (spool / action).open("wb") as stream:
+                if answer.status != 200:
+                    raise BadAnswer(f"the panel answered {answer.status}; only 200 holds a list", status=answer.status)
+                done, whole = 0, answer.left_bytes
+                for chunk in answer.chunks(CHUNK_BYTES):
+                    digest.update(chunk)
+                    stream.write(chunk)
+                    done += len(chunk)
+                    telling.stage(f"fetching {kind}", percent=percent_of(done, whole), bytes=done)
+        return digest.hexdigest()
 
     def _one(self, source: Source, action: str, **said: str) -> object:
         base = source.account.base_url or self._bases(source)[0]
@@ -263,6 +271,15 @@ class Panels:
             total_s=source.timeouts.get("total_s", total_s),
             max_bytes=max_bytes or self._max_bytes,
         )
+
+
+def _digests_of(kept: str | None) -> dict[str, str]:
+    """What told the last lists of each kind from others."""
+    try:
+        found = json.loads(kept or "{}")
+    except ValueError:  # the source was of another type
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _who(source: Source) -> dict[str, str]:

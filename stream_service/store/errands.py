@@ -73,16 +73,17 @@ class ErrandQueue:
         return self._change("UPDATE errands SET status = 'running' WHERE id = ? AND status = 'queued'", errand_id)
 
     def done(self, errand_id: int, result: str) -> bool:
-        """Keeps its result (JSON); False when it had been given up."""
+        """Keeps its result (JSON) and forgets what was asked, a login maybe; False when it had been given up."""
         return self._change(
-            "UPDATE errands SET status = 'done', finished_at = ?, result = ? WHERE id = ? AND status = 'running'",
+            "UPDATE errands SET status = 'done', finished_at = ?, result = ?, params = '{}' "
+            "WHERE id = ? AND status = 'running'",
             self._clock.now_s(), result, errand_id,
         )  # fmt: skip
 
     def failed(self, errand_id: int, error: Mapping[str, object]) -> bool:
         """Keeps its error; False when it had ended already."""
         return self._change(
-            "UPDATE errands SET status = 'failed', finished_at = ?, error = ? "
+            "UPDATE errands SET status = 'failed', finished_at = ?, error = ?, params = '{}' "
             "WHERE id = ? AND status IN ('queued', 'running')",
             self._clock.now_s(), json.dumps(error, default=str), errand_id,
         )  # fmt: skip

@@ -88,6 +88,22 @@ def test_an_unchanged_panel_is_unchanged_and_its_account_is_looked_at_all_the_sa
     assert house.sources.get(1).account.active == 2
 
 
+def test_only_what_changed_is_read_again(house: House, panel: FakePanel) -> None:
+    add(house, panel)
+    house.refresh()
+    panel.answers["get_live_streams"].append(channel(3, "Three"))
+    run = house.refresh()
+    assert (run.status, run.streams, run.report["library"], run.report["warnings"]) == ("success", 3, {}, [])
+    assert titles(house) == {"movie": ["Film"], "series": ["Serial"]}
+    panel.answers["get_vod_streams"].append(movie(6, "Sequel"))
+    assert house.refresh().report["library"] == {"movie": 2}
+    assert titles(house) == {"movie": ["Film", "Sequel"], "series": ["Serial"]}
+    assert house.refresh(force=True).report["library"] == {"movie": 2, "series": 1}
+    house.sources.update(1, {"options": {"vod": False}})
+    assert house.refresh().status == "success"
+    assert titles(house) == {"movie": [], "series": ["Serial"]}
+
+
 def test_another_host_and_login_are_the_same_streams(house: House, panel: FakePanel, tmp_path: Path) -> None:
     add(house, panel)
     house.refresh()
