@@ -51,6 +51,10 @@ class Showing:
         return self.catalogue.in_lineup
 
     @property
+    def as_in(self) -> Callable[[str, ChannelTarget], ChannelTarget]:
+        return self.catalogue.as_in
+
+    @property
     def catchup(self) -> Callable[[str, int], Mapping[str, str]]:
         return self.archives.of
 

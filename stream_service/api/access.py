@@ -150,9 +150,10 @@ def xtream_refusal(status: int = 401, body: str = XTREAM_REFUSED) -> Response:
 def mark_refused_tuner(response: Response) -> Response:
     """After a request: a tuner's client reads a header, not a body."""
     if response.status_code in (401, 403, 429) and _TUNER.fullmatch(request.path):
-        response.headers.setdefault(
-            "X-HDHomeRun-Error", "805 All Tuners In Use" if g.get("full") else "806 Tune Failed"
-        )
+        full = g.get("full", False)
+        response.headers.setdefault("X-HDHomeRun-Error", "805 All Tuners In Use" if full else "806 Tune Failed")
+        if full:
+            response.status_code = 503  # as the device does
     return response
 
 

@@ -31,6 +31,11 @@ class Channels(Protocol):
     @property
     def in_lineup(self) -> Callable[[str, str], bool]: ...
     @property
+    def as_in(self) -> Callable[[str, ChannelTarget], ChannelTarget]:
+        """A channel as a lineup delivers it."""
+        ...
+
+    @property
     def archive(self) -> Callable[[str, ChannelTarget, int, int], StreamAddress | None]:
         """Where a lineup's channel has a stretch of the past: start in epoch seconds, length in seconds.
 
@@ -96,12 +101,19 @@ class _Streams:
         if found is None:
             raise NotFound(f"there is no channel {stream_id}")
         user = visitor().user
-        if user is not None and not self._theirs(user, found.id):
-            raise Forbidden("this channel is in none of your lineups")
+        if user is not None:
+            found = self._as_theirs(user, found)
         return found if query is None else as_asked(found, query, self._through)
 
-    def _theirs(self, user: User, channel_id: str) -> bool:
-        return user.lineups is None or any(self._channels.in_lineup(one, channel_id) for one in user.lineups)
+    def _as_theirs(self, user: User, found: ChannelTarget) -> ChannelTarget:
+        """The channel as the first of the user's lineups that has it delivers it; raises `Forbidden` for none."""
+        theirs = (DEFAULT,) if user.lineups is None else user.lineups
+        lineup = next((one for one in theirs if self._channels.in_lineup(one, found.id)), None)
+        if lineup is not None:
+            return self._channels.as_in(lineup, found)
+        if user.lineups is not None:
+            raise Forbidden("this channel is in none of your lineups")
+        return found
 
     def watch(self, stream_id: int, query: live.StreamQuery) -> Response:
         """The live stream, or the stretch of the past that the query names."""

@@ -3,7 +3,7 @@
 Nothing here touches the database. In the web process a thread looks at the published file once a second; reading it is
 done in slices on a native thread, so that the relay's loop goes on while a hundred thousand channels come in.
 
-    {"lineup": "default"}                                        from here on its channels
+    {"lineup": "default", "delivery": "relay"}                   from here on its channels
     ["id", "number", "name", [streams], "delivery", xtream_id]   a channel
     ["id", "number"]                                             a channel that stood whole in a lineup above
     ["old id", null, "id", xtream_id]                            merged into that one: players may still ask for it
@@ -13,6 +13,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -48,6 +49,7 @@ class _Contents:
         self.lineups: dict[str, dict[str, str]] = {}
         """Lineup -> number -> folded id of the channel."""
         self.members: dict[str, set[str]] = {}
+        self.deliveries: dict[str, str] = {}
         self._lineup = ""
 
     def take(self, said: Any) -> None:
@@ -55,6 +57,8 @@ class _Contents:
         if isinstance(said, dict):
             self._lineup = said["lineup"]
             self.lineups[self._lineup], self.members[self._lineup] = {}, set()
+            if delivery := said.get("delivery"):
+                self.deliveries[self._lineup] = delivery
             return
         folded = said[0].casefold()
         if said[1] is None:
@@ -108,7 +112,13 @@ class Catalogue:
         """The channel that has this number in a lineup."""
         now = self._now
         folded = now.lineups.get(lineup, {}).get(number)
-        return None if folded is None else now.channels.get(folded)
+        target = None if folded is None else now.channels.get(folded)
+        return None if target is None else self.as_in(lineup, target)
+
+    def as_in(self, lineup: str, target: ChannelTarget) -> ChannelTarget:
+        """The channel as this lineup delivers it: several lineups may have it, each in its own way."""
+        delivery = self._now.deliveries.get(lineup, target.delivery)
+        return target if delivery == target.delivery else replace(target, delivery=delivery)
 
     def tuned(self, lineup: str, number: str) -> ChannelTarget | None:
         """As `by_number`; before it says None it looks whether another catalogue was published this very second."""

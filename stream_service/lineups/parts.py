@@ -21,7 +21,7 @@ MODE = 0o600
 
 def part(view: LineupView) -> Iterator[bytes]:
     """A lineup's part, line by line: its name, its channels, and where ids that were merged away lead."""
-    yield orjson.dumps({"lineup": view.name}, option=_LINE)
+    yield orjson.dumps({"lineup": view.name, "delivery": view.delivery}, option=_LINE)
     yield from (_line(channel) for channel in view.channels)
     for ident, to in sorted(view.aliases.items()):
         yield orjson.dumps((ident, None, to, view.alias_numbers.get(ident, 0)), option=_LINE)

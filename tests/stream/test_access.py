@@ -167,6 +167,12 @@ def test_over_the_limit_another_player_is_refused_and_the_same_one_changes_the_c
     assert len(site.relay.watchers) == 1
 
 
+def test_a_tuners_client_is_told_in_its_header(site: Site) -> None:
+    for path in ("/discover.json", "/lineup.json", "/auto/v1", "/hdhr/default/lineup_status.json", "/tuner0/v1"):
+        answer = site.client.get(path, environ_base=OUTSIDE)
+        assert (answer.status_code, answer.headers["X-HDHomeRun-Error"]) == (401, "806 Tune Failed")
+
+
 def test_who_watches_is_told_to_the_relay_with_their_priority(site: Site) -> None:
     site.client.put("/api/v1/users/1", json={"priority": 9})
     status(site, "/stream/One.ts", query_string=GOOD)

@@ -332,6 +332,16 @@ def test_without_the_guide_service_there_are_no_listings_and_nobody_waits_twice(
     assert site.xtream("get_short_epg", stream_id=2).get_json() == {"epg_listings": []}
 
 
+def test_a_user_gets_a_channel_as_their_own_lineup_delivers_it(site: Site) -> None:
+    made = site.client.post("/api/v1/lineups", json={"name": "away", "delivery": "redirect"})
+    assert made.status_code == 201, made.data
+    site.build("default", "away")
+    site.user("bob", lineups=["away"])
+    own = site.client.get(f"/live/bob/{PASSWORD}/1.ts")
+    assert (own.status_code, own.headers.get("Location")) == (302, "http://p.example/live/u/p/77.ts")
+    assert site.client.get(f"/live/ann/{PASSWORD}/1.ts").status_code == 200
+
+
 # ---- streams of the past ---------------------------------------------------------------------------------------------
 
 
