@@ -185,6 +185,18 @@ def test_a_disaster_changes_nothing_and_is_told(
     assert PASSWORD not in json.dumps([run.report, house.events.messages])
 
 
+@pytest.mark.parametrize("after_head", [False, True], ids=["no answer", "no body"])
+def test_a_panel_that_hangs_is_given_up_and_nothing_changes(house: House, panel: FakePanel, after_head: bool) -> None:
+    add(house, panel)
+    house.refresh()
+    streams, library = house.streams(), titles(house)
+    house.sources.update(1, {"timeouts": {"read_s": 0.3}})
+    panel.provider.hang("/player_api.php", after_head=after_head)
+    run = house.refresh()
+    assert (run.status, "time allowed" in str(run.error_message)) == ("failed", True)
+    assert (house.streams(), titles(house)) == (streams, library)
+
+
 def _found(says: str, message: str) -> bool:
     parts = says.split(".*")
     return all(part in message for part in parts)
