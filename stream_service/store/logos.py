@@ -9,6 +9,8 @@ from servicekit.store.sqlite import Connections, busy_as_unavailable, writing
 from stream_service.domain.logos import AddressRow, Due, Known, Logo, Outcome
 from stream_service.store.batches import write_batches
 
+STEP_ROWS = 2_000
+
 
 class Logos:
     """The rows; pictures themselves are files (`logos.shelf`)."""
@@ -105,16 +107,19 @@ class Logos:
 
     def rest(self, host: str, until: int) -> None:
         """Nothing of this host is due before that moment."""
-        connection = self._connections.get()
-        with writing(connection):
-            connection.execute("UPDATE logo_addresses SET due_at = ?2 WHERE host = ?1 AND due_at < ?2", (host, until))
+        self._in_steps(
+            "UPDATE logo_addresses SET due_at = ?2 WHERE url IN "
+            "(SELECT url FROM logo_addresses WHERE host = ?3 AND due_at < ?2 LIMIT ?1)",
+            until,
+            host,
+        )
 
     def retry(self) -> int:
         """Everything that has no picture is due at once; returns how many."""
-        connection = self._connections.get()
-        with writing(connection):
-            connection.execute("UPDATE logo_addresses SET due_at = 0, failures = 0 WHERE picture IS NULL")
-            return connection.changes()
+        return self._in_steps(
+            "UPDATE logo_addresses SET due_at = 0, failures = 0 WHERE url IN "
+            "(SELECT url FROM logo_addresses WHERE picture IS NULL AND (due_at > 0 OR failures > 0) LIMIT ?1)"
+        )
 
     def addresses(self, *, limit: int, start: int, failed: bool) -> list[AddressRow]:
         """Addresses in their order, from the `start`-th on; `failed`: only those whose last attempt failed."""
@@ -135,15 +140,26 @@ class Logos:
 
     def forget(self, before: int) -> int:
         """Forget addresses that no lineup used since; returns how many."""
-        connection = self._connections.get()
-        with writing(connection):
-            connection.execute("DELETE FROM logo_addresses WHERE wanted_at < ?", (before,))
-            return connection.changes()
+        return self._in_steps(
+            "DELETE FROM logo_addresses WHERE url IN (SELECT url FROM logo_addresses WHERE wanted_at < ?2 LIMIT ?1)",
+            before,
+        )
 
     def pictures(self) -> set[str]:
         """The names of all pictures that something leads to."""
         query = "SELECT picture FROM logos UNION SELECT picture FROM logo_addresses WHERE picture IS NOT NULL"
         return {row[0] for row in self._rows(query)}
+
+    def _in_steps(self, statement: str, *values: object) -> int:
+        """The same statement until it changes nothing; ?1 is how many rows it may change: nobody waits long for it."""
+        connection, changed = self._connections.get(), 0
+        while True:
+            with writing(connection):
+                connection.execute(statement, (STEP_ROWS, *values))
+                done = connection.changes()
+            changed += done
+            if done < STEP_ROWS:
+                return changed
 
     def _rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
         with busy_as_unavailable():

@@ -377,6 +377,16 @@ class TestFetching:
         assert room.fetching.turn() == 0
         assert room.known(url).picture
 
+    def test_what_did_not_come_can_be_asked_for_again_at_once(self, room: Room) -> None:
+        room.want(f"{room.site.base}/a.png")
+        room.fetching.turn()
+        assert room.store.counts() == {"uploaded": 0, "addresses": 1, "cached": 0, "failed": 1}
+        room.site.pages["/a.png"] = (200, {}, picture())
+        assert room.store.retry() == 1
+        assert room.store.retry() == 0
+        assert room.fetching.turn() == 1
+        assert room.store.counts() == {"uploaded": 0, "addresses": 1, "cached": 1, "failed": 0}
+
     def test_a_packed_picture_is_unpacked(self, room: Room) -> None:
         room.site.pages = {
             "/a.svgz": (200, {}, gzip.compress(SVG)),
