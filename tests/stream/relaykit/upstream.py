@@ -4,7 +4,8 @@
     upstream.script("/a", [sends(pictures=5), ends()], [html()])      # first connection, second and later ones
 
 The words of a script: `sends`, `live`, `drips`, `hangs`, `ends`, `resets`, `chunked`, `html`, `status`, `redirects`,
-`junk`. A path's packets go on being numbered over all its connections, so a test can say what was lost or doubled.
+`sends_with_token`, `needs_fresh_token`, `cut_short`, `claims_length`, `other_tables`, `junk`. A path's packets go on being numbered over
+all its connections, so a test can say what was lost or doubled.
 """
 
 import socket
@@ -128,6 +129,54 @@ def redirects(to: str) -> Step:
     return lambda c: c.head(f"Location: {to}", "Content-Length: 0", status="302 Found")
 
 
+def sends_with_token(to: str) -> Step:
+    """A redirect to another path with a token that nobody had before."""
+
+    def step(c: Connection) -> None:
+        c.head(f"Location: {to}?token={len(c.path.requests)}", "Content-Length: 0", status="302 Found")
+
+    return step
+
+
+def needs_fresh_token() -> Step:
+    """403 to whoever comes with a token that was used already, as providers do whose tokens expire."""
+
+    def step(c: Connection) -> None:
+        used = [request.split(" ")[1] for request in c.path.requests]
+        if used.count(used[-1]) > 1:
+            c.head("Content-Length: 0", status="403 Forbidden")
+            raise ConnectionAbortedError("the token was used before")
+
+    return step
+
+
+def cut_short(*, pictures: int, missing: int = 77) -> Step:
+    """Pictures that end inside a packet, in the middle of a group."""
+    return lambda c: c.body(c.path.stream.pictures(pictures)[:-missing])
+
+
+def claims_length(size: int, *, pictures: int) -> Step:
+    """Says how long the body is, and sends another one."""
+
+    def step(c: Connection) -> None:
+        c.head("Content-Type: video/mp2t", f"Content-Length: {size}")
+        c.sock.sendall(c.path.stream.pictures(pictures))
+
+    return step
+
+
+def other_tables(change: Callable[[bytes], bytes], *, every_s: float = 0.02, pictures: int = 1_000_000) -> Step:
+    """A live stream whose packets `change` has given other PIDs and tables."""
+
+    def step(c: Connection) -> None:
+        for _ in range(pictures):
+            c.body(change(c.path.stream.picture()))
+            if c.closing.wait(every_s):
+                return
+
+    return step
+
+
 def junk(data: bytes = b"<br />\n<b>Warning</b>: on line 7 in <b>stream.php</b><br />\n") -> Step:
     """Bytes that are no packets."""
     return lambda c: c.body(data)
@@ -189,7 +238,7 @@ class ScriptedUpstream:
                 self._open.add(sock)
             try:
                 request = _read_request(sock)
-                name = request.split(" ")[1] if " " in request else ""
+                name = request.split(" ")[1].partition("?")[0] if " " in request else ""
                 path = self.paths.get(name)
                 if path is None:
                     return
