@@ -1,5 +1,6 @@
 """The part of the composition for what clients get beside playlists: tuners and logos. Only `wiring` calls it."""
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from servicekit.clock import Clock
+from servicekit.errors import AerialError
 from servicekit.fetch import Fetcher
 from servicekit.settings import Settings
 from servicekit.store.sqlite import Connections
@@ -32,6 +34,8 @@ from stream_service.store.logos import Logos
 CACHE = "logos_cache_enabled"
 INITIALS = "logos_initials_enabled"
 FRESH_S = 2.0
+
+_log = logging.getLogger("logos")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,8 +141,12 @@ class LogoRoom:
         if wishes != self._seen:
             self._seen = wishes
             self._changed()
-        if wishes.cache:
+        if not wishes.cache:
+            return
+        try:
             self._fetching.turn()
+        except AerialError as error:  # a locked database, mostly
+            _log.warning("logos are left for the next look: %s", error.detail)
 
     def sweep(self) -> None:
         """The daily clearing up."""
