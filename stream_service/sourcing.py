@@ -7,6 +7,7 @@ from typing import Any
 
 from servicekit.clock import Clock
 from servicekit.fetch import Fetcher
+from servicekit.metrics import Sample
 from servicekit.notify import Notifier
 from servicekit.store.sqlite import Connections
 from stream_service.domain.entities import Run, RunStatus, Source
@@ -160,3 +161,22 @@ def intake(connections: Connections, *, ways: Ways, notifier: Notifier, least_sh
         cleaning=Cleaning(lists=lists, titles=titles, typed=ManualChannels(connections)),
         handlers={"source-test": trial.test},
     )
+
+
+def source_figures(sources: Sources, runs: Runs) -> list[Sample]:
+    """What `/metrics` says of sources."""
+    found: list[Sample] = []
+    every = sources.all()
+    last = runs.last_of_each([one.id for one in every])
+    for one in every:
+        labels = {"source": str(one.id)}
+        streams, skipped = float(one.good.entries), float(one.good.skipped)
+        found.append(("gauge", "aerial_stream_source_streams", "Streams of the last good list.", labels, streams))
+        found.append(("gauge", "aerial_stream_source_skipped", "Entries it left out.", labels, skipped))
+        run = last.get(one.id)
+        failed = float(run is not None and run.status in ("failed", "rejected", "interrupted"))
+        found.append(("gauge", "aerial_stream_source_failed", "1 when the last refresh failed.", labels, failed))
+        if one.account.expires_at is not None:
+            ends, told = float(one.account.expires_at), "When the panel's account ends, in epoch seconds."
+            found.append(("gauge", "aerial_stream_account_expires_seconds", told, labels, ends))
+    return found

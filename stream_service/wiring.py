@@ -55,7 +55,16 @@ from stream_service.rulebook import Rulebook, errands_of_rules, for_guide, ruleb
 from stream_service.showing import Around as AroundShowing
 from stream_service.showing import Showing, library_root, showing
 from stream_service.sources.types import Ways
-from stream_service.sourcing import Intake, Sourcing, guide_notices, intake, panel_guides, sourcing, ways_of
+from stream_service.sourcing import (
+    Intake,
+    Sourcing,
+    guide_notices,
+    intake,
+    panel_guides,
+    source_figures,
+    sourcing,
+    ways_of,
+)
 from stream_service.store.builds import Builds
 from stream_service.store.channels import Channels
 from stream_service.store.connection import open_database
@@ -649,23 +658,8 @@ def _figures(it: Stores, hub: Hub, catalogue: Catalogue) -> Callable[[], list[Sa
 
     def figures() -> list[Sample]:
         if not kept or time.monotonic() - kept[0][0] > FIGURES_EVERY_S:
-            kept[:] = [(time.monotonic(), native.call(_source_figures, it))]
+            kept[:] = [(time.monotonic(), native.call(source_figures, it.sources, it.runs))]
         channels: Sample = ("gauge", "aerial_stream_channels", "Channels viewers can ask for.", {}, len(catalogue))
         return [*relaying.samples(hub), channels, *kept[0][1]]
 
     return figures
-
-
-def _source_figures(it: Stores) -> list[Sample]:
-    found: list[Sample] = []
-    sources = it.sources.all()
-    last = it.runs.last_of_each([one.id for one in sources])
-    for one in sources:
-        labels = {"source": str(one.id)}
-        streams, skipped = float(one.good.entries), float(one.good.skipped)
-        found.append(("gauge", "aerial_stream_source_streams", "Streams of the last good list.", labels, streams))
-        found.append(("gauge", "aerial_stream_source_skipped", "Entries it left out.", labels, skipped))
-        run = last.get(one.id)
-        failed = float(run is not None and run.status in ("failed", "rejected", "interrupted"))
-        found.append(("gauge", "aerial_stream_source_failed", "1 when the last refresh failed.", labels, failed))
-    return found
