@@ -4,8 +4,8 @@
     upstream.script("/a", [sends(pictures=5), ends()], [html()])      # first connection, second and later ones
 
 The words of a script: `sends`, `live`, `drips`, `hangs`, `ends`, `resets`, `chunked`, `html`, `status`, `redirects`,
-`sends_with_token`, `needs_fresh_token`, `cut_short`, `claims_length`, `other_tables`, `junk`. A path's packets go on being numbered over
-all its connections, so a test can say what was lost or doubled.
+`sends_with_token`, `needs_fresh_token`, `cut_short`, `claims_length`, `other_tables`, `junk`. A path's packets go on
+being numbered over all its connections, so a test can say what was lost or doubled.
 """
 
 import socket
