@@ -111,6 +111,8 @@ def _list(it: Collaborators, lineup: str, path: Path, chosen: Chosen | None) -> 
     else:
         response = published(rendered.path, mimetype=M3U, etag=rendered.etag)
     response.headers["Content-Type"] = f"{M3U}; charset=utf-8"
+    if chosen is not None and chosen.login is not None:
+        response.headers["Cache-Control"] = "private, no-cache"  # it holds a password
     return response
 
 

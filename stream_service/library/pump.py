@@ -184,6 +184,9 @@ class Pump:
         headers = {"Range": asked_range} if _RANGE.fullmatch(asked_range) else {}
         answer = self._open_range(address, headers)
         kind = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        if kind.endswith("mpegurl"):
+            answer.close()
+            raise BadAnswer(f"{redact(answer.url)} is a playlist of segments, which cannot be sent as one file")
         if answer.status not in (200, PARTIAL) or kind in _TEXTS:
             answer.close()
             raise BadAnswer(f"{redact(answer.url)} answered {answer.status} {kind}, which is no film", status=404)

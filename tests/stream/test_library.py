@@ -215,6 +215,13 @@ def test_a_login_page_is_no_film(site: Site, panel: FakePanel) -> None:
     assert site.client.get("/vod/movie-1.mkv").status_code == 404
 
 
+def test_a_playlist_of_segments_is_no_film_either(site: Site, panel: FakePanel) -> None:
+    panel.provider.serve(path_of(panel, "movie", "5.mkv"), "#EXTM3U", content_type="application/vnd.apple.mpegurl")
+    answer = site.client.get("/vod/movie-1.mkv")
+    assert answer.status_code == 502
+    assert PANEL_PASSWORD not in answer.get_data(as_text=True)
+
+
 def test_a_lineup_that_redirects_redirects_films_too(site: Site, panel: FakePanel) -> None:
     site.client.put("/api/v1/lineups/default", json={"delivery": "redirect"})
     answer = site.client.get("/vod/movie-1.mkv")

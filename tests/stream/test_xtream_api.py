@@ -212,6 +212,11 @@ def test_a_users_playlist_holds_their_login_and_the_anonymous_one_does_not(site:
         assert f"/live/ann/{PASSWORD}/1.ts" in text
         assert "xmltv.php?username=ann" in text.partition("\n")[0]
         assert "\x01" not in text
+    mine = site.client.get("/playlist.m3u", query_string=GOOD)
+    assert mine.headers["Cache-Control"] == "private, no-cache"
+    written = [path for path in site.house.files.rendered.iterdir() if PASSWORD.encode() in path.read_bytes()]
+    assert written
+    assert all(path.stat().st_mode & 0o777 == 0o600 for path in written)
     assert site.client.get("/playlist.m3u").data == plain
     assert b"ann/" not in plain
     assert PASSWORD.encode() not in plain
