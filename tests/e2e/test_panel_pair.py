@@ -1,5 +1,7 @@
 """A panel and both services as real processes: one address and login typed once gives channels, films and a guide."""
 
+import contextlib
+import http.client
 import json
 import threading
 import urllib.request
@@ -46,14 +48,12 @@ class Heard:
 
     def _listen(self) -> None:
         kind = ""
-        try:
+        with self._answer, contextlib.suppress(OSError, ValueError, http.client.HTTPException):  # the service ended
             for raw in self._answer:
                 name, _, said = raw.decode().rstrip("\n").partition(": ")
                 kind = said if name == "event" else kind
                 if name == "data" and kind == "finished":
                     self.finished.append(json.loads(said))
-        except (OSError, ValueError):
-            return  # the service ended, and the answer with it
 
     def ended(self, kind: str, status: str) -> bool:
         return any((one["kind"], one["status"]) == (kind, status) for one in self.finished)
