@@ -135,13 +135,14 @@ def _name_key(group: Group) -> str:
 
 def _across_sources(groups: Sequence[Group], key: Callable[[Group], str], *, regions: bool = False) -> list[Group]:
     """Merge groups whose keys are equal and whose sources differ; names that are equal to the letter go first."""
-    by_key: dict[str, list[Group]] = {}
+    first: dict[str, Group] = {}
+    more: dict[str, list[Group]] = {}
     for group in groups:
-        if said := key(group):
-            by_key.setdefault(said, []).append(group)
+        if (said := key(group)) and (before := first.setdefault(said, group)) is not group:
+            more.setdefault(said, [before]).append(group)
     gone: set[int] = set()
-    for alike in by_key.values():
-        if len(alike) < 2 or len({source for group in alike for source in group.sources}) < 2:
+    for alike in more.values():
+        if len({source for group in alike for source in group.sources}) < 2:
             continue
         if regions:
             for group in alike:

@@ -62,7 +62,7 @@ CREATE TABLE streams (
     source_id INTEGER NOT NULL REFERENCES sources (id) ON DELETE CASCADE,
     first_seen INTEGER NOT NULL,
     vanished_at INTEGER,                          -- NULL while its entry stands in the source's list
-    channel_id TEXT REFERENCES channels (id),
+    channel_id TEXT,                              -- channels are never deleted: a key would only cost
     provider_id TEXT NOT NULL DEFAULT '',         -- what it was known by when it vanished
     tvg_id TEXT NOT NULL DEFAULT '',
     name TEXT NOT NULL DEFAULT '',
@@ -70,7 +70,7 @@ CREATE TABLE streams (
     url TEXT NOT NULL DEFAULT ''
 );
 CREATE INDEX streams_source ON streams (source_id, vanished_at);
-CREATE INDEX streams_channel ON streams (channel_id);
+CREATE INDEX streams_channel ON streams (channel_id) WHERE channel_id IS NOT NULL;
 
 CREATE TABLE entries (
     source_id INTEGER NOT NULL,
