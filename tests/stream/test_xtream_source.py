@@ -10,7 +10,7 @@ import pytest
 from servicekit.errors import RateLimited
 from stream_service.domain.entities import Run, Source
 from tests.stream.panelkit import EXPIRES_S, PASSWORD, USER, FakePanel, channel, movie, show
-from tests.stream.sourcekit import House
+from tests.stream.sourcekit import House, playlist
 
 CORPUS = Path(os.environ.get("AERIAL_CORPUS") or Path(__file__).parents[3] / "shared" / "corpus")
 REAL = CORPUS / "tellytv-go.xtream-codes" / "testData" / "tnt"
@@ -115,6 +115,27 @@ def test_another_host_and_login_are_the_same_streams(house: House, panel: FakePa
         assert house.streams() == before
         assert house.library.page("movie", limit=1)[0].id == film
         assert house.library.movie_address(film).url.startswith(f"{moved.base}/movie/")
+
+
+def test_a_panels_list_that_becomes_a_panel_keeps_its_streams_and_films(house: House, panel: FakePanel) -> None:
+    entries = [
+        {"name": "Uno", "url": "http://old.example/live/x/y/1.ts"},
+        {"name": "Dos", "url": "http://old.example/live/x/y/2.ts"},
+        {"name": "Pelicula", "url": "http://old.example/movie/x/y/5.mkv"},
+    ]
+    house.add(house.put(playlist(entries)))
+    house.refresh()
+    streams, film = sorted(house.streams().values()), house.library.page("movie", limit=1)[0].id
+    values = {"type": "xtream", "url": panel.base, "username": USER, "password": PASSWORD}
+    house.sources.update(1, values)
+    run = house.refresh()
+    assert (run.status, run.report["streams"]) == (
+        "success", {"unchanged": 0, "found_again": {"provider-id": 2}, "new": 0},
+    )  # fmt: skip
+    assert sorted(house.streams().values()) == streams
+    found = house.library.page("movie", limit=9)
+    assert [(one.id, one.title.name) for one in found] == [(film, "Film")]
+    assert house.library.movie_address(film).url.startswith(panel.base)
 
 
 def test_backup_hosts_are_tried_in_their_order(house: House, panel: FakePanel) -> None:
