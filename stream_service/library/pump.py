@@ -117,6 +117,7 @@ class Pump:
         self._open: dict[int, Sending] = {}
         self._known: OrderedDict[str, Known] = OrderedDict()
         self._renewing = False
+        self._none_left = threading.Event()
 
     def open(self, address: StreamAddress, *, player: Player, asked_range: str = "") -> Sending:
         """The file, or the one range of it that was asked for (other ranges are passed over).
@@ -145,6 +146,7 @@ class Pump:
             )
         with self._lock:
             self._open[sending.number] = sending
+            self._none_left.clear()
         self._remember(address, answer)
         self._keep_leases()
         return sending
@@ -229,6 +231,8 @@ class Pump:
     def _ended(self, sending: Sending) -> None:
         with self._lock:
             self._open.pop(sending.number, None)
+            if not self._open:
+                self._none_left.set()
         self._slots.release(sending.lease)
         sending.leave()
 
@@ -242,7 +246,7 @@ class Pump:
     def _renew(self) -> None:
         """While anything is sent: a paused film holds its connection, so it holds its slot."""
         while True:
-            time.sleep(RENEW_EVERY_S)
+            self._none_left.wait(RENEW_EVERY_S)
             with self._lock:
                 sendings = list(self._open.values())
                 if not sendings:
