@@ -178,7 +178,9 @@ class _Cutter(ExactReader):
         return self._leapt
 
     def _awaits(self) -> bool:
-        return self._leapt and len(self._buffer) - max(self._needed(), 0) < CHUNK_BYTES
+        """Not past the file's end tag: what follows it is not read."""
+        rest = max(self._needed(), 0)
+        return self._leapt and len(self._buffer) - rest < CHUNK_BYTES and self._buffer.find(b"</tv", rest) < 0
 
     def _more(self) -> bool:
         more = super()._more()
@@ -300,9 +302,10 @@ class _Cutter(ExactReader):
             fresh += [(index, digest, known) for index, digest in enumerate(digests, begin) if digest not in known]
         self._mostly_new = 2 * len(fresh) > len(raws)
         found = [numbers[index] for index, _, _ in fresh] if numbers is not None else None
-        sound, flags = _proof([raws[index] for index, _, _ in fresh], found)
-        for (_, digest, known), flag in zip(fresh[:sound], flags, strict=False):
-            known[digest] = flag
+        sound, flags, forms = _proof([raws[index] for index, _, _ in fresh], found)
+        for at, (_, digest, known) in enumerate(fresh):
+            if at < sound or forms[at]:  # what is sound behind a fault is met again
+                known[digest] = flags[at]
         return len(raws) if sound == len(fresh) else fresh[sound][0]
 
     # ---- the columns -------------------------------------------------------------------------------------------------
@@ -368,8 +371,8 @@ def _unescaped(text: str) -> str:
     return text
 
 
-def _proof(raws: list[bytes], numbers: list[bytes | None] | None) -> tuple[int, list[int]]:
-    """How many of the first elements are well formed, and the flags of each element.
+def _proof(raws: list[bytes], numbers: list[bytes | None] | None) -> tuple[int, list[int], list[int]]:
+    """How many of the first elements are well formed; the flags of each; which are well formed by their form.
 
     `numbers`: group 2 of `BODY` of each element, None for those that are not in form; None: nobody has looked yet.
     """
@@ -382,7 +385,7 @@ def _proof(raws: list[bytes], numbers: list[bytes | None] | None) -> tuple[int, 
         forms = [form and _sound_bytes(raw) for form, raw in zip(forms, raws, strict=True)]
     others = [index for index, form in enumerate(forms) if not form]
     sound = _well_formed([raws[index] for index in others])
-    return (len(raws) if sound == len(others) else others[sound]), flags
+    return (len(raws) if sound == len(others) else others[sound]), flags, forms
 
 
 def _sound_bytes(text: bytes) -> bool:
