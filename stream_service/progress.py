@@ -81,11 +81,14 @@ class Progress:
         return [shown(one) for one in self._call(self._operations)]
 
     def first(self) -> list[Event]:
-        """What a new listener hears first: where everything stands."""
-        return [Event("snapshot", {"items": self.snapshot()})]
+        """What a new listener hears first: where everything stands. Who listens alone is told what changes from there."""
+        now = self._call(self._operations)
+        if len(self.events) <= 1:  # the new listener counts already
+            self._told = {one.id: one for one in now}
+        return [Event("snapshot", {"items": [shown(one) for one in now]})]
 
     def look(self) -> list[Event]:
-        """What changed since the last look. The first look of all tells nothing: it is in the snapshot."""
+        """What changed since the last look, or since the snapshot of who listens alone."""
         now = {one.id: one for one in self._call(self._operations)}
         changed = [one for ident, one in now.items() if self._told.get(ident) != one]
         self._told = now

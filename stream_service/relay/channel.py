@@ -236,6 +236,10 @@ class Channel:
             lost = State.SWITCHING if self.ring.head else State.CONNECTING
             self._move(State.RUNNING if self._running_since_s is not None else lost, "a client came", now_s)
 
+    def ask_again(self, now_s: float) -> None:
+        """What it waits for has changed: its pause is over."""
+        self._retry_at_s = min(self._retry_at_s, now_s)
+
     def opened(self, attempt: int, line: Line, now_s: float) -> bool:
         """The attempt connected; False when it is no longer wanted (the caller closes it)."""
         if attempt != self.attempt or self._dialing_since_s is None:

@@ -490,12 +490,21 @@ class Hub:
     def force_breaker(self, name: str, state: str) -> dict[str, object]:
         """Set a circuit breaker; raises `NotFound`, `Invalid`."""
         with self._lock:
-            return self._breakers.force(name, state)
+            shown = self._breakers.force(name, state)
+            self._ask_again()
+            return shown
 
     def reset_breaker(self, name: str) -> dict[str, object]:
         """As if it had never seen a failure; raises `NotFound`."""
         with self._lock:
-            return self._breakers.reset(name)
+            shown = self._breakers.reset(name)
+            self._ask_again()
+            return shown
+
+    def _ask_again(self) -> None:
+        """A channel whose streams may still not be tried fails anew, and waits on."""
+        for channel in self._channels.values():
+            channel.ask_again(self._clock.monotonic())
 
     # -- for `Following`
 

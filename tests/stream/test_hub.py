@@ -391,12 +391,8 @@ class TestScriptedTroubles:
             names = {str(one["name"]): one["state"] for one in there.hub.breakers()}
             assert sorted(names.values()) == ["closed", "open"]
             there.hub.reset_breaker(next(name for name in names if name.startswith("stream-")))
-
-            def tried_again() -> bool:
-                there.viewer(channel).joined()
-                return there.provider.opened("/a") == 3
-
-            until(tried_again)
+            there.viewer(channel).joined()  # at once: what the channel waited for is over
+            until(lambda: there.provider.opened("/a") == 3)
 
     def test_who_falls_out_again_and_again_is_dropped(self) -> None:
         with house(backlog_s=0.1, keyframe_interval_s=0.1, lag_s=0.2, most_jumps=3) as there:

@@ -337,6 +337,15 @@ def test_the_events_begin_with_a_snapshot(site: Browsed) -> None:
     answer.close()
 
 
+def test_what_stood_in_the_snapshot_is_told_again_only_when_it_changes(site: Browsed) -> None:
+    site.house.add(site.house.put(playlist(["A"])))
+    site.house.refresh()
+    progress = site.sourcing.progress
+    (snapshot,) = progress.first()
+    assert snapshot.kind == "snapshot"
+    assert progress.look() == []
+
+
 def test_a_refresh_that_is_cancelled_while_it_runs_changes_nothing(house: House) -> None:
     house.add(house.put(playlist(["A"])))
     house.refresh()
