@@ -81,7 +81,7 @@ class Progress:
         return [shown(one) for one in self._call(self._operations)]
 
     def first(self) -> list[Event]:
-        """What a new listener hears first: where everything stands. Who listens alone is told what changes from there."""
+        """What a new listener hears first: where everything stands. Who listens alone hears what changes from there."""
         now = self._call(self._operations)
         if len(self.events) <= 1:  # the new listener counts already
             self._told = {one.id: one for one in now}
