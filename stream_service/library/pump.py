@@ -2,8 +2,9 @@
 
     seat (the user's limit) > slot (the account's limit) > connection, with the player's range > piece by piece
 
-Nothing is kept ahead: the next piece is read when the player has taken the last one. A slot is held as long as the
-connection is; a player that seeks opens a new connection before it closes the old one, so its own old one makes room.
+A file that breaks off goes on where it stopped. Nothing is kept ahead: the next piece is read when the player has taken
+the last one. A slot is held as long as the connection is; a player that seeks opens a new connection before it closes
+the old one, so its own old one makes room.
 """
 
 import itertools
@@ -29,13 +30,16 @@ from stream_service.relay.upstream import OpenAnswer
 PIECE_BYTES = 128 * 1024
 SLOT_WAIT_S = 5.0
 SLOT_PAUSE_S = 0.1
+RESUMES = 5
+"""How often a file that breaks off is asked for the rest."""
+RESUME_PAUSE_S = 0.5
 MOST_KNOWN = 1_000
 NO_SLOT = "no_slot"
 NOT_SATISFIABLE = 416
 PARTIAL = 206
 _PASSED_ON = ("Content-Type", "Content-Length", "Content-Range", "Last-Modified", "ETag")
 _RANGE = re.compile(r"bytes=(?:\d{1,18}-\d{0,18}|-\d{1,18})")
-_TOTAL = re.compile(r"bytes \d+-\d+/(\d+)")
+_TOTAL = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(?:(\d{1,18})|\*)")
 _TEXTS = ("text/html", "text/plain", "application/json")
 _log = logging.getLogger("library")
 
@@ -66,19 +70,51 @@ class Sending(Iterator[bytes]):
     number: int
     answer: OpenAnswer
     release: Callable[["Sending"], None]
+    reopen: Callable[[str], OpenAnswer]
+    """Asks for a range of the same file."""
+    position: int
+    """Of the next byte in the whole file."""
+    end: int | None
+    """Behind the last byte that was promised; None where no length was told."""
     leave: Callable[[], None] = _nothing
+    tries: int = RESUMES
     ended: bool = field(default=False, init=False)
 
     def __next__(self) -> bytes:
-        if not self.ended:
+        while not self.ended:
             time.sleep(0)  # everybody else's turn: a fast provider and a fast player would never let go of the loop
-            try:
-                if piece := self.answer.read1(PIECE_BYTES):
-                    return piece
-            except (AerialError, OSError, ValueError) as error:
-                _log.info("a file broke off: %s", redact(str(error)))
+            if piece := self._read():
+                self.position += len(piece)
+                return piece
+            if not self._went_on():
+                break
         self.close()
         raise StopIteration
+
+    def _read(self) -> bytes:
+        """What comes next; nothing at the end, also at one that comes too early."""
+        try:
+            return self.answer.read1(PIECE_BYTES)
+        except (AerialError, OSError, ValueError) as error:
+            _log.info("a file broke off at byte %d: %s", self.position, redact(str(error)))
+            return b""
+
+    def _went_on(self) -> bool:
+        """After a break: connect again for the rest, where the end is known; False when nothing more can be had."""
+        while not self.ended and self.end is not None and self.position < self.end and self.tries:
+            self.tries -= 1
+            self.answer.close()
+            try:
+                answer = self.reopen(f"bytes={self.position}-{self.end - 1}")
+            except AerialError as error:
+                _log.info("the rest of a file does not come: %s", error.detail)
+                time.sleep(RESUME_PAUSE_S)
+                continue
+            self.answer = answer
+            if answer.status == PARTIAL and not self.ended:
+                return True
+            break
+        return False
 
     def stop(self) -> None:
         """End it from elsewhere: whoever reads finds the end, the slot is free at once."""
@@ -131,6 +167,7 @@ class Pump:
         except BaseException:
             self._slots.release(lease)
             raise
+        begin, end = _promised(answer)
         sending = Sending(
             status=answer.status,
             headers={name: answer.headers[name] for name in _PASSED_ON if name in answer.headers},
@@ -139,6 +176,9 @@ class Pump:
             number=next(self._numbers),
             answer=answer,
             release=self._ended,
+            reopen=lambda rest: self._asked(address, rest),
+            position=begin,
+            end=end,
         )
         if self._enter is not None and player.user:
             sending.leave = self._enter(
@@ -197,7 +237,7 @@ class Pump:
     def _remember(self, address: StreamAddress, answer: OpenAnswer) -> Known:
         said = answer.headers.get("Content-Range" if answer.status == PARTIAL else "Content-Length", "")
         total = _TOTAL.fullmatch(said)
-        digits = total[1] if total else said
+        digits = (total[3] or "") if total else said
         known = Known(
             int(digits) if digits.isascii() and digits.isdigit() else None, answer.headers.get("Content-Type", "")
         )
@@ -254,3 +294,13 @@ class Pump:
                     return
             for one in sendings:
                 self._slots.renew(one.lease)
+
+
+def _promised(answer: OpenAnswer) -> tuple[int, int | None]:
+    """Where an answer begins in its file, and behind which byte it ends; None where it does not tell."""
+    told = _TOTAL.fullmatch(answer.headers.get("Content-Range", "")) if answer.status == PARTIAL else None
+    if told is not None:
+        return int(told[1]), int(told[2]) + 1
+    length = answer.headers.get("Content-Length", "")
+    known = answer.status != PARTIAL and length.isascii() and length.isdigit()
+    return 0, int(length) if known else None

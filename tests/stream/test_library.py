@@ -233,6 +233,41 @@ def test_an_outsider_gets_no_film_without_a_login(site: Site) -> None:
     assert site.client.get("/vod/movie-1.mkv", environ_base=OUTSIDE).status_code == 401
 
 
+@pytest.mark.parametrize("asked", ["", "bytes=1000-60000"])
+def test_a_film_that_breaks_off_goes_on_where_it_stopped(site: Site, panel: FakePanel, asked: str) -> None:
+    place = path_of(panel, "movie", "5.mkv")
+    whole = ranged(FILM)
+
+    def breaks_off(request: Asked) -> Reply:
+        reply = whole(request)
+        if len([one for one in panel.provider.requests if one.path == place]) > 2:
+            return reply
+        return Reply(reply.status, reply.headers, reply.body[:20_000], length=len(reply.body))
+
+    panel.provider.script(place, breaks_off)
+    answer = site.client.get("/vod/movie-1.mkv", headers={"Range": asked} if asked else {})
+    assert answer.data == (FILM[1000:60001] if asked else FILM)
+    told = [one.headers.get("Range") for one in panel.provider.requests if one.path == place]
+    begin = 1000 if asked else 0
+    assert [one.partition("-")[0] for one in told[1:]] == [f"bytes={begin + 20_000}", f"bytes={begin + 40_000}"]
+
+
+def test_a_film_that_nobody_has_any_more_ends(site: Site, panel: FakePanel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stream_service.library.pump.RESUME_PAUSE_S", 0.0)
+    place = path_of(panel, "movie", "5.mkv")
+    panel.provider.script(
+        place,
+        lambda asked: (
+            Reply(404)
+            if "Range" in asked.headers
+            else Reply(200, {"Content-Type": "video/mp4"}, FILM[:500], length=len(FILM))
+        ),
+    )
+    assert site.client.get("/vod/movie-1.mkv").data == FILM[:500]
+    assert panel.provider.count(place) == 6
+    assert site.relay.slots.held() == []
+
+
 # ---- slots and seats -------------------------------------------------------------------------------------------------
 
 ONE = StreamAddress(-2, 1, "http://p.example/a.mkv", connection_limit=1)
