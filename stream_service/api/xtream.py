@@ -3,6 +3,7 @@
 Long lists are published files, sent as they stand; everything else is small. The gate has let the user in before.
 """
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,7 @@ AHEAD_S = 14 * 86_400
 SHORT_AHEAD_S = 3 * 86_400
 USUAL_PAST_S = 86_400
 PIECE_BYTES = 256 * 1024
+_LINEUP = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 _NO_LISTINGS: Mapping[str, object] = {"epg_listings": []}
 
 
@@ -155,9 +157,11 @@ def blueprint(it: Collaborators, shows: Shows) -> APIBlueprint:
 def user_lineup(user: User, wanted: str) -> str:
     """The lineup a request is about: the one it names (`lineup=`), else the user's first; of all, the default one.
 
-    Raises `Forbidden` for one that is not theirs.
+    Raises `Forbidden` for one that is not theirs, `NotFound` for what is no name.
     """
     if wanted:
+        if not _LINEUP.fullmatch(wanted) or wanted.strip(".") == "":
+            raise NotFound("there is no lineup of that name")
         if not user.may_watch(wanted):
             raise Forbidden(f"the lineup {wanted!r} is not one of yours")
         return wanted

@@ -108,7 +108,7 @@ class Sending(Iterator[bytes]):
                 answer = self.reopen(f"bytes={self.position}-{self.end - 1}")
             except AerialError as error:
                 _log.info("the rest of a file does not come: %s", error.detail)
-                time.sleep(RESUME_PAUSE_S)
+                time.sleep(RESUME_PAUSE_S * 2 ** (RESUMES - self.tries - 1))
                 continue
             self.answer = answer
             if answer.status == PARTIAL and not self.ended:

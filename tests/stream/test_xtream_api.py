@@ -347,6 +347,18 @@ def test_a_user_gets_a_channel_as_their_own_lineup_delivers_it(site: Site) -> No
     assert site.client.get(f"/live/ann/{PASSWORD}/1.ts").status_code == 200
 
 
+@pytest.mark.parametrize("lineup", ["../..", "..", "a/b", "default\r\nX: y", "a" * 65, "/etc", "%2e%2e"])
+def test_a_lineup_that_is_a_path_is_none(site: Site, lineup: str) -> None:
+    for path, action in (
+        ("/player_api.php", "get_live_streams"),
+        ("/get.php", ""),
+        ("/xmltv.php", ""),
+        ("/panel_api.php", ""),
+    ):
+        said = {**GOOD, "lineup": lineup, **({"action": action} if action else {})}
+        assert site.client.get(path, query_string=said).status_code == 404
+
+
 # ---- streams of the past ---------------------------------------------------------------------------------------------
 
 
