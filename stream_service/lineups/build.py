@@ -170,13 +170,17 @@ class Builder:
         self._one_at_a_time = threading.Lock()
 
     def build(self, name: str = DEFAULT, reason: BuildReason = "change") -> str:
-        """Build and publish a lineup; returns the digest of its channels. What is published stays after an error."""
+        """Build and publish a lineup; returns the digest of its channels. What is published stays after an error.
+
+        Raises `NotFound` for a lineup that is not there, or not any more.
+        """
         work = _Work(self._lineups.get(name), Report(), self._builds.begin(name, reason))
         try:
             digest, channels = self._pipe(work)
         except BaseException as error:
             told = error.detail if isinstance(error, AerialError) else f"a fault of this program: {error!r}"
             self._builds.end(work.build.id, "failed", error=told, report=work.report.as_dict())
+            self._lineups.get(name)  # deleted meanwhile: that is no fault, and told as what it is
             raise
         self._builds.end(work.build.id, "success", channels=channels, report=work.report.as_dict())
         _log.info("lineup %s: %d channels", name, channels)

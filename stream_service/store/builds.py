@@ -10,7 +10,7 @@ from servicekit.clock import Clock
 from servicekit.store.sqlite import Connections, busy_as_unavailable, writing
 
 BuildStatus = Literal["queued", "running", "success", "unchanged", "failed", "interrupted"]
-BuildReason = Literal["change", "manual", "start"]
+BuildReason = Literal["change", "manual"]
 _COLUMNS = "id, lineup, status, reason, queued_at, started_at, completed_at, stage, channels, error_message, report"
 
 

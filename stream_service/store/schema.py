@@ -30,6 +30,7 @@ CREATE TABLE sources (
     generation INTEGER NOT NULL DEFAULT 0,        -- of the entries that are visible
     deleted INTEGER NOT NULL DEFAULT 0,           -- hidden at once, purged by the keeper
     etag TEXT, last_modified TEXT, digest TEXT,   -- of the last good list
+    content TEXT,                                 -- a digest of what was read in it, whatever its bytes
     good_entries INTEGER NOT NULL DEFAULT 0,
     good_skipped INTEGER NOT NULL DEFAULT 0,
     private INTEGER NOT NULL DEFAULT 0,           -- its address is private, so what it names may be
@@ -194,7 +195,7 @@ CREATE TABLE builds (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     lineup TEXT NOT NULL,
     status TEXT NOT NULL,                         -- queued, running, success, unchanged, failed, interrupted
-    reason TEXT NOT NULL,                         -- change, manual, start
+    reason TEXT NOT NULL,                         -- change, manual
     queued_at INTEGER NOT NULL,
     started_at INTEGER,
     completed_at INTEGER,

@@ -8,11 +8,14 @@ from typing import Any
 import pytest
 
 from servicekit.errors import Conflict, Invalid, NotFound
+from servicekit.store.sqlite import writing
+from stream_service.building import busy_there
 from stream_service.domain.lineup import LineupOptions, Numbering, Override, tuners
 from stream_service.lineups.catalogue import Catalogue
 from stream_service.lineups.guard import Guard, Patience
 from stream_service.lineups.staging import Staging
 from stream_service.store.lineup_channels import Page
+from stream_service.store.linked_guides import LinkedGuides
 from tests.stream.sourcekit import House, playlist
 from tests.waiting import until
 
@@ -423,6 +426,30 @@ def test_a_build_waits_for_its_own_sources_only(tmp_path: Path) -> None:
     house.connections.close()
 
 
+def test_a_lineup_that_is_deleted_while_it_is_built_is_no_fault(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    source(house, 1, "A")
+    made(house, "two")
+    overrides = house.lineup_channels.overrides
+
+    def deleting(lineup: str) -> dict[str, Override]:
+        house.lineups.delete(lineup)
+        return overrides(lineup)
+
+    monkeypatch.setattr(type(house.lineup_channels), "overrides", lambda self, lineup: deleting(lineup))
+    with pytest.raises(NotFound):
+        house.build("two")
+
+
+def test_linked_guides_that_are_being_imported_are_waited_for(house: House) -> None:
+    source(house, 1, "A")
+    source(house, 2, "B")
+    with writing(house.connections.get()):
+        house.connections.get().execute("INSERT INTO guide_links (source_id, key, provider_id) VALUES (1, 'k', 7)")
+    busy = busy_there(LinkedGuides(house.connections), lambda: {7, 8})
+    assert busy(None) == busy([1]) == ["the guide of 'source 1'"]
+    assert busy([2]) == []
+
+
 # ---- disasters -------------------------------------------------------------------------------------------------------
 
 
@@ -448,6 +475,16 @@ def test_a_providers_disaster_changes_no_lineup(house: House, body: bytes, says:
     house.build()
     assert house.numbers() == before
     assert house.files.playlist("default").read_bytes() == text
+
+
+def test_a_provider_that_cannot_be_reached_changes_no_lineup(house: House) -> None:
+    source(house, 1, "A", "B")
+    house.build()
+    before = house.numbers()
+    house.sources.update(1, {"url": "http://127.0.0.1:9/list.m3u"})
+    assert house.refresh(1).status == "failed"
+    house.build()
+    assert house.numbers() == before
 
 
 def test_another_host_and_other_tokens_change_no_channel_and_no_playlist(house: House) -> None:
