@@ -14,7 +14,8 @@ Reason = Literal["manual", "schedule", "catch-up", "retry", "linked", "command"]
 class LastGoodList:
     """What is remembered of the last list that was accepted.
 
-    `private`: the address it came from is a private one (or a file), so what it names may be private too.
+    `private`: the address it came from is a private one (or a file), so what it names may be private too. `content`:
+    a digest of its entries, which stays when nothing but a time in the file's first line changes.
     """
 
     etag: str | None = None
@@ -24,6 +25,7 @@ class LastGoodList:
     skipped: int = 0
     private: bool = False
     guide_urls: tuple[str, ...] = ()
+    content: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

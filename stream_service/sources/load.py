@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
+from hashlib import blake2b
 from typing import Protocol
 
 from servicekit.clock import Clock, iso
@@ -65,6 +66,7 @@ class ListStore(Protocol):
         differs: bool = True,
     ) -> bool: ...
     def differs(self, source_id: int, generation: int) -> bool: ...
+    def keep(self, source_id: int, visible: int, good: LastGoodList) -> None: ...
     def sweep(self, source_id: int) -> int: ...
 
 
@@ -95,6 +97,10 @@ class RunLog(Protocol):
     ) -> None: ...
 
 
+class _Hash(Protocol):
+    def update(self, data: bytes, /) -> None: ...
+
+
 class AccountBook(Protocol):
     """Where it is kept what a panel says of an account."""
 
@@ -112,6 +118,7 @@ class _Staged:
     titles: Sequence[str]
     library: Mapping[str, int]
     warnings: Sequence[str]
+    content: str
 
 
 class Refresher:
@@ -174,7 +181,16 @@ class Refresher:
             staged = self._stage(source, fetched, losses, telling, force=run.force)
         if not fetched.trusted and not run.force:
             self._judge(source, staged)
+        if not run.force and staged.content == source.good.content and fetched.private == source.good.private:
+            return self._keep(run, source, fetched, staged)
         return self._make_visible(run, source, fetched, staged, telling)
+
+    def _keep(self, run: Run, source: Source, fetched: Fetched, staged: _Staged) -> RunStatus:
+        """Other bytes, the same entries: nothing is taken over, and no lineup is built for it."""
+        self._lists.keep(source.id, source.generation, _good_of(fetched, staged))
+        self._titles.begin(source.id)
+        self._runs.finish(run.id, "unchanged", streams=staged.entries, skipped=staged.losses.entries_lost)
+        return "unchanged"
 
     def _note_account(self, source: Source, account: Account) -> None:
         """Keep it, and say beforehand when it ends soon."""
@@ -196,8 +212,8 @@ class Refresher:
         generation = self._lists.begin(source.id, source.generation)
         self._titles.begin(source.id)
         listing = fetched.listing(losses, telling)
-        shelf = _Shelf(self._titles, source.id)
-        sorted_out = shelf.taking(shelved(listing, source.options, losses))
+        shelf, content = _Shelf(self._titles, source.id), blake2b(digest_size=16)
+        sorted_out = shelf.taking(_noted(shelved(listing, source.options, losses), content))
         entries = self._lists.stage(source.id, generation, _counted(sorted_out, telling))
         shelf.flush()
         warnings = list(getattr(listing, "warnings", ()))
@@ -220,7 +236,10 @@ class Refresher:
             warnings.append(f"encoding {listing.encoding}")
         for group, held in self._lists.emptied(source.id, generation, least=GROUP_WORTH_TELLING)[:MOST_GROUPS_TOLD]:
             warnings.append(f"group {group!r} held {held} entries and holds none now")
-        return _Staged(generation, entries, losses, listing, titles, library, list(dict.fromkeys(warnings)))
+        content.update(repr(sorted(kept)).encode())
+        return _Staged(
+            *(generation, entries, losses, listing, titles, library, list(dict.fromkeys(warnings))), content.hexdigest()
+        )
 
     def _judge(self, source: Source, staged: _Staged) -> None:
         """The verdict; raises `BadAnswer` when the list must not replace the last good one."""
@@ -256,11 +275,7 @@ class Refresher:
             "guide_urls": [redact(url) for url in staged.listing.guide_urls],
             "warnings": [redact(said) for said in staged.warnings],
         }
-        good = LastGoodList(
-            *(fetched.etag, fetched.last_modified, fetched.digest, staged.entries, staged.losses.entries_lost),
-            private=fetched.private,
-            guide_urls=tuple(staged.listing.guide_urls),
-        )
+        good = _good_of(fetched, staged)
         telling.stage("taking over")
         differs = fetched.private != source.good.private or self._lists.differs(source.id, generation)
         if not self._lists.swap(run.id, source.id, generation, good, report, staged.titles, differs=differs):
@@ -273,6 +288,27 @@ class Refresher:
             staged.library,
         )
         return "success"
+
+
+def _good_of(fetched: Fetched, staged: _Staged) -> LastGoodList:
+    return LastGoodList(
+        *(fetched.etag, fetched.last_modified, fetched.digest, staged.entries, staged.losses.entries_lost),
+        private=fetched.private,
+        guide_urls=tuple(staged.listing.guide_urls),
+        content=staged.content,
+    )
+
+
+def _noted(items: Iterable[Entry | Title | Episode], content: "_Hash") -> Iterator[Entry | Title | Episode]:
+    """What passes by, told apart from other lists by what it says and not by how that is written."""
+    for item in items:
+        if isinstance(item, Entry):  # most are, and a dataclass takes long to write itself
+            texts = (item.url, item.name, item.tvg_id, item.tvg_name, item.logo, item.group, item.number)
+            said = "\0".join((*texts, item.provider_id, str(item.headers or ""), str(item.attributes or "")))
+        else:
+            said = repr(item)
+        content.update(said.encode("utf-8", "replace"))
+        yield item
 
 
 def _switched_off(source: Source, kind: str) -> bool:

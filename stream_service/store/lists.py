@@ -192,10 +192,12 @@ class Lists:
         with writing(connection):
             connection.execute(
                 "UPDATE sources SET generation = ?, etag = ?, last_modified = ?, digest = ?, good_entries = ?, "
-                "good_skipped = ?, private = ?, guide_urls = ?, library_waiting = ? WHERE id = ? AND deleted = 0",
+                "good_skipped = ?, private = ?, guide_urls = ?, content = ?, library_waiting = ? "
+                "WHERE id = ? AND deleted = 0",
                 (
                     *(generation, good.etag, good.last_modified, good.digest, good.entries, good.skipped),
-                    *(int(good.private), json.dumps(good.guide_urls), json.dumps(list(titles)), source_id),
+                    *(int(good.private), json.dumps(good.guide_urls), good.content, json.dumps(list(titles))),
+                    source_id,
                 ),
             )
             if connection.changes() == 0:
@@ -208,6 +210,16 @@ class Lists:
             if differs:
                 connection.execute(_STALE, (source_id,))
         return True
+
+    def keep(self, source_id: int, visible: int, good: LastGoodList) -> None:
+        """What was staged is what is visible: clear it away, and keep only how the list is asked for the next time."""
+        connection = self._connections.get()
+        with writing(connection):
+            connection.execute(
+                "UPDATE sources SET etag = ?, last_modified = ?, digest = ?, guide_urls = ? WHERE id = ?",
+                (good.etag, good.last_modified, good.digest, json.dumps(good.guide_urls), source_id),
+            )
+        self._delete_entries(source_id, visible)
 
     def sweep(self, source_id: int) -> int:
         """Note which streams vanished or came back, and delete what older generations held; returns how many vanished.
@@ -271,15 +283,18 @@ class Lists:
 
     def _delete_entries(self, source_id: int, above: int) -> None:
         connection = self._connections.get()
-        changed = BATCH
-        while changed == BATCH:
-            with writing(connection):
-                connection.execute(
-                    "DELETE FROM entries WHERE (source_id, generation, position) IN (SELECT source_id, generation, "
-                    "position FROM entries WHERE source_id = ? AND generation > ? LIMIT ?)",
-                    (source_id, above, BATCH),
-                )
-                changed = connection.changes()
+        query = (
+            "SELECT generation, max(position) FROM entries WHERE source_id = ? AND generation > ? GROUP BY generation"
+        )
+        with busy_as_unavailable():
+            found = [(int(str(row[0])), int(str(row[1]))) for row in connection.execute(query, (source_id, above))]
+        for generation, last in found:
+            for first in range(0, last + 1, BATCH):
+                with writing(connection):
+                    connection.execute(
+                        "DELETE FROM entries WHERE source_id = ? AND generation = ? AND position BETWEEN ? AND ?",
+                        (source_id, generation, first, first + BATCH - 1),
+                    )
 
     def _old_rows(self, source_id: int, visible: int) -> list[tuple[object, ...]]:
         query = (

@@ -16,7 +16,7 @@ from stream_service.domain.entities import LastGoodList, Source
 _COLUMNS = (
     "id, name, type, url, enabled, schedule, connection_limit, user_agent, headers, timeouts, created_at, "
     "updated_at, generation, etag, last_modified, digest, good_entries, good_skipped, private, guide_urls, "
-    "username, password, backup_urls, options, auto_epg, account"
+    "username, password, backup_urls, options, auto_epg, account, content"
 )
 _WRITABLE = frozenset(
     {
@@ -91,7 +91,7 @@ class Sources:
         sets = ", ".join(f"{name} = ?" for name in columns)
         changed = {name for name, value in columns.items() if value != _known({name: getattr(before, name)})[name]}
         if changed & _FETCH_COLUMNS:
-            sets += ", etag = NULL, last_modified = NULL, digest = NULL"
+            sets += ", etag = NULL, last_modified = NULL, digest = NULL, content = NULL"
         if changed & _LOGIN_COLUMNS:  # what the panel said of another account
             sets += ", account = '{}', account_connections = NULL"
         connection = self._connections.get()
@@ -163,8 +163,10 @@ def _known(values: Mapping[str, object]) -> dict[str, Any]:
 def _source(row: Sequence[Any]) -> Source:
     ident, name, kind, url, enabled, schedule, limit, agent, headers, timeouts, created, updated, generation = row[:13]
     etag, last_modified, digest, entries, skipped, private, guides = row[13:20]
-    username, password, backups, options, auto_epg, account = row[20:]
-    good = LastGoodList(etag, last_modified, digest, entries, skipped, bool(private), tuple(json.loads(guides)))
+    username, password, backups, options, auto_epg, account, content = row[20:]
+    good = LastGoodList(
+        etag, last_modified, digest, entries, skipped, bool(private), tuple(json.loads(guides)), content
+    )
     return Source(
         ident, name, kind, url, bool(enabled), schedule, limit, agent, json.loads(headers), json.loads(timeouts),
         created, updated, generation, good, username, password, tuple(json.loads(backups)), json.loads(options),

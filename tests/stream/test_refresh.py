@@ -376,3 +376,31 @@ def test_a_group_that_is_empty_all_at_once_is_told(house: House) -> None:
     house.put(entries("News", "Sport"))
     run = house.refresh()
     assert (run.status, run.report["warnings"]) == ("success", ["group 'Films' held 12 entries and holds none now"])
+
+
+def test_the_same_entries_in_other_bytes_are_unchanged_and_no_lineup_is_built(house: House) -> None:
+    text = playlist([{"name": "A", "group-title": "G"}, "B"])
+    house.add(house.put(text))
+    house.refresh()
+    house.lineups.mark(None, stale=False)
+    house.put(text.replace("#EXTM3U", '#EXTM3U made="now" x-tvg-url="http://g/new.xml"') + "# a word\n")
+    run = house.refresh()
+    assert (run.status, run.streams, house.lineups.stale()) == ("unchanged", 2, [])
+    assert house.sources.get(1).good.guide_urls == ("http://g/new.xml",)
+    assert house.refresh().status == "unchanged"
+    rows = house.connections.get().execute("SELECT count(*), count(DISTINCT generation) FROM entries")
+    assert next(iter(rows)) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"group-title": "H"}, {"tvg-logo": "http://l/1.png"}, {"catchup": "xc"}, {"url": "http://other/1.ts"}],
+    ids=["a group", "a logo", "an attribute", "an address"],
+)
+def test_whatever_is_said_of_an_entry_counts(house: House, changed: dict[str, str]) -> None:
+    house.add(house.put(playlist([{"name": "A", "group-title": "G"}, "B"])))
+    house.refresh()
+    house.lineups.mark(None, stale=False)
+    house.put(playlist([{"name": "A", "group-title": "G"} | changed, "B"]))
+    assert house.refresh().status == "success"
+    assert house.lineups.stale() == ["default"]
