@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from flask import Response, abort, g, request
+from werkzeug.datastructures import WWWAuthenticate
 
 from servicekit.callers import Caller
 from servicekit.errors import AerialError, Forbidden, RateLimited, Unauthorized
@@ -35,7 +36,7 @@ _SEGMENT = re.compile(r"/stream/[^/]+/hls/[^/]+/.*")
 _LIBRARY = re.compile(r"/vod/.*")
 _LOGO = re.compile(r"/logos/.*")
 _DEFAULT = frozenset({"/playlist.m3u", "/epg.xml", "/epg.xml.gz"})
-_BASIC = {"WWW-Authenticate": 'Basic realm="Aerial", charset="UTF-8"'}
+_BASIC = WWWAuthenticate("basic", {"realm": "Aerial", "charset": "UTF-8"})
 
 
 class Rule(Protocol):
@@ -199,7 +200,5 @@ def _refuse(path: str, error: AerialError) -> None:
             raise error
         abort(xtream_refusal())
     if isinstance(error, Unauthorized):
-        answer = Response("A name and a password are needed here.\n", status=401, content_type="text/plain")
-        answer.headers.update(_BASIC)
-        abort(answer)
+        abort(401, "a name and a password are needed here", www_authenticate=_BASIC)
     raise error

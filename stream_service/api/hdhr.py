@@ -4,6 +4,7 @@ At the root answers the `default` lineup, under `/hdhr/NAME` each. All but the s
 """
 
 from collections.abc import Callable
+from pathlib import PurePath
 from typing import Protocol
 
 from flask import Response, request
@@ -154,7 +155,7 @@ def _file(it: Collaborators, lineup: str, name: str, kind: str) -> Response:
     if rendered is None:
         missing(it, lineup)
         raise NotFound(f"the lineup {lineup!r} has no {name}")
-    response = published(rendered.path, mimetype=kind, etag=rendered.etag)
+    response = published(rendered.path, mimetype=kind, etag=rendered.etag, download_name=PurePath(name).name)
     response.headers["Content-Type"] = kind if kind == JSON else f"{kind}; charset=utf-8"
     return response
 

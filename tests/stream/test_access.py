@@ -51,6 +51,7 @@ def test_the_home_network_needs_no_user_until_the_setting_says_so(site: Site) ->
         refused = site.client.get(path)
         assert refused.status_code == 401
         assert refused.headers["WWW-Authenticate"].startswith("Basic ")
+        assert refused.content_type == "application/problem+json"
         assert status(site, path, query_string=GOOD) == 200
         assert status(site, path, headers=basic()) == 200
         assert status(site, path, headers={"Authorization": f"Bearer {TOKEN}"}) == 200

@@ -170,6 +170,7 @@ class TestFiles:
 
     def test_what_did_not_change_is_304(self, there: There) -> None:
         first = there.read("/lineup.json")
+        assert first.headers["Content-Disposition"] == "inline; filename=lineup.json"
         again = there.read("/lineup.json", headers={"If-None-Match": first.headers["ETag"]})
         assert (again.status_code, again.data) == (304, b"")
 
