@@ -22,11 +22,11 @@ from tvkit.mpegts_clock import CLOCK_WRAP, read_stamp, write_stamp
 VIDEO = 0x100
 
 
-def stamped(*ticks: int) -> bytes:
+def stamped(*ticks: int, kind: int = 0xE0) -> bytes:
     """One packet for each stamp, in which a unit with that PTS begins."""
     out = []
     for one in ticks:
-        head = bytearray(b"\x00\x00\x01\xe0\x00\x00\x80\x80\x05\x21\x00\x01\x00\x01" + bytes(150))
+        head = bytearray(b"\x00\x00\x01" + bytes((kind,)) + b"\x00\x00\x80\x80\x05\x21\x00\x01\x00\x01" + bytes(150))
         write_stamp(head, 9, one)
         out.append(ts.packet(VIDEO, bytes(head), start=True))
     return b"".join(out)
@@ -46,9 +46,39 @@ def test_what_follows_later_is_moved_by_as_much() -> None:
     assert decoding_times(clock.feed(stamped(90_000))) == [903_600 + 90_000]
 
 
-def test_pictures_out_of_order_and_sound_behind_the_picture_stay_behind_what_was() -> None:
+def test_pictures_out_of_order_stay_behind_what_was() -> None:
     moved = decoding_times(Reclock(stamped(500_000, 507_200, 503_600)).feed(stamped(20_000, 13_000, 16_600)))
-    assert min(moved) == 507_200 + 3_600
+    assert min(moved) > 507_200
+
+
+@pytest.mark.parametrize(
+    ("sound_behind", "sound_after", "first_picture"),
+    [(90_000, 500, 103_600), (101_000, 90, 103_600), (90_000, 1_000_000, 103_600), (160_000, 400, 162_200)],
+    ids=["sound late", "a little over", "sound much later", "sound far ahead"],
+)
+def test_the_next_picture_leaves_no_hole_unless_the_sound_would_be_played_twice(
+    sound_behind: int, sound_after: int, first_picture: int
+) -> None:
+    clock = Reclock(stamped(96_400, 100_000) + stamped(sound_behind - 1_800, sound_behind, kind=0xC0))
+    moved = clock.feed(stamped(0) + stamped(sound_after, kind=0xC0))
+    assert decoding_times(moved)[0] == pytest.approx(first_picture, abs=1_000)
+
+
+def test_sound_that_would_be_played_over_the_old_one_is_left_out_and_counters_hold() -> None:
+    clock = Reclock(stamped(96_400, 100_000) + stamped(108_000, 110_000, kind=0xC0))
+    sound = b""
+    for counter, at in enumerate((0, 2_000, 9_000, 11_000)):
+        one = stamped(at, kind=0xC0)
+        sound += bytes((0x47, 0x41, 0x01, one[3] & 0xF0 | counter)) + one[4:]
+    moved = list(ts.packets(clock.feed(stamped(0) + sound)))
+    assert [bool(one[3] & 0x10) for one in moved] == [True, False, False, True, True]
+    assert all(one[5] & 0x80 for one in moved[1:3])
+    assert [one[3] & 15 for one in moved[1:]] == [0, 1, 2, 3]
+
+
+def test_the_time_of_a_picture_is_that_of_the_stream_before() -> None:
+    behind = stamped(*range(0, 18_000, 1_800))
+    assert decoding_times(Reclock(behind).feed(stamped(777)))[0] == 16_200 + 1_800
 
 
 @pytest.mark.parametrize("behind", [b"", ts.Numbered().tables()], ids=["nothing", "tables alone"])
