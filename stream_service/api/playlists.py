@@ -89,7 +89,9 @@ def _chosen(it: Collaborators, query: _Query, favourites: Favourites) -> Chosen 
 
 def _playlist(it: Collaborators, lineup: str, chosen: Chosen | None) -> Response:
     if chosen is not None and chosen.login is not None:
-        response = user_playlist(it, lineup, chosen)
+        # Without Xtream, whose addresses have a place for a name and password, these stand behind plain ones.
+        path = it.files.of(lineup, PLAYLIST)
+        response = _list(it, lineup, path if it.call(path.exists) else it.files.playlist(lineup), chosen)
     else:
         response = _list(it, lineup, it.files.playlist(lineup), chosen)
     response.headers["Content-Disposition"] = "inline; filename=playlist.m3u"

@@ -277,9 +277,20 @@ class Login:
         form = "m3u8" if self.hls else "ts"
         for token, value in ((_NAME, self.name), (_PASSWORD, self.password), (_FORM, form)):
             text = text.replace(token, value.encode())
-        return text
+        return self._by_query(text)
+
+    def _by_query(self, text: bytes) -> bytes:
+        """In a plain playlist, which has no place for a name and password, they stand behind the addresses."""
+        query = f"username={self.name}&password={self.password}".encode()
+
+        def stream(match: "re.Match[bytes]") -> bytes:
+            return match[0][:-1] + b"?" + query + (b"\n" if match[2] == b"\n" else b"&")
+
+        text = _PLAIN_ADDRESS.sub(stream, text)
+        return _PLAIN_GUIDE.sub(lambda match: match[0] + b"?" + query, text)
 
 
+_PLAIN_GUIDE = re.compile(re.escape(ORIGIN).encode() + rb"/lineups/[A-Za-z0-9._-]+/epg\.xml\.gz(?=\")")
 _PLAIN_ADDRESS = re.compile(re.escape(ORIGIN).encode() + rb"/stream/([A-Za-z0-9._-]+)\.ts(\n|\?)")
 _GUIDE = re.compile(rb'(x-tvg-url|url-tvg)="[^"]*"')
 _EXTINF = re.compile(rb'^#EXTINF:-1 .*?",(?=[^"\n]*$)', re.MULTILINE)

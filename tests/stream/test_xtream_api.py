@@ -243,6 +243,21 @@ def test_get_php_in_its_forms(site: Site, query: dict[str, str], ending: str, at
     assert "Two & Söhne" in text
 
 
+def test_a_lineup_without_xtream_has_empty_lists_and_its_playlist_shows_the_login_behind_plain_addresses(
+    site: Site,
+) -> None:
+    assert site.client.put("/api/v1/lineups/default", json={"outputs": ["m3u"]}).status_code == 200
+    site.build()
+    assert site.xtream("get_live_streams").get_json() == []
+    assert site.xtream("get_live_categories").get_json() == []
+    text = site.client.get("/playlist.m3u", query_string=GOOD).get_data(as_text=True)
+    login = f"?username=ann&password={PASSWORD}"
+    assert f"http://localhost/stream/one.tv.ts{login}\n" in text
+    assert f'x-tvg-url="http://localhost/lineups/default/epg.xml.gz{login}"' in text
+    address = next(line for line in text.splitlines() if line.startswith("http"))
+    assert site.client.get(address, environ_base=OUTSIDE).status_code == 200
+
+
 def test_a_group_is_chosen_whatever_its_case(site: Site) -> None:
     text = site.client.get("/playlist.m3u?group=news&group=KIDS").get_data(as_text=True)
     assert text.count("#EXTINF") == 2
