@@ -3,8 +3,9 @@
     python -m benchmarks.sources [--entries 500000] [--small 50000] [--panel 100000]
 
 Each case runs in a process of its own, whose peak of resident memory is that of the case alone. Flat memory shows in
-two lists of different length whose peaks are alike. Cases: a first refresh, the same list again, a list of which 5 %
-changed, a list whose every address has a new token, and a panel with as many movies as channels.
+two lists of different length whose peaks are alike. Cases: a first refresh, the same list again, the same entries in
+other bytes (twice: a provider who does so is known the second time), a list of which 5 % changed, a list whose every
+address has a new token, and a panel's movies.
 """
 
 import argparse
@@ -90,6 +91,12 @@ def case_refreshes(folder: Path, entries: int) -> Iterator[tuple[str, dict[str, 
     write_list(path, entries)
     yield "first", house.refresh()
     yield "unchanged", house.refresh()
+    with path.open("a") as file:
+        file.write("# the same entries in other bytes\n")
+    yield "other bytes", house.refresh()
+    with path.open("a") as file:
+        file.write("# and in others again\n")
+    yield "other bytes", house.refresh()
     write_list(path, entries, changed=0.05)
     yield "5 % changed", house.refresh()
     write_list(path, entries, changed=0.05, token="b")  # noqa: S106

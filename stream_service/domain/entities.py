@@ -15,7 +15,8 @@ class LastGoodList:
     """What is remembered of the last list that was accepted.
 
     `private`: the address it came from is a private one (or a file), so what it names may be private too. `content`:
-    a digest of its entries, which stays when nothing but a time in the file's first line changes.
+    a digest of its entries, which stays when nothing but a time in the file's first line changes. `rewrites`: that is
+    what happened last, so the next list is read before it is staged.
     """
 
     etag: str | None = None
@@ -26,6 +27,7 @@ class LastGoodList:
     private: bool = False
     guide_urls: tuple[str, ...] = ()
     content: str | None = None
+    rewrites: bool = False
 
 
 @dataclass(frozen=True, slots=True)

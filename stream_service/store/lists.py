@@ -192,7 +192,8 @@ class Lists:
         with writing(connection):
             connection.execute(
                 "UPDATE sources SET generation = ?, etag = ?, last_modified = ?, digest = ?, good_entries = ?, "
-                "good_skipped = ?, private = ?, guide_urls = ?, content = ?, library_waiting = ? "
+                "good_skipped = ?, private = ?, guide_urls = ?, content = ?, rewrites = 0, "
+                "library_waiting = ? "
                 "WHERE id = ? AND deleted = 0",
                 (
                     *(generation, good.etag, good.last_modified, good.digest, good.entries, good.skipped),
@@ -216,7 +217,7 @@ class Lists:
         connection = self._connections.get()
         with writing(connection):
             connection.execute(
-                "UPDATE sources SET etag = ?, last_modified = ?, digest = ?, guide_urls = ? WHERE id = ?",
+                "UPDATE sources SET etag = ?, last_modified = ?, digest = ?, guide_urls = ?, rewrites = 1 WHERE id = ?",
                 (good.etag, good.last_modified, good.digest, json.dumps(good.guide_urls), source_id),
             )
         self._delete_entries(source_id, visible)

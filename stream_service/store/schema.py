@@ -31,6 +31,7 @@ CREATE TABLE sources (
     deleted INTEGER NOT NULL DEFAULT 0,           -- hidden at once, purged by the keeper
     etag TEXT, last_modified TEXT, digest TEXT,   -- of the last good list
     content TEXT,                                 -- a digest of what was read in it, whatever its bytes
+    rewrites INTEGER NOT NULL DEFAULT 0,          -- the last new bytes held the same entries
     good_entries INTEGER NOT NULL DEFAULT 0,
     good_skipped INTEGER NOT NULL DEFAULT 0,
     private INTEGER NOT NULL DEFAULT 0,           -- its address is private, so what it names may be

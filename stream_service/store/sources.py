@@ -16,7 +16,7 @@ from stream_service.domain.entities import LastGoodList, Source
 _COLUMNS = (
     "id, name, type, url, enabled, schedule, connection_limit, user_agent, headers, timeouts, created_at, "
     "updated_at, generation, etag, last_modified, digest, good_entries, good_skipped, private, guide_urls, "
-    "username, password, backup_urls, options, auto_epg, account, content"
+    "username, password, backup_urls, options, auto_epg, account, content, rewrites"
 )
 _WRITABLE = frozenset(
     {
@@ -163,9 +163,17 @@ def _known(values: Mapping[str, object]) -> dict[str, Any]:
 def _source(row: Sequence[Any]) -> Source:
     ident, name, kind, url, enabled, schedule, limit, agent, headers, timeouts, created, updated, generation = row[:13]
     etag, last_modified, digest, entries, skipped, private, guides = row[13:20]
-    username, password, backups, options, auto_epg, account, content = row[20:]
+    username, password, backups, options, auto_epg, account, content, rewrites = row[20:]
     good = LastGoodList(
-        etag, last_modified, digest, entries, skipped, bool(private), tuple(json.loads(guides)), content
+        etag,
+        last_modified,
+        digest,
+        entries,
+        skipped,
+        bool(private),
+        tuple(json.loads(guides)),
+        content,
+        bool(rewrites),
     )
     return Source(
         ident, name, kind, url, bool(enabled), schedule, limit, agent, json.loads(headers), json.loads(timeouts),

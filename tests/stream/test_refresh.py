@@ -388,6 +388,18 @@ def test_the_same_entries_in_other_bytes_are_unchanged_and_no_lineup_is_built(ho
     assert (run.status, run.streams, house.lineups.stale()) == ("unchanged", 2, [])
     assert house.sources.get(1).good.guide_urls == ("http://g/new.xml",)
     assert house.refresh().status == "unchanged"
+    house.put(text + "# another word\n")
+    assert (house.refresh().status, house.sources.get(1).good.guide_urls, house.lineups.stale()) == (
+        "unchanged",
+        (),
+        [],
+    )
+    assert house.sources.get(1).good.rewrites
+    house.put(text + "#EXTINF:-1,C\nhttp://h/c\n")
+    assert (house.refresh().status, list(house.streams())) == ("success", ["A", "B", "C"])
+    assert not house.sources.get(1).good.rewrites
+    house.put(text)
+    assert house.refresh().streams == 2
     rows = house.connections.get().execute("SELECT count(*), count(DISTINCT generation) FROM entries")
     assert next(iter(rows)) == (2, 1)
 
