@@ -147,7 +147,12 @@ def _across_sources(groups: Sequence[Group], key: Callable[[Group], str], *, reg
         if regions:
             for group in alike:
                 group.regions = read_name(group.streams[0].name).regions
-        gone |= {id(group) for group in _joined(alike)}
+        if len(alike) == 2:  # nearly always
+            if _can_be_one(*alike):
+                alike[0].take(alike[1])
+                gone.add(id(alike[1]))
+        else:
+            gone |= {id(group) for group in _joined(alike)}
     return [group for group in groups if id(group) not in gone] if gone else list(groups)
 
 
