@@ -151,6 +151,7 @@ def blueprint(it: Hands) -> APIBlueprint:
         )
 
     _add_import(views, it)
+    _add_upload(views, it)
     return views
 
 
@@ -178,11 +179,8 @@ def _add_import(views: APIBlueprint, it: Hands) -> None:
         return json_answer(answer | {"channels": [_shown(one) for one in found]})
 
 
-def uploads(it: Hands) -> APIBlueprint:
-    """`PUT /api/v1/sources/ID/file`."""
-    views = APIBlueprint("uploads", __name__, url_prefix="/api/v1/sources")
-
-    @views.put("/<int:source_id>/file", summary="Upload an M3U list; the source reads this file from now on")
+def _add_upload(views: APIBlueprint, it: Hands) -> None:
+    @views.put("/file", summary="Upload an M3U list; the source reads this file from now on")
     @accepts(max_bytes=it.max_upload_bytes)
     def upload(path: params.SourcePath) -> Response:
         source = it.call(it.sources.get, path.source_id)
@@ -191,8 +189,6 @@ def uploads(it: Hands) -> APIBlueprint:
         target = it.upload_path(source.id)
         _receive(target, it.call)
         return json_answer(shapes.source(it.call(it.sources.update, source.id, {"url": target.name}), None))
-
-    return views
 
 
 def _receive(target: Path, call: Call) -> None:

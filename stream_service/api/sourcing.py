@@ -63,7 +63,6 @@ def blueprints(
         _guides(it),
         browsing.blueprint(streams=it.streams, library=it.library, sources=it.sources, call=it.call, probe=probe),
         manual.blueprint(it),
-        manual.uploads(it),
         progress.blueprint(it.progress),
     ]
 
