@@ -54,7 +54,7 @@ class Access:
         self._throttle.check(address)
         user = self._users.check(given.name, given.password)
         if user is None:
-            self._throttle.failed(address)
+            self._throttle.failed(address, f"{given.name}\0{given.password}")
             raise Unauthorized("wrong name or password")
         return user
 

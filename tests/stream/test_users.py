@@ -138,29 +138,37 @@ def test_a_password_that_is_refused_is_not_told() -> None:
 def test_an_address_that_guesses_is_slowed_and_others_are_not() -> None:
     clock = HeldClock()
     throttle = Throttle(clock=clock, tries=3, refill_s=10)
-    for _ in range(3):
+    for guess in "abc":
         throttle.check("192.0.2.1")
-        throttle.failed("192.0.2.1")
+        throttle.failed("192.0.2.1", guess)
     with pytest.raises(RateLimited) as caught:
         throttle.check("192.0.2.1")
     assert 1 <= caught.value.retry_after_s <= 10
     throttle.check("192.0.2.2")
     clock.s += 10
     throttle.check("192.0.2.1")
-    throttle.failed("192.0.2.1")
+    throttle.failed("192.0.2.1", "d")
     with pytest.raises(RateLimited):
         throttle.check("192.0.2.1")
 
 
 def test_a_home_with_ipv6_is_one_address_and_the_memory_of_addresses_is_bounded() -> None:
     throttle = Throttle(clock=HeldClock(), tries=1)
-    throttle.failed("2001:db8::1")
+    throttle.failed("2001:db8::1", "a")
     with pytest.raises(RateLimited):
         throttle.check("2001:db8::ffff")
     throttle.check("2001:db8:0:1::1")
     for number in range(MOST_ADDRESSES):
-        throttle.failed(str(ipaddress.ip_address(number + (10 << 24))))
+        throttle.failed(str(ipaddress.ip_address(number + (10 << 24))), "a")
     throttle.check("2001:db8::1")
+
+
+def test_a_player_with_an_old_password_does_not_lock_its_home_out(site: Site) -> None:
+    site.user()
+    old = {"username": "ann", "password": "old-Pass-0"}
+    for _ in range(40):
+        assert site.client.get("/player_api.php", query_string=old).status_code == 401
+    assert site.xtream().status_code == 200
 
 
 def test_guessing_over_http_ends_in_429_for_right_ones_too(site: Site) -> None:
