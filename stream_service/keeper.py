@@ -302,7 +302,6 @@ class Keeper:
                 del self._stale_since[name]
 
     def _build_one(self, name: str) -> None:
-        self._lineups.mark(name, stale=False)
         try:
             self._build(name)
         except NotFound:  # deleted a moment ago

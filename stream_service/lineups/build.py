@@ -47,6 +47,7 @@ class LineupStore(Protocol):
     def get(self, name: str) -> Lineup: ...
     def built(self, name: str, *, digest: str, channels: int) -> None: ...
     def renumbered(self, name: str) -> None: ...
+    def mark(self, name: str | None, *, stale: bool) -> None: ...
 
 
 class LineupChannelStore(Protocol):
@@ -189,6 +190,8 @@ class Builder:
     def _pipe(self, work: _Work) -> tuple[str, int]:
         self._wait(work)
         with self._one_at_a_time, _collecting_later(), Staging(self._files.folder(work.lineup.name)) as staging:
+            self._lineups.mark(work.lineup.name, stale=False)  # what changes from here on is for the next build
+            work.lineup = self._lineups.get(work.lineup.name)  # as it is after the wait
             streams = self._load(work)
             streams = self._map_and_filter(work, streams)
             standing = self._lineup_channels.standing(work.lineup.name)

@@ -4,7 +4,7 @@ Building from a list that is half an hour old while the new one is being read is
 guide that is being imported would be matched twice. So the guard is patient, and then goes on and says so.
 """
 
-import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -26,15 +26,13 @@ class Patience:
 class Guard:
     """What is refreshed here (`busy_here`) is looked at more often than the guide service is asked (`busy_there`)."""
 
-    def __init__(self, patience: Patience, *, busy_here: Busy, busy_there: Busy) -> None:
+    def __init__(
+        self, patience: Patience, *, busy_here: Busy, busy_there: Busy, pause: Callable[[float], object] = time.sleep
+    ) -> None:
         self._patience = patience
+        self._pause = pause
         self._busy_here = busy_here
         self._busy_there = busy_there
-        self._stopping = threading.Event()
-
-    def stop(self) -> None:
-        """Let everyone who waits go on at once."""
-        self._stopping.set()
 
     def wait(self, source_ids: Sequence[int] | None, say: Callable[[str], None]) -> list[str]:
         """Return when nothing is being brought in, or the patience ends; then the names of what still is.
@@ -46,20 +44,17 @@ class Guard:
         for attempt in range(1, self._patience.max_attempts + 1):
             here = self._busy_here(source_ids)
             busy = [*here, *self._busy_there(source_ids)]
-            if not busy or self._stopping.is_set():
+            if not busy:
                 return []
             say(f"waits for {', '.join(busy)} ({attempt} of {self._patience.max_attempts})")
-            self._pause(source_ids if here else None, only_here=len(here) == len(busy))
+            self._rest(source_ids, only_here=len(here) == len(busy))
         return [*self._busy_here(source_ids), *self._busy_there(source_ids)]
 
-    def _pause(self, source_ids: Sequence[int] | None, *, only_here: bool) -> None:
+    def _rest(self, source_ids: Sequence[int] | None, *, only_here: bool) -> None:
+        """Until the next look, or until our own refreshes have ended where nothing else is waited for."""
         waited_s = 0.0
-        while waited_s < self._patience.delay_s and not self._stopping.wait(min(AGAIN_S, self._patience.delay_s)):
+        while waited_s < self._patience.delay_s:
+            self._pause(min(AGAIN_S, self._patience.delay_s))
             waited_s += AGAIN_S
             if only_here and not self._busy_here(source_ids):
                 return
-
-
-def nobody(source_ids: Sequence[int] | None) -> Sequence[str]:
-    """A `Busy` that never finds anything."""
-    return ()
