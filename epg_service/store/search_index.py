@@ -35,7 +35,7 @@ from servicekit.store.sqlite import (
 APPLICATION_ID = 0x41457369  # "AEsi"
 VERSION = 2
 TITLE, SUB_TITLE, PEOPLE, DESCRIPTION = range(4)
-STEP_PROGRAMMES = 4_000
+STEP_PROGRAMMES = 3_000
 STEP_ORPHANS = 2_000
 _CACHED = 20_000
 _ROW = 5
@@ -153,7 +153,7 @@ class SearchIndex:
         if self._connection is None:
             if not usable(self._path):
                 raise DatabaseUnusable(f"{self._path} is missing, damaged or of another version")
-            self._connection = open_connection(self._path, cache_kib=12_288)
+            self._connection = open_connection(self._path, cache_kib=8_192)
         return self._connection
 
     def _mark(self) -> int:

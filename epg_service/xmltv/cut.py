@@ -101,7 +101,7 @@ class _Instants(dict[bytes, int | None]):
         if len(self) >= MAX_ENTRIES:
             self.clear()
         try:
-            value = self._stamps[text.decode()]
+            value = self._stamps.read(text.decode())
         except ValueError:
             value = None
         self[text] = value

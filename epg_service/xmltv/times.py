@@ -60,14 +60,17 @@ class Stamps(dict[str, int]):
         self.unknown_zones: set[str] = set()
 
     def __missing__(self, text: str) -> int:
-        usual = _USUAL.fullmatch(text)
-        epoch_s = _usual(usual) if usual else None
-        if epoch_s is None:
-            epoch_s = self._read(text)
+        epoch_s = self.read(text)
         if len(self) >= MAX_ENTRIES:
             self.clear()
         self[text] = epoch_s
         return epoch_s
+
+    def read(self, text: str) -> int:
+        """One time, not remembered: for those who remember by themselves."""
+        usual = _USUAL.fullmatch(text)
+        epoch_s = _usual(usual) if usual else None
+        return self._read(text) if epoch_s is None else epoch_s
 
     def _read(self, text: str) -> int:
         match = _STAMP.fullmatch(text.strip(" \t\r\n")) if len(text) <= 80 else None
