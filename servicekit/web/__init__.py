@@ -16,7 +16,7 @@ from servicekit.web.answers import (
 )
 from servicekit.web.app import MAX_BODY_BYTES, make_app
 from servicekit.web.door import Door, accepts, origin_of, the_caller
-from servicekit.web.problems import PROBLEM, STATUS
+from servicekit.web.problems import PROBLEM, STATUS, explain
 
 __all__ = [
     "MAX_BODY_BYTES",
@@ -27,6 +27,7 @@ __all__ = [
     "Shape",
     "accepts",
     "cursor_number",
+    "explain",
     "json_answer",
     "make_app",
     "no_content",

@@ -9,11 +9,10 @@ from collections.abc import Callable
 from typing import Protocol
 
 from flask import Response, abort, g, request
-from werkzeug.datastructures import WWWAuthenticate
 
 from servicekit.callers import Caller
 from servicekit.errors import AerialError, Forbidden, RateLimited, Unauthorized
-from servicekit.web import the_caller
+from servicekit.web import explain, the_caller
 from stream_service.domain.users import ANYBODY, Credentials, User, Visitor, is_reserved
 
 USER_LIMIT = "user_limit"
@@ -36,7 +35,7 @@ _SEGMENT = re.compile(r"/stream/[^/]+/hls/[^/]+/.*")
 _LIBRARY = re.compile(r"/vod/.*")
 _LOGO = re.compile(r"/logos/.*")
 _DEFAULT = frozenset({"/playlist.m3u", "/epg.xml", "/epg.xml.gz"})
-_BASIC = WWWAuthenticate("basic", {"realm": "Aerial", "charset": "UTF-8"})
+_BASIC = {"WWW-Authenticate": 'Basic realm="Aerial", charset="UTF-8"'}
 
 
 class Rule(Protocol):
@@ -200,5 +199,7 @@ def _refuse(path: str, error: AerialError) -> None:
             raise error
         abort(xtream_refusal())
     if isinstance(error, Unauthorized):
-        abort(401, "a name and a password are needed here", www_authenticate=_BASIC)
+        answer = explain(error)
+        answer.headers.update(_BASIC)
+        abort(answer)
     raise error

@@ -4,9 +4,10 @@ Byte-stable: the same lineup gives the same bytes. Jellyfin names a channel by t
 holds nothing but our origin and the permanent id.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import islice
 
+from stream_service.domain.catchup import archive_days
 from stream_service.domain.lineup import LineupView
 from stream_service.domain.model import LineupChannel
 from stream_service.domain.text import clean
@@ -54,12 +55,31 @@ def _passed_on(view: LineupView, channel: LineupChannel) -> list[str]:
     """What the provider said of the channel and players understand."""
     said = {"radio": "true"} if channel.radio else {}
     said |= {key: value for key in PASSED_ON if (value := channel.attributes.get(key))}
-    if view.catchup:
-        said |= channel.catchup
-    texts = {key: text for key, value in said.items() if (text := written(value))}
-    if "://" in texts.get("catchup-source", ""):  # the provider's own address, with its login: ours leads there too
-        texts["catchup-source"] = f"{ORIGIN}/stream/{channel.id}.ts?utc={{utc}}&duration={{duration}}"
-    return [f'{key}="{text}"' for key, text in texts.items()]
+    texts = {key: written(value) for key, value in said.items()} | (_past(channel) if view.catchup else {})
+    return [f'{key}="{text}"' for key, text in texts.items() if text]
+
+
+def _past(channel: LineupChannel) -> dict[str, str]:
+    """How players ask for what was on, where the provider keeps it.
+
+    The provider's words are passed on where they hold for our addresses too. Other ways are for its own addresses, and
+    its template may hold its login: then one of ours stands there, behind which all of them are known.
+    """
+    told = channel.catchup
+    days = archive_days(told)
+    if not days:
+        return {}
+    if _holds_here(told):
+        return {key: written(value) for key, value in told.items()}
+    template = f"{ORIGIN}/stream/{channel.id}.ts?utc={{utc}}&duration={{duration}}"
+    return {"catchup": "default", "catchup-days": str(days), "catchup-source": template}
+
+
+def _holds_here(told: Mapping[str, str]) -> bool:
+    """Whether a player that follows these words asks us in the way that we know; we correct times ourselves."""
+    kind = (told.get("catchup") or told.get("catchup-type", "")).strip().lower()
+    asked = "?utc={utc}" if kind == "shift" else told.get("catchup-source", "") if kind == "append" else ""
+    return asked.startswith(("?utc={utc}", "?utc=${start}")) and "catchup-correction" not in told
 
 
 def written(text: str) -> str:

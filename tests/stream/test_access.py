@@ -50,7 +50,7 @@ def test_the_home_network_needs_no_user_until_the_setting_says_so(site: Site) ->
         site.settings.update({"access_lan_without_user": False})
         refused = site.client.get(path)
         assert refused.status_code == 401
-        assert refused.headers["WWW-Authenticate"].startswith("Basic ")
+        assert refused.headers["WWW-Authenticate"] == 'Basic realm="Aerial", charset="UTF-8"'
         assert refused.content_type == "application/problem+json"
         assert status(site, path, query_string=GOOD) == 200
         assert status(site, path, headers=basic()) == 200

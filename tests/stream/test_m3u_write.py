@@ -54,8 +54,45 @@ def test_hostile_names_stay_on_their_line(name: str, shown: str) -> None:
 
 
 def test_radio_stays_radio() -> None:
-    channel = LineupChannel(id="r", number="1", name="R", attributes={"radio": "true", "catchup": "xc"})
-    assert ' radio="true" catchup="xc",R' in text_of(channel)
+    channel = LineupChannel(id="r", number="1", name="R", attributes={"radio": "true"})
+    assert ' radio="true",R' in text_of(channel)
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        pytest.param({"catchup": "xc", "catchup-days": "3"}, id="a panel"),
+        pytest.param({"catchup": "append", "catchup-source": "?ago={offset:1}", "catchup-days": "3"}, id="behind it"),
+        pytest.param(
+            {"catchup": "default", "catchup-source": "http://p/u/p/{utc}", "catchup-days": "3"}, id="template"
+        ),
+        pytest.param({"catchup": "flussonic", "catchup-days": "3", "catchup-correction": "-2"}, id="corrected"),
+        pytest.param({"tvg-rec": "3"}, id="days alone"),
+    ],
+)
+def test_the_past_is_asked_of_us_whatever_the_providers_way(told: dict[str, str]) -> None:
+    text = text_of(LineupChannel(id="a", number="1", name="A", attributes=told))
+    ours = f'catchup="default" catchup-days="3" catchup-source="{HOME}/stream/a.ts?utc={{utc}}&duration={{duration}}"'
+    assert text.split("\n")[1].endswith(f" {ours},A")
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        pytest.param(
+            {"catchup": "append", "catchup-days": "3", "catchup-source": "?utc={utc}&lutc={lutc}"}, id="append"
+        ),
+        pytest.param({"catchup": "shift", "catchup-days": "3"}, id="shift"),
+    ],
+)
+def test_words_of_the_provider_that_hold_for_our_addresses_are_passed_on(told: dict[str, str]) -> None:
+    said = " ".join(f'{key}="{value}"' for key, value in told.items())
+    assert text_of(LineupChannel(id="a", number="1", name="A", attributes=told)).split("\n")[1].endswith(f" {said},A")
+
+
+def test_where_nothing_of_the_past_is_kept_nothing_is_said_of_it() -> None:
+    told = {"catchup": "0", "catchup-days": "7", "catchup-source": "http://p/u/p/{utc}"}
+    assert "catchup" not in text_of(LineupChannel(id="a", number="1", name="A", attributes=told))
 
 
 def test_every_prefix_of_a_proxy_is_kept() -> None:
