@@ -84,3 +84,44 @@ def test_a_viewer_goes_on_while_the_database_is_locked_and_a_source_is_posted(st
         during = gaps[seen:]
         assert len(during) > 10  # … and the viewer did not
         assert max(during) < HELD_S / 2, "the stream stood still while the database was locked"
+
+
+def test_a_viewer_goes_on_when_the_keeper_dies_the_lineup_changes_and_settings_are_set(
+    streams: Service, tmp_path: Path
+) -> None:
+    with ScriptedProvider() as provider:
+        provider.script("/live.ts", live_stream)
+        entry = f'#EXTINF:-1 tvg-id="one",One\n{provider.url("/live.ts")}\n'
+        provider.serve("/list.m3u", f"#EXTM3U\n{entry}".encode())
+        streams.wait_until_ready()
+        streams.post("/api/v1/sources", {"name": "list", "type": "m3u", "url": provider.url("/list.m3u")})
+        streams.post("/api/v1/sources/1/refresh")
+
+        def addresses() -> list[str]:
+            return re.findall(r"^http\S+$", streams.get("/playlist.m3u").text, re.MULTILINE)
+
+        playlist = until(addresses, limit_s=60, what="a channel")
+        gaps: list[float] = []
+        stopping = threading.Event()
+        viewer = threading.Thread(target=watch, args=(playlist[0], gaps, stopping))
+        viewer.start()
+        until(lambda: len(gaps) > 20, limit_s=60, what="the picture to run")
+
+        keeper = streams.keeper()
+        assert keeper is not None
+        keeper.kill()
+        until(lambda: (one := streams.keeper()) is not None and one.pid != keeper.pid, limit_s=60, what="a new keeper")
+        provider.serve("/list.m3u", f"#EXTM3U\n{entry}#EXTINF:-1,Two\n{provider.url('/two.ts')}\n".encode())
+        streams.post("/api/v1/sources/1/refresh")
+        until(lambda: len(addresses()) == 2, limit_s=60, what="the second channel")
+        changed = {"settings": {"bandwidth_throttling_enabled": True, "bandwidth_global_limit_mbps": 500}}
+        assert streams.post("/api/v1/settings/bulk-update", changed).status == 200
+        until(
+            lambda: '"limit_mbps":500' in streams.get("/api/v1/settings/bandwidth/stats").text,
+            limit_s=60,
+            what="the limit to hold",
+        )
+        seen = len(gaps)
+        until(lambda: len(gaps) > seen + 20, limit_s=60, what="the picture to go on")
+        stopping.set()
+        viewer.join(60)
