@@ -21,7 +21,7 @@ from pathlib import Path
 
 from servicekit.clock import SystemClock
 from stream_service import wiring
-from stream_service.rulebook import rule_store
+from stream_service.wiring.rulebook import rule_store
 
 ROOT = Path(__file__).resolve().parents[1]
 WORDS = ("Sport", "News", "Kids", "Movie", "Music", "Nature", "Arena", "Plus", "Gold", "Extra")

@@ -20,13 +20,13 @@ from pathlib import Path
 
 from servicekit.clock import SystemClock
 from servicekit.store.sqlite import Connections
-from stream_service import sourcing
 from stream_service.domain.losses import Losses
 from stream_service.sources.m3u import Playlist
 from stream_service.sources.objects import objects
 from stream_service.store.connection import open_database
 from stream_service.store.runs import Runs
 from stream_service.store.sources import Sources
+from stream_service.wiring import sourcing
 
 ROOT = Path(__file__).resolve().parents[1]
 GROUPS = 400

@@ -38,7 +38,7 @@ class Guides(Protocol):
 
 
 class Sourcing(manual.Hands, Protocol):
-    """What these views are handed; see `stream_service.sourcing`."""
+    """What these views are handed; see `stream_service.wiring.sourcing`."""
 
     @property
     def streams(self) -> browsing.Streams: ...

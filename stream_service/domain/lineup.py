@@ -97,8 +97,8 @@ class LineupView:
     `tvg_id`: whether outputs name a channel's guide by our own id or by the provider's. `tuner_count`: as it was set,
     or how many connections its sources allow. `outputs`: which of `OUTPUTS` are published. `catchup`: whether the
     provider's catch-up attributes are passed on. `aliases`: ids of channels that were merged away -> the channel that
-    stands for them; `alias_numbers`: what Xtream clients know those by. `installation`: what this installation is known by, for ever. `for_guide`: what the guide service
-    gets beside the channels.
+    stands for them; `alias_numbers`: what Xtream clients know those by. `installation`: what this installation is known
+    by, for ever. `for_guide`: what the guide service gets beside the channels.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""The tuners that lineups are published as: read from what was published, by whoever answers as one or tells of them."""
+"""The tuners that lineups are published as, read from what was published, by all who answer as one or tell of them."""
 
 import logging
 from collections.abc import Callable

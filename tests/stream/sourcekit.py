@@ -7,7 +7,6 @@ from pathlib import Path
 from servicekit.addresses import AddressPolicy
 from servicekit.fetch import Fetcher
 from servicekit.store.sqlite import Connections
-from stream_service.building import builder
 from stream_service.domain.entities import Run, Source
 from stream_service.lineups.guard import Patience
 from stream_service.lineups.publish import PublishedFiles
@@ -24,6 +23,7 @@ from stream_service.store.lists import Lists
 from stream_service.store.manual import ManualChannels
 from stream_service.store.runs import Runs
 from stream_service.store.sources import Sources
+from stream_service.wiring.building import builder
 from tvkit.expressions import Helpers
 
 START_S = int(datetime(2026, 11, 21, 12, 0, tzinfo=UTC).timestamp())

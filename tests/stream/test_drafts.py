@@ -13,9 +13,9 @@ from servicekit.health import Checks, State
 from servicekit.metrics import Metrics
 from servicekit.settings import Settings
 from stream_service.api import drafts, filters, rules
-from stream_service.building import rule_keys
 from stream_service.domain.lineup import LineupOptions, Override
-from stream_service.rulebook import errands_of_rules, rulebook
+from stream_service.wiring.building import rule_keys
+from stream_service.wiring.rulebook import errands_of_rules, rulebook
 from tests.stream.sourcekit import House, playlist
 from tvkit.expressions import Helpers
 

@@ -9,13 +9,13 @@ import pytest
 
 from servicekit.errors import Conflict, Invalid, NotFound
 from servicekit.store.sqlite import writing
-from stream_service.building import busy_there
 from stream_service.domain.lineup import LineupOptions, Numbering, Override, tuners
 from stream_service.lineups.catalogue import Catalogue
 from stream_service.lineups.guard import Guard, Patience
 from stream_service.lineups.staging import Staging
 from stream_service.store.lineup_channels import Page
 from stream_service.store.linked_guides import LinkedGuides
+from stream_service.wiring.building import busy_there
 from tests.stream.sourcekit import House, playlist
 from tests.waiting import until
 

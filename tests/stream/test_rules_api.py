@@ -14,10 +14,10 @@ from servicekit.metrics import Metrics
 from servicekit.settings import Settings
 from stream_service.api import filters, rules
 from stream_service.domain.rules import Filter, Rule
-from stream_service.rulebook import Rulebook, filter_store, for_guide, rule_store, write_down_shipped
 from stream_service.rules.shipped import FILTERS, RULES
 from stream_service.store.connection import open_database
 from stream_service.store.sources import Sources
+from stream_service.wiring.rulebook import Rulebook, filter_store, for_guide, rule_store, write_down_shipped
 
 UK = 'channel_name contains "BBC" SET group_title = "UK"'
 NEWS = 'group_title equals "News"'

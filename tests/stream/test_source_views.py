@@ -10,10 +10,10 @@ import pytest
 from flask.testing import FlaskClient
 
 from servicekit.errors import NotFound
-from stream_service import sourcing
 from stream_service.api.sourcing import blueprints
 from stream_service.sources.trial import Trial
 from stream_service.store.builds import Builds
+from stream_service.wiring import sourcing
 from tests.stream.panelkit import PASSWORD, USER, FakePanel, channel, movie
 from tests.stream.sourcekit import House, playlist
 from tests.stream.test_stream_api import Site, directly

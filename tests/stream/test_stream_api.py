@@ -16,11 +16,11 @@ from servicekit.metrics import Metrics
 from servicekit.settings import Settings
 from servicekit.web import Door
 from stream_service.app import create_app
-from stream_service.building import condition
 from stream_service.domain.model import REDIRECT, RELAY, ChannelTarget
 from stream_service.lineups.catalogue import Catalogue
 from stream_service.lineups.rendered import RenderedPlaylists
 from stream_service.wiring import Collaborators
+from stream_service.wiring.building import condition
 from tests.stream.sourcekit import House, playlist
 
 SECRET = "S3CR3T-xyz"
@@ -95,7 +95,7 @@ class Site:
                 ask=no_keeper,
                 check_address=self.house.access.check_address,
                 check_delivery=known_delivery,
-            check_condition=condition,
+                check_condition=condition,
                 target=self.catalogue.get,
                 guide_imported=lambda: None,
                 status=lambda: "ok",

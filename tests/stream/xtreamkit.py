@@ -14,7 +14,6 @@ from servicekit.levels import LevelFollower
 from servicekit.metrics import Metrics
 from servicekit.settings import Settings
 from servicekit.web import Door
-from stream_service.admission import accounts
 from stream_service.app import create_app
 from stream_service.domain.model import ChannelTarget
 from stream_service.library.keeping import library_keeping
@@ -22,9 +21,10 @@ from stream_service.library.shelf import Asking
 from stream_service.lineups.catalogue import Catalogue
 from stream_service.lineups.rendered import RenderedPlaylists
 from stream_service.relay.slots import LocalSlots
-from stream_service.showing import Around, library_root, showing
 from stream_service.sources.panel import Panels
 from stream_service.wiring import Collaborators
+from stream_service.wiring.admission import accounts
+from stream_service.wiring.showing import Around, library_root, showing
 from tests.stream.sourcekit import House, playlist
 from tests.stream.test_stream_api import NoRelay, Reading, directly, known_delivery
 

@@ -13,7 +13,6 @@ from stream_service.domain.model import LineupStream
 from stream_service.lineups.build import Builder, Dress, ForGuide, nothing_for_guide, undressed
 from stream_service.lineups.guard import Busy, Guard, Patience
 from stream_service.lineups.publish import PublishedFiles
-from stream_service.rulebook import filter_store, rule_store, source_texts
 from stream_service.rules.check import understood
 from stream_service.rules.fields import SourceTexts, record_of
 from stream_service.rules.selection import select
@@ -24,6 +23,7 @@ from stream_service.store.lineups import Lineups
 from stream_service.store.linked_guides import LinkedGuides
 from stream_service.store.runs import Runs
 from stream_service.store.sources import Sources
+from stream_service.wiring.rulebook import filter_store, rule_store, source_texts
 from tvkit.expressions import Expression, Helpers
 
 
