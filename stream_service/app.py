@@ -107,8 +107,9 @@ def create_app(
     app.register_api(playlists.blueprint(collaborators, **liked))
     through = media.through if media is not None else no_profiles
     past = Past(channels=showing, pump=showing.pump, call=collaborators.call) if showing is not None else None
-    app.register_api(live.blueprint(hub=relay, catalogue=collaborators.target, through=through, past=past))
-    for one in blueprints(media, catalogue=collaborators.target, call=collaborators.call) if media is not None else ():
+    target = collaborators.target
+    app.register_api(live.blueprint(hub=relay, catalogue=target, through=through, past=past, lineups=showing))
+    for one in blueprints(media, catalogue=target, call=collaborators.call) if media is not None else ():
         app.register_api(one)
     app.register_api(breakers.blueprint(relay))
     app.register_api(expressions.blueprint(call=native.call))

@@ -102,9 +102,19 @@ Past = Callable[[ChannelTarget, int, int], Response]
 USUAL_PAST_S = 4 * 3600
 
 
+class Lineups(Protocol):
+    """How lineups deliver channels; the catalogue in memory."""
+
+    @property
+    def in_lineup(self) -> Callable[[str, str], bool]: ...
+    @property
+    def as_in(self) -> Callable[[str, ChannelTarget], ChannelTarget]: ...
+
+
 class StreamQuery(ProfileQuery):
     """How a stream is asked for: through a profile, or of a time that has gone by (Kodi's names for it)."""
 
+    lineup: str = Field("", max_length=64, description="As this lineup delivers it; usually as `default` does.")
     utc: int | None = Field(None, ge=0, lt=1 << 33, description="From this moment on (epoch seconds), not live.")
     utcend: int | None = Field(None, ge=0, lt=1 << 33, description="To this moment.")
     duration: int | None = Field(None, ge=1, le=86_400, description="For so many seconds.")
@@ -122,7 +132,12 @@ class _ChannelPath(Shape):
 
 
 def blueprint(
-    *, hub: Relay, catalogue: Catalogue, through: Through = no_profiles, past: Past | None = None
+    *,
+    hub: Relay,
+    catalogue: Catalogue,
+    through: Through = no_profiles,
+    past: Past | None = None,
+    lineups: Lineups | None = None,
 ) -> APIBlueprint:
     """The routes `/stream/ID.ts` and `/api/v1/relay/sessions`."""
     views = APIBlueprint("live", __name__)
@@ -133,15 +148,26 @@ def blueprint(
         target = catalogue(path.channel_id)
         if target is None:
             raise NotFound(f"there is no channel {path.channel_id!r}", id=path.channel_id)
+        if query.lineup and lineups is not None:
+            target = _as_in(lineups, query.lineup, target)
         if query.utc is not None and past is not None:
             return past(target, query.utc, query.length_s)
-        return watch(as_asked(target, query, through), hub=hub)
+        return watch(as_asked(target, query, through), hub=hub, lineup=query.lineup)
 
     @views.get("/api/v1/relay/sessions", summary="What the relay carries: channels, their upstreams, their viewers")
     def sessions() -> Response:
         return json_answer({"items": hub.sessions(), "next": None})
 
     return views
+
+
+def _as_in(lineups: Lineups, name: str, target: ChannelTarget) -> ChannelTarget:
+    """The channel as a lineup delivers it; raises `NotFound`, `Forbidden`."""
+    if not lineups.in_lineup(name, target.id):
+        raise NotFound(f"the lineup {name!r} has no channel {target.id!r}")
+    if not visitor().may_watch(name):
+        raise Forbidden(f"the lineup {name!r} is not one of yours")
+    return lineups.as_in(name, target)
 
 
 def watch(target: ChannelTarget, *, hub: Relay, lineup: str = "", tuning: Tuning | None = None) -> Response:

@@ -106,8 +106,14 @@ class _Streams:
         return found if query is None else as_asked(found, query, self._through)
 
     def _as_theirs(self, user: User, found: ChannelTarget) -> ChannelTarget:
-        """The channel as the first of the user's lineups that has it delivers it; raises `Forbidden` for none."""
+        """The channel as the lineup that was asked for, or the first of the user's that has it, delivers it.
+
+        Raises `Forbidden` for none.
+        """
         theirs = (DEFAULT,) if user.lineups is None else user.lineups
+        asked = request.args.get("lineup", "")
+        if asked and visitor().may_watch(asked):
+            theirs = (asked, *theirs)
         lineup = next((one for one in theirs if self._channels.in_lineup(one, found.id)), None)
         if lineup is not None:
             return self._channels.as_in(lineup, found)

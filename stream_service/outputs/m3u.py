@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 
 from stream_service.domain.catchup import archive_days
-from stream_service.domain.lineup import LineupView
-from stream_service.domain.model import LineupChannel
+from stream_service.domain.lineup import DEFAULT, LineupView
+from stream_service.domain.model import RELAY, LineupChannel
 from stream_service.domain.text import clean
 from stream_service.outputs.origin import ORIGIN, logo
 
@@ -48,18 +48,23 @@ def _entry(view: LineupView, channel: LineupChannel) -> str:
         said.append(f'group-title="{group}"')
     if channel.attributes:
         said += _passed_on(view, channel)
-    return f"#EXTINF:-1 {' '.join(said)},{name}\n{ORIGIN}/stream/{channel.id}.ts\n"
+    return f"#EXTINF:-1 {' '.join(said)},{name}\n{ORIGIN}/stream/{channel.id}.ts{_way(view)}\n"
+
+
+def _way(view: LineupView) -> str:
+    """Behind an address: that this lineup does not deliver as `/stream/` does by itself. Else nothing, for good."""
+    return "" if view.delivery == RELAY or view.name == DEFAULT else f"?lineup={view.name}"
 
 
 def _passed_on(view: LineupView, channel: LineupChannel) -> list[str]:
     """What the provider said of the channel and players understand."""
     said = {"radio": "true"} if channel.radio else {}
     said |= {key: value for key in PASSED_ON if (value := channel.attributes.get(key))}
-    texts = {key: written(value) for key, value in said.items()} | (_past(channel) if view.catchup else {})
+    texts = {key: written(value) for key, value in said.items()} | (_past(channel, _way(view)) if view.catchup else {})
     return [f'{key}="{text}"' for key, text in texts.items() if text]
 
 
-def _past(channel: LineupChannel) -> dict[str, str]:
+def _past(channel: LineupChannel, way: str) -> dict[str, str]:
     """How players ask for what was on, where the provider keeps it.
 
     The provider's words are passed on where they hold for our addresses too. Other ways are for its own addresses, and
@@ -69,9 +74,9 @@ def _past(channel: LineupChannel) -> dict[str, str]:
     days = archive_days(told)
     if not days:
         return {}
-    if _holds_here(told):
+    if not way and _holds_here(told):
         return {key: written(value) for key, value in told.items()}
-    template = f"{ORIGIN}/stream/{channel.id}.ts?utc={{utc}}&duration={{duration}}"
+    template = f"{ORIGIN}/stream/{channel.id}.ts{f'{way}&' if way else '?'}utc={{utc}}&duration={{duration}}"
     return {"catchup": "default", "catchup-days": str(days), "catchup-source": template}
 
 

@@ -284,14 +284,16 @@ class Login:
         query = f"username={self.name}&password={self.password}".encode()
 
         def stream(match: "re.Match[bytes]") -> bytes:
-            return match[0][:-1] + b"?" + query + (b"\n" if match[2] == b"\n" else b"&")
+            return match[0].removesuffix(match[2]) + b"?" + query + match[2].replace(b"?", b"&")
 
         text = _PLAIN_ADDRESS.sub(stream, text)
         return _PLAIN_GUIDE.sub(lambda match: match[0] + b"?" + query, text)
 
 
 _PLAIN_GUIDE = re.compile(re.escape(ORIGIN).encode() + rb"/lineups/[A-Za-z0-9._-]+/epg\.xml\.gz(?=\")")
-_PLAIN_ADDRESS = re.compile(re.escape(ORIGIN).encode() + rb"/stream/([A-Za-z0-9._-]+)\.ts(\n|\?)")
+_PLAIN_ADDRESS = re.compile(
+    re.escape(ORIGIN).encode() + rb"/stream/([A-Za-z0-9._-]+)\.ts(\n|\?(?:lineup=[\w.-]+(?=\n))?)"
+)
 _GUIDE = re.compile(rb'(x-tvg-url|url-tvg)="[^"]*"')
 _EXTINF = re.compile(rb'^#EXTINF:-1 .*?",(?=[^"\n]*$)', re.MULTILINE)
 _NAME, _PASSWORD, _FORM = b"\x01name\x01", b"\x01password\x01", b"\x01form\x01"
@@ -302,7 +304,7 @@ def playlist(text: bytes, view: LineupView) -> bytes:
     numbers = {one.id.encode(): b"%d" % one.xtream_id for one in view.channels}
 
     def address(match: "re.Match[bytes]") -> bytes:
-        form = _FORM if match[2] == b"\n" else b"ts"  # a stretch of the past is one stream
+        form = b"ts" if match[2] == b"?" else _FORM  # a stretch of the past is one stream
         number = numbers.get(match[1], match[1])
         return ORIGIN.encode() + b"/live/" + _NAME + b"/" + _PASSWORD + b"/" + number + b"." + form + match[2]
 

@@ -362,6 +362,29 @@ def test_a_user_gets_a_channel_as_their_own_lineup_delivers_it(site: Site) -> No
     assert site.client.get(f"/live/ann/{PASSWORD}/1.ts").status_code == 200
 
 
+def test_the_m3u_of_a_lineup_leads_to_streams_as_it_delivers_them(site: Site) -> None:
+    site.client.post("/api/v1/lineups", json={"name": "away", "delivery": "redirect"})
+    site.build("default", "away")
+    site.user("bob", lineups=["default"])
+
+    def first(path: str, **query: str) -> str:
+        text = site.client.get(path, query_string=query).get_data(as_text=True)
+        return next(line for line in text.splitlines() if line.startswith("http")).removeprefix("http://localhost")
+
+    plain = first("/lineups/away/playlist.m3u")
+    assert plain.endswith(".ts?lineup=away")
+    assert site.client.get(plain).headers["Location"] == "http://p.example/live/u/p/77.ts"
+    theirs = first("/lineups/away/playlist.m3u", **GOOD)
+    assert theirs == f"/live/ann/{PASSWORD}/1.ts?lineup=away"
+    assert site.client.get(theirs).headers["Location"] == "http://p.example/live/u/p/77.ts"
+    assert first("/get.php", **GOOD, lineup="away", output="m3u8") == f"/live/ann/{PASSWORD}/1.m3u8?lineup=away"
+    bobs = {"username": "bob", "password": PASSWORD}
+    refused = site.client.get(plain.partition("?")[0], query_string={**bobs, "lineup": "away"})
+    assert refused.status_code == 403
+    assert site.client.get(plain.replace("away", "nowhere")).status_code == 404
+    assert "?" not in first("/playlist.m3u")
+
+
 @pytest.mark.parametrize("lineup", ["../..", "..", "a/b", "default\r\nX: y", "a" * 65, "/etc", "%2e%2e"])
 def test_a_lineup_that_is_a_path_is_none(site: Site, lineup: str) -> None:
     for path, action in (
