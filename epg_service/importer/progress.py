@@ -49,7 +49,8 @@ class Progress:
     def count(self, programmes: int, channels: int, done: int, total: int | None) -> None:
         """How much of the file was read."""
         percent = round(100 * done / total, 1) if total else None
-        self._say({"stage": self._stage, "programmes": programmes, "channels": channels, "percent": percent})
+        counted = {"programmes": programmes, "channels": channels}
+        self._say({"stage": self._stage, **counted, "bytes": done, "total_bytes": total, "percent": percent})
 
     def _say(self, progress: Mapping[str, object], *, now: bool = False) -> None:
         moment = self._clock.monotonic()

@@ -76,13 +76,15 @@ class Arriving:
     def _until(self, enough: Callable[[], bool]) -> None:
         while True:
             with self._change:
+                waits = not (enough() or self._ended)
                 self._change.wait_for(lambda: enough() or self._ended, WAIT_S)
-                over, error = self._ended, self._error
-                if error is None and (over or enough()):
-                    return
+                there, error = self._ended or enough(), self._error
             if error is not None:
                 raise error
-            self._waiting(self.done, self.total)
+            if waits:  # also when it came at once: a provider that drips is waited for all the time
+                self._waiting(self.done, self.total)
+            if there:
+                return
 
     # ---- on its thread -----------------------------------------------------------------------------------------------
 

@@ -82,6 +82,16 @@ def test_what_is_there_is_read_before_the_rest_has_come(script: Script) -> None:
     assert script.arriving.result == ("digest", Validators('"1"'))
 
 
+def test_who_waits_hears_of_a_download_that_drips(script: Script) -> None:
+    for _ in range(3):
+        script.sends(b"drop")
+    with script.following() as stream:
+        for number in range(1, 4):
+            threading.Timer(0.05, script.go.release).start()
+            assert stream.read(100) == b"drop"
+            assert script.heard[-1] == (4 * number, None)
+
+
 def test_who_waits_hears_how_far_it_is_and_may_end_it(script: Script) -> None:
     class Enough(Exception):
         pass
