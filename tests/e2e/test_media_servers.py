@@ -8,6 +8,7 @@ import io
 import json
 import re
 import shutil
+import os
 import socket
 import subprocess
 import time
@@ -81,9 +82,9 @@ class Tuner:
 
 
 def free_address() -> str:
-    """A loopback address on which nobody has HDHomeRun's port."""
+    """A loopback address on which nobody has HDHomeRun's port; another one in each process that tests."""
     for last in range(2, 250):
-        address = f"127.66.0.{last}"
+        address = f"127.66.{os.getpid() % 250}.{last}"
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp, socket.socket() as tcp, suppress(OSError):
             udp.bind((address, CONTROL_PORT))
             tcp.bind((address, CONTROL_PORT))
