@@ -6,9 +6,9 @@ seen in their logs); `hdhomerun_config` is the real one.
 
 import io
 import json
+import os
 import re
 import shutil
-import os
 import socket
 import subprocess
 import time
