@@ -41,13 +41,24 @@ def terms_of(text: str) -> Terms:
     return Terms(tuple(term for term, _ in found[:-1]), last)
 
 
+class _Folded(dict[int, str]):
+    """What each letter becomes without case and accents, found out when it is first met."""
+
+    def __missing__(self, letter: int) -> str:
+        apart = unicodedata.normalize("NFKD", chr(letter).casefold())
+        bare = self[letter] = "".join(one for one in apart if not unicodedata.combining(one))
+        return bare
+
+
+_FOLDED = _Folded()
+
+
 @lru_cache(4096)
 def folded(text: str) -> str:
     """Text as it is compared: without case and accents."""
     if text.isascii():
         return text.lower()
-    apart = unicodedata.normalize("NFKD", text.casefold())
-    return unicodedata.normalize("NFKC", "".join(one for one in apart if not unicodedata.combining(one)))
+    return unicodedata.normalize("NFKC", text.translate(_FOLDED))
 
 
 def holds_all(text: str, words: tuple[str, ...]) -> bool:

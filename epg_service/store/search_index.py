@@ -14,14 +14,15 @@ import json
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain
+from dataclasses import dataclass
+from itertools import chain, compress, repeat
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
 import apsw
 import xxhash
 
-from epg_service.domain.days import DAY_BITS, IN_FORM, Contents, day_id, program_id, raws_of, unpacked_contents
+from epg_service.domain.days import DAY_BITS, IN_FORM, day_id, program_id, raws_of, unpacked_contents
 from epg_service.domain.terms import folded
 from servicekit.store.sqlite import (
     Connections,
@@ -35,7 +36,7 @@ from servicekit.store.sqlite import (
 APPLICATION_ID = 0x41457369  # "AEsi"
 VERSION = 2
 TITLE, SUB_TITLE, PEOPLE, DESCRIPTION = range(4)
-STEP_PROGRAMMES = 3_000
+STEP_PROGRAMMES = 8_000
 STEP_ORPHANS = 2_000
 _CACHED = 20_000
 _ROW = 5
@@ -162,27 +163,18 @@ class SearchIndex:
         return int(row[0])
 
     def _steps(self, vocabulary: "_Vocabulary", described: bool) -> Iterator[int]:
-        batch: list[tuple[int, bytes, list[bytes]]] = []
-        count = 0
+        step = _Step(self._open(), self._texts, vocabulary, described=described)
         for day in self._changed(described):
-            contents, body = self._day(day)
-            raws = raws_of(unpacked_contents(contents), body) if contents else []
-            batch.append((day, contents, raws))
-            count += max(1, len(raws))
-            if count >= STEP_PROGRAMMES:
-                self._write(batch, vocabulary, described)
-                yield count
-                batch, count = [], 0
-        if batch:
-            self._write(batch, vocabulary, described)
-            yield count
+            if step.add(day, *self._day(day)) >= STEP_PROGRAMMES:
+                yield self._write(step)
+                step = _Step(self._open(), self._texts, vocabulary, described=described)
+        if step.programmes:
+            yield self._write(step)
 
-    def _write(
-        self, batch: Sequence[tuple[int, bytes, list[bytes]]], vocabulary: "_Vocabulary", described: bool
-    ) -> None:
-        connection = self._open()
-        with writing(connection):
-            _Step(connection, self._texts, vocabulary, described=described).take(batch)
+    def _write(self, step: "_Step") -> int:
+        with writing(self._open()):
+            step.write()
+        return step.programmes
 
     def _changed(self, described: bool) -> Iterator[int]:
         """The days that are not indexed as they are now: new, changed and vanished ones."""
@@ -242,6 +234,7 @@ _Tag: TypeAlias = tuple[bytes, bytes | None, bytes | None]
 
 _Refs: TypeAlias = tuple[int, ...]
 _Old: TypeAlias = tuple[int | None, _Refs]
+_FRESH: _Old = (None, ())
 
 
 class _Vocabulary:
@@ -253,44 +246,43 @@ class _Vocabulary:
         self._numbers: dict[int, int] = {}
         self._tags: dict[_Tag, int] = {}
 
-    def numbers(self, kind: int, said: Iterable[bytes | None]) -> dict[bytes | None, int]:
+    def numbers(self, kind: int, said: Sequence[bytes | None]) -> Iterator[int]:
         """The number of each piece of a kind; new texts are written. 0: it says nothing."""
-        seed = kind + 1
-        digests = {piece: xxhash.xxh3_64_intdigest(piece, seed) - _SIGN for piece in said if piece}
+        seed, digest = kind + 1, xxhash.xxh3_64_intdigest
+        digests = {piece: digest(piece, seed) - _SIGN for piece in set(said) if piece}
         known = self._numbers
+        if len(known) > _CACHED:
+            known.clear()
         if unknown := [digest for digest in digests.values() if digest not in known]:
             query = "SELECT digest, id FROM texts WHERE digest IN (SELECT value FROM json_each(?))"
             known.update(_typed(self._connection.execute(query, (json.dumps(unknown),))))
-            self._add(kind, [(piece, digest) for piece, digest in digests.items() if digest not in known])
+            self._add(kind, sorted((digest, piece) for piece, digest in digests.items() if digest not in known))
         found: dict[bytes | None, int] = {piece: known[digest] for piece, digest in digests.items()}
         found[b""] = found[None] = 0
-        if len(known) > _CACHED:
-            known.clear()
-        return found
+        return map(found.__getitem__, said)
 
-    def _add(self, kind: int, new: Sequence[tuple[bytes, int]]) -> None:
+    def _add(self, kind: int, new: Sequence[tuple[int, bytes]]) -> None:
         row: Any = self._connection.execute("SELECT coalesce(max(id), 0) FROM texts").fetchone()
         numbered = list(enumerate(new, row[0] + 1))
         self._connection.executemany(
             "INSERT INTO texts (id, digest, kind) VALUES (?, ?, ?)",
-            [(at, digest, kind) for at, (_, digest) in numbered],
+            [(at, digest, kind) for at, (digest, _) in numbered],
         )
         self._connection.executemany(
             "INSERT INTO words (rowid, text) VALUES (?, ?)",
-            [(at, folded(self._texts.words(piece))) for at, (piece, _) in numbered],
+            [(at, folded(self._texts.words(piece))) for at, (_, piece) in numbered],
         )
-        self._numbers.update((digest, at) for at, (_, digest) in numbered)
+        self._numbers.update((digest, at) for at, (digest, _) in numbered)
 
-    def tags(self, wanted: Iterable[_Tag]) -> dict[_Tag, int]:
+    def tags(self, wanted: Sequence[_Tag]) -> Iterator[int]:
         """The number of each set of categories with its flags; new sets are written."""
         known = self._tags
         if len(known) > _CACHED:
             known.clear()
         names = {tag: self._texts.categories(tag[0]) for tag in set(wanted) if tag not in known}
         if names:
-            numbers = self._tag_numbers({tag: _tag_key(tag, said) for tag, said in names.items()}, names)
-            known.update(numbers)
-        return known
+            known.update(self._tag_numbers({tag: _tag_key(tag, said) for tag, said in names.items()}, names))
+        return map(known.__getitem__, wanted)
 
     def _tag_numbers(self, keys: dict[_Tag, str], names: dict[_Tag, tuple[str, ...]]) -> dict[_Tag, int]:
         query = "SELECT key, id FROM tags WHERE key IN (SELECT value FROM json_each(?))"
@@ -312,86 +304,104 @@ class _Vocabulary:
 
 def _tag_key(tag: _Tag, names: Iterable[str]) -> str:
     """One text for each set of categories and flags."""
-    return json.dumps([sorted(names), tag[2] is not None, tag[1] is not None], ensure_ascii=False)
+    flags = f"{tag[2] is not None:d}{tag[1] is not None:d}"
+    return "\n".join((flags, *sorted(names)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Day:
+    """A day on its way: its keys, which of its programmes were read, and what was known of it before."""
+
+    day: int
+    contents: bytes
+    keys: Sequence[int]
+    read: Sequence[bool] | None
+    """None: all, as nothing was known."""
+    old: dict[int, _Old]
 
 
 class _Step:
-    """One transaction: some days read anew."""
+    """One transaction: some days read anew. Of what was unpacked only the pieces are held until it is written."""
 
     def __init__(self, connection: apsw.Connection, texts: Texts, vocabulary: _Vocabulary, *, described: bool) -> None:
         self._connection = connection
         self._texts = texts
         self._vocabulary = vocabulary
         self._described = described
+        self._days: list[_Day] = []
+        self._said: list[Said] = []
         self._hits: list[tuple[int, int, int]] = []
         self._gone: list[tuple[int, int]] = []
         self._counts: Counter[int] = Counter()
+        self.programmes = 0
 
-    def take(self, batch: Sequence[tuple[int, bytes, list[bytes]]]) -> None:
-        """Replaces what is known of the days. A day without contents is forgotten."""
-        olds = {day: self._before(day) for day, _, _ in batch}
-        known = {day: unpacked_contents(contents) for day, contents, _ in batch}
-        said = {day: self._read(known[day], raws, olds[day]) for day, _, raws in batch}
-        numbers = self._numbers(said.values())
-        tags = self._vocabulary.tags(one[4:] for day in said.values() for one in day if one is not None)
-        days = []
-        for day, contents, _ in batch:
-            rows = [None if one is None else self._row(one, numbers, tags) for one in said[day]]
-            write = self._again if olds[day] else self._anew
-            days.append((day, contents, write(day, known[day].keys, rows, olds[day])))
-        self._write(days)
+    def add(self, day: int, contents: bytes, body: bytes) -> int:
+        """Reads a day, as far as it is not known; no contents: it is forgotten. Returns how many programmes wait."""
+        known = unpacked_contents(contents)
+        raws = raws_of(known, body) if contents else []
+        old = self._before(day)
+        flags: Sequence[int] = known.flags
+        read = None
+        if old:
+            read = [old.get(key, _FRESH)[0] != digest for key, digest in zip(known.keys, known.digests, strict=True)]
+            raws, flags = list(compress(raws, read)), list(compress(flags, read))
+        self._said += self._pieces(raws, flags)
+        self._days.append(_Day(day, contents, known.keys, read, old))
+        self.programmes += max(1, len(known.keys))
+        return self.programmes
 
-    def _read(self, known: Contents, raws: Sequence[bytes], old: dict[int, _Old]) -> list[Said | None]:
-        """The pieces of each programme of a day; None for those that are as they were."""
+    def _pieces(self, raws: Sequence[bytes], flags: Sequence[int]) -> Iterable[Said]:
         pieces, in_form = self._texts.pieces, self._texts.pieces_in_form
         if self._described:
-            in_form = pieces
-        ways = [in_form if flags & IN_FORM else pieces for flags in known.flags]
-        if not old:
-            return [way(raw) for way, raw in zip(ways, raws, strict=True)]
-        fresh = (None, ())
-        return [
-            None if old.get(key, fresh)[0] == digest else way(raw)
-            for key, digest, way, raw in zip(known.keys, known.digests, ways, raws, strict=True)
-        ]
+            return map(pieces, raws)
+        if all(map(IN_FORM.__and__, flags)):
+            return map(in_form, raws)
+        return (in_form(raw) if flag & IN_FORM else pieces(raw) for raw, flag in zip(raws, flags, strict=True))
 
-    def _numbers(self, days: Iterable[list[Said | None]]) -> list[dict[bytes | None, int]]:
-        """The numbers of all pieces by kind."""
-        read = [one for day in days for one in day if one is not None]
+    def write(self) -> None:
+        """Replaces what is known of the days."""
+        rows, at = self._rows(), 0
+        days = []
+        for one in self._days:
+            if one.read is None:
+                end = at + len(one.keys)
+                days.append((one.day, one.contents, self._anew(one, rows[at:end])))
+            else:
+                end = at + sum(one.read)
+                days.append((one.day, one.contents, self._again(one, iter(rows[at:end]))))
+            at = end
+        self._write(days)
+
+    def _rows(self) -> list[_Refs]:
+        """The numbers of the texts and the tag of each programme that was read."""
+        if not self._said:
+            return []
+        titles, sub_titles, descriptions, people, *tag = zip(*self._said, strict=True)
         number = self._vocabulary.numbers
-        return [
-            number(TITLE, {one[0] for one in read}),
-            number(SUB_TITLE, {one[1] for one in read}),
-            number(PEOPLE, {one[3] for one in read}),
-            number(DESCRIPTION, {one[2] for one in read} if self._described else {b""}),
-        ]
+        described = number(DESCRIPTION, descriptions) if self._described else repeat(0, len(titles))
+        texts = number(TITLE, titles), number(SUB_TITLE, sub_titles), number(PEOPLE, people), described
+        return list(zip(*texts, self._vocabulary.tags(list(zip(*tag, strict=True))), strict=True))
 
-    def _row(self, one: Said, numbers: list[dict[bytes | None, int]], tags: dict[_Tag, int]) -> _Refs:
-        """The numbers of a programme's texts and tag."""
-        titles, sub_titles, people, descriptions = numbers
-        described = descriptions[one[2]] if self._described else 0
-        return titles[one[0]], sub_titles[one[1]], people[one[3]], described, tags[one[4:]]
-
-    def _anew(self, day: int, keys: Sequence[int], found: Sequence[_Refs | None], _: dict[int, _Old]) -> bytes:
+    def _anew(self, one: _Day, rows: Sequence[_Refs]) -> bytes:
         """The packed numbers of a day that was not known."""
-        rows = [row for row in found if row is not None]  # all of them
         if not rows:  # it went while this was on its way
             return b""
-        ids = list(map(program_id(day >> DAY_BITS, 0).__add__, keys))
+        ids = list(map(program_id(one.day >> DAY_BITS, 0).__add__, one.keys))
         *texts, tags = zip(*rows, strict=True)
         self._counts.update(tags)
         for column in texts:
-            self._hits += [(text, id_, tag) for text, id_, tag in zip(column, ids, tags, strict=True) if text]
+            self._hits += compress(zip(column, ids, tags, strict=True), column)
         return array("I", chain.from_iterable(rows)).tobytes()
 
-    def _again(self, day: int, keys: Sequence[int], rows: Sequence[_Refs | None], old: dict[int, _Old]) -> bytes:
+    def _again(self, one: _Day, rows: Iterator[_Refs]) -> bytes:
         """The packed numbers of a day; notes what changes for each programme."""
-        refs, first = array("I"), program_id(day >> DAY_BITS, 0)
-        for key, row in zip(keys, rows, strict=True):
-            before = old.pop(key, (None, ()))[1]
-            refs.extend(before if row is None else row)
-            if row is not None:
+        refs, first, old = array("I"), program_id(one.day >> DAY_BITS, 0), one.old
+        for key, read in zip(one.keys, one.read or (), strict=True):
+            row = before = old.pop(key, _FRESH)[1]
+            if read:
+                row = next(rows)
                 self._change(first + key, before, row)
+            refs.extend(row)
         for key, (_, gone) in old.items():
             self._change(first + key, gone, ())
         return refs.tobytes()

@@ -7,6 +7,7 @@ CDATA are read whole.
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import TypeAlias, cast
 from xml.sax.saxutils import escape
 
@@ -81,7 +82,13 @@ def words(piece: bytes) -> str:
 
 def categories(piece: bytes) -> tuple[str, ...]:
     """The categories of a piece, each once, blanks folded."""
-    return tuple(dict.fromkeys(name for line in _TEXT.findall(piece) if (name := folded(words(b"<t>%b</t>" % line)))))
+    return tuple(dict.fromkeys(filter(None, map(_category, _TEXT.findall(piece)))))
+
+
+@lru_cache(4096)
+def _category(text: bytes) -> str:
+    """One category as it is read; the same few are told again and again."""
+    return folded(words(b"<t>%b</t>" % text))
 
 
 def _readable(reference: re.Match[str]) -> str:
