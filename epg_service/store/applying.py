@@ -18,8 +18,8 @@ from servicekit.store.sqlite import Connections, truncate_wal, writing
 
 LOCK_S = 0.08
 """A transaction takes in no further channel after this long; the longest one measured stays far below 250 ms."""
-PAUSE_S = 0.002
-"""Between two transactions, so that other writers get their turn: SQLite's busy handler polls."""
+PAUSE_S = 0.005
+"""Between two transactions, so that other writers get their turn: SQLite asks for the lock every millisecond."""
 MAX_LOG_BYTES = 32 << 20
 """SQLite's own checkpoints keep the log near 8 MB while nobody reads for long."""
 WAIT_S = 60.0

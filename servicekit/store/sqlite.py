@@ -241,10 +241,12 @@ def integrity(path: Path) -> list[str]:
 def truncate_wal(connection: apsw.Connection) -> None:
     """Gives the write-ahead log back to the disk if nobody reads; else leaves it for another time.
 
-    The checkpoint's busy handler would hold the write lock while it waits for a reader, so it hardly waits at all.
+    TRUNCATE holds the write lock while it copies pages, flushes the file and waits for readers. So PASSIVE, which holds
+    none, goes before it: a busy disk flushes for more than a second. And it hardly waits for readers at all.
     """
     connection.set_busy_timeout(20)
     try:
+        connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
     except apsw.BusyError:
         return

@@ -300,6 +300,59 @@ def test_the_log_is_given_back_unless_somebody_reads(house: House) -> None:
     writer.close()
 
 
+class FlushedFiles(apsw.VFS):
+    """Asks at each flush of a database (its log counts apart) whether somebody else may write."""
+
+    NAME = "flushed"
+
+    def __init__(self) -> None:
+        self.other: apsw.Connection | None = None
+        self.free: list[bool] = []
+        super().__init__(self.NAME, "unix", makedefault=True)
+
+    def xOpen(self, name: object, flags: list[int]) -> apsw.VFSFile:
+        return FlushedFile(self, name, flags)
+
+    def flush(self) -> None:
+        if self.other is None:
+            return
+        try:
+            self.other.execute("BEGIN IMMEDIATE; ROLLBACK")
+        except apsw.BusyError:
+            self.free.append(False)
+        else:
+            self.free.append(True)
+
+
+class FlushedFile(apsw.VFSFile):
+    def __init__(self, files: FlushedFiles, name: object, flags: list[int]) -> None:
+        self._files = files
+        super().__init__("unix", name, flags)  # type: ignore[arg-type]
+
+    def xSync(self, flags: int) -> None:
+        self._files.flush()
+        super().xSync(flags)
+
+
+def test_nobody_is_locked_out_while_the_disk_takes_what_the_log_gives_back(house: House) -> None:
+    house.to(1)
+    files = FlushedFiles()
+    try:
+        writer, other = open_connection(house.path), open_connection(house.path, busy_timeout_ms=0)
+        with writing(writer):
+            writer.execute("INSERT INTO a VALUES (1)")
+        files.other = other
+        truncate_wal(writer)
+        assert files.free == [True] * len(files.free)
+        assert files.free, "log and file were flushed"
+        assert house.path.with_name("epg.db-wal").stat().st_size == 0
+        writer.close()
+        files.other = None
+        other.close()
+    finally:
+        files.unregister()
+
+
 def test_each_thread_has_its_own_connection(house: House) -> None:
     house.to(1)
     opened: list[apsw.Connection] = []
