@@ -7,7 +7,7 @@ build then begins anew without it, so that no lineup is half of one rule and hal
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from operator import itemgetter
@@ -95,27 +95,32 @@ class _Link:
         self._key = itemgetter(*names) if (names := sorted(expression.reads | expression.writes)) else None
         self._known: dict[object, Applied] = {}
 
-    def apply_to(self, chunk: Iterable[Mapped]) -> None:
-        """These entries through this rule."""
-        count, stop, apply = self.count, self.rule.stop, self._remembered if self._key else self.expression.apply
-        for one in chunk:
-            matched, changes = apply(one.record)
-            if matched:
-                count.matched += 1
-                one.stopped = stop
-                if changes:
-                    count.changed += 1
-                    one.written.update([change[0] for change in changes])
+    def apply_to(self, chunk: Sequence[Mapped], records: Sequence[dict[str, str]]) -> None:
+        """These entries, and the records of them, through this rule."""
+        count, stop = self.count, self.rule.stop
+        matched = self._remembered(self._key, records) if self._key else self.expression.apply_all(records)
+        count.matched += len(matched)
+        for place, (_, changes) in matched:
+            one = chunk[place]
+            one.stopped = stop
+            if changes:
+                count.changed += 1
+                one.written.update([change[0] for change in changes])
 
-    def _remembered(self, record: dict[str, str]) -> Applied:
-        key = self._key(record)  # type: ignore[misc]
-        applied = self._known.get(key)
-        if applied is not None:
-            for field_name, _, after in applied.changes:
-                record[field_name] = after
-            return applied
-        applied = self._known[key] = self.expression.apply(record)
-        return applied
+    def _remembered(self, key: "itemgetter[object]", records: Sequence[dict[str, str]]) -> list[tuple[int, Applied]]:
+        """As `Expression.apply_all`."""
+        known, apply, found = self._known, self.expression.apply, []
+        for place, said in enumerate(map(key, records)):
+            applied = known.get(said)
+            if applied is None:
+                applied = known[said] = apply(records[place])
+            elif applied.changes:
+                record = records[place]
+                for field_name, _, after in applied.changes:
+                    record[field_name] = after
+            if applied.matched:
+                found.append((place, applied))
+        return found
 
     def look_back(self, entries: int) -> None:
         """Stop remembering where it does not help."""
@@ -150,15 +155,17 @@ class Chain:
         for some in _chunks(streams):
             chunk = [_entered(stream, source_of) for stream in some]
             entries += len(chunk)
-            going_on = chunk
+            going_on, records = chunk, [one.record for one in chunk]
             for link in tuple(self._links):
                 began, source_id = time.thread_time(), link.rule.source_id
                 if source_id is None:
-                    link.apply_to(going_on)
+                    link.apply_to(going_on, records)
                 else:
-                    link.apply_to([one for one in going_on if one.stream.stream.source_id == source_id])
+                    own = [one for one in going_on if one.stream.stream.source_id == source_id]
+                    link.apply_to(own, [one.record for one in own])
                 if link.rule.stop:
                     going_on = [one for one in going_on if not one.stopped]
+                    records = [one.record for one in going_on]
                 link.look_back(entries)
                 if _spent_all(link.expression, link.count, began, self._budget_s):
                     self.slow[link.rule.id] = str(OverBudget(link.rule))

@@ -152,10 +152,10 @@ subjects = st.text(alphabet="abBcdhk KSſıißé.1x", max_size=14)
 @given(patterns, subjects, st.booleans())
 def test_what_is_looked_for_first_never_changes_what_matches(pattern: str, subject: str, exact: bool) -> None:
     try:
-        literal, search = parted(pattern, case_sensitive=exact, bound=Bound(start_s=1e9))
+        literals, search = parted(pattern, case_sensitive=exact, bound=Bound(start_s=1e9))
     except InvalidPattern:
         return
-    found = search(subject) if literal in subject.casefold() else None
+    found = search(subject) if all(one in subject.casefold() for one in literals) else None
     plain = regex.compile(pattern, 0 if exact else regex.IGNORECASE).search(subject)
     assert (found and found.span()) == (plain and plain.span())
 
@@ -188,3 +188,12 @@ def test_patterns_show_what_they_must_contain() -> None:
         pattern: literals if all(len(one) > 1 for one in literals) else () for pattern, literals in known.items()
     }
     assert shape_of(r"a\.bc").literals == ("a.bc",)
+
+
+def test_patterns_show_all_that_every_match_contains() -> None:
+    known = {
+        "^UK: (Sport) Channel ([0-9]+)": ("UK: ", "Sport", " Channel "), "a(bc|de)fg": ("fg",), "(ab)?cd": ("cd",),
+        "(?:ab(cd|ef))+gh": ("ab", "gh"), "ab|cd": (), "(ab|cd)": (), "(ab(cd)){0,2}ef": ("ef",),
+        "abc?de": ("ab", "de"),
+    }  # fmt: skip
+    assert {pattern: shape_of(pattern).sure for pattern in known} == known

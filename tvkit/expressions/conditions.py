@@ -135,6 +135,9 @@ class _Both:
 
 
 def _all(parts: tuple[Test, ...]) -> Test:
+    if len(parts) == 2:  # nearly always
+        return _two(*parts)
+
     def test(record: Record) -> Any:
         held: Any = True
         for part in parts:
@@ -148,7 +151,26 @@ def _all(parts: tuple[Test, ...]) -> Test:
     return test
 
 
+def _two(first: Test, second: Test) -> Test:
+    """As `_all` of two, without a loop."""
+
+    def test(record: Record) -> Any:
+        held = first(record)
+        if not held:
+            return False
+        answer = second(record)
+        if not answer or answer is True:
+            return held if answer else False
+        return answer if held is True or answer.re.groups else _Both(held, answer)
+
+    return test
+
+
 def _any(parts: tuple[Test, ...]) -> Test:
+    if len(parts) == 2:
+        first, second = parts
+        return lambda record: first(record) or second(record)
+
     def test(record: Record) -> Any:
         for part in parts:
             answer = part(record)
@@ -162,10 +184,22 @@ def _any(parts: tuple[Test, ...]) -> Test:
 # ---- operators on texts --------------------------------------------------------------------------------------------
 
 
-def _matches(name: str, literal: str, search: Search) -> Test:
-    if not literal:
+def _matches(name: str, literals: tuple[str, ...], search: Search) -> Test:
+    if not literals:
         return lambda record: search(record.get(name, ""))
+    if len(literals) == 1:
+        return _matches_with(name, literals[0], search)
+    first, second, *_ = literals  # a third would say little that these do not
 
+    def test(record: Record) -> Any:
+        text = record.get(name, "")
+        folded = text.casefold()
+        return search(text) if first in folded and second in folded else None
+
+    return test
+
+
+def _matches_with(name: str, literal: str, search: Search) -> Test:
     def test(record: Record) -> Any:
         text = record.get(name, "")
         return search(text) if literal in text.casefold() else None

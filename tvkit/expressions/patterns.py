@@ -10,7 +10,7 @@ Three things keep them cheap and none of them changes what matches:
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -107,8 +107,8 @@ class Meter:
         self._left_s = self._bound.start_s
 
 
-def parted(pattern: str, *, case_sensitive: bool, bound: Bound) -> tuple[str, Search]:
-    """A literal that a folded text must contain, empty when there is none, and the metered search for texts that do.
+def parted(pattern: str, *, case_sensitive: bool, bound: Bound) -> tuple[tuple[str, ...], Search]:
+    """Literals that a folded text must contain, rarer ones first, and the metered search for texts that do.
 
     Raises `InvalidPattern`.
     """
@@ -116,8 +116,15 @@ def parted(pattern: str, *, case_sensitive: bool, bound: Bound) -> tuple[str, Se
     search = found.search if shape.costs_nothing else Meter(found, shape, bound).search
     exact = case_sensitive and not shape.ignores_case
     if not shape.literals or (len(shape.literals) == 1 and not exact):
-        return "".join(shape.literals).casefold(), search
-    return "", _any_of(shape.literals, search, exact)
+        return _folded([*shape.sure, *shape.literals]), search
+    return (), _any_of(shape.literals, search, exact)
+
+
+def _folded(literals: Iterable[str]) -> tuple[str, ...]:
+    """Each once, none that stands in another; words and long ones first: blanks and signs stand in many names."""
+    folded = {one.casefold() for one in literals}
+    needed = [one for one in folded if not any(one != other and one in other for other in folded)]
+    return tuple(sorted(needed, key=lambda one: (not one.isalnum(), -len(one), one)))
 
 
 def _any_of(literals: tuple[str, ...], search: Search, exact: bool) -> Search:

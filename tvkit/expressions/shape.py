@@ -16,6 +16,8 @@ _FREE_STEPS = 5_000
 """What a search may cost before it is metered; some 20 microseconds."""
 _MOST_REPEATS = 8
 _FEW = 3
+_SURE = 2
+"""Letters of a literal that is worth looking for."""
 _OPTIONS = 8
 """Short repeats and alternatives of one pattern, each of which doubles what it may cost, until it counts as wild."""
 _COUNTED = re.compile(r"\{([0-9]*)(,?)([0-9]*)\}")
@@ -30,9 +32,10 @@ _CLASSES = frozenset("dDwWsSbBAZ")
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """`literals`: every match contains one of them, in some case (none known when empty)."""
+    """`literals`: every match contains one of them, in some case (none known when empty); `sure`: all of these."""
 
     literals: tuple[str, ...] = ()
+    sure: tuple[str, ...] = ()
     wild: bool = False
     repeats: int = 0
     ignores_case: bool = False
@@ -66,12 +69,13 @@ class Shape:
 
 @dataclass(slots=True)
 class _Level:
-    """A group that is being read. `best` is the longest literal set of the branch so far."""
+    """A group that is being read. `best` is the longest literal set of the branch so far, `sure` are all its runs."""
 
     best: tuple[str, ...] = ()
     run: str = ""
     branches: list[tuple[str, ...]] = field(default_factory=list)
     repeats: int = 0
+    sure: list[str] = field(default_factory=list)
 
 
 class _Strange(Exception):
@@ -135,7 +139,8 @@ class _Reading:
             raise _Strange
         literals, repeats = self._closed(self._levels[0])
         known = literals if all(len(one) >= 2 for one in literals) else ()
-        return Shape(known, self._wild or self._options > _OPTIONS, repeats, self._ignores_case)
+        sure = () if self._levels[0].branches else tuple(one for one in self._levels[0].sure if len(one) >= _SURE)
+        return Shape(known, sure, self._wild or self._options > _OPTIONS, repeats, self._ignores_case)
 
     def _step(self) -> None:
         char = self._text[self._at]
@@ -246,6 +251,7 @@ class _Reading:
         outer.repeats += repeats + self._variable(least, most)
         if least >= 1:
             self._keep(outer, literals)
+            outer.sure += [] if branched else inner.sure
 
     def _closed(self, level: _Level) -> tuple[tuple[str, ...], int]:
         """The literals of a whole group: with branches, one set for all of them, or none."""
@@ -258,6 +264,7 @@ class _Reading:
     def _end_run(self, level: _Level) -> None:
         if level.run:
             self._keep(level, (level.run,))
+            level.sure.append(level.run)
             level.run = ""
 
     @staticmethod
