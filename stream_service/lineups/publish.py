@@ -10,7 +10,7 @@ DATA/published/stream/
     lineups/NAME/epg.xml[.gz]      the stream port's own copy of the lineup's guide
     rendered/…                     playlists with an origin put in
 
-`RENDERINGS` is the table of what is made of a lineup: a new output is one more row of it.
+`RENDERINGS` and `FAMILIES` are the tables of what is made of a lineup: a new output is one more row of one.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -45,11 +45,6 @@ class Rendering:
 
 RENDERINGS: Mapping[str, Rendering] = {
     PLAYLIST: Rendering(M3U, m3u.text),
-    hdhr.DISCOVER: Rendering(HDHR, hdhr.discover),
-    hdhr.LINEUP_JSON: Rendering(HDHR, hdhr.lineup_json),
-    hdhr.LINEUP_XML: Rendering(HDHR, hdhr.lineup_xml),
-    hdhr.LINEUP_M3U: Rendering(HDHR, hdhr.lineup_m3u),
-    hdhr.DEVICE_XML: Rendering(HDHR, hdhr.device_xml),
 }
 """File name in `lineups/NAME/` -> how it is made."""
 
@@ -64,7 +59,7 @@ class Family:
     """The lineup, and its playlist if it has one, to the files' names and texts, in pieces: they are large."""
 
 
-FAMILIES = (Family(XTREAM, xtream.FILES, xtream.texts),)
+FAMILIES = (Family(HDHR, hdhr.FILES, hdhr.texts), Family(XTREAM, xtream.FILES, xtream.texts))
 
 
 class PublishedFiles:
@@ -80,7 +75,7 @@ class PublishedFiles:
         return self.root / "lineups" / lineup
 
     def of(self, lineup: str, name: str) -> Path:
-        """A file of a lineup by its name, one of `RENDERINGS`."""
+        """A file of a lineup by its name, of `RENDERINGS` or `FAMILIES`."""
         return self.folder(lineup) / name
 
     def lineups(self) -> list[str]:

@@ -8,7 +8,7 @@ lineup answers at the root of our origin, every other one under `/hdhr/NAME`.
 import json
 import re
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from xml.sax.saxutils import escape
@@ -24,6 +24,7 @@ LINEUP_JSON = "hdhr/lineup.json"
 LINEUP_XML = "hdhr/lineup.xml"
 LINEUP_M3U = "hdhr/lineup.m3u"
 DEVICE_XML = "hdhr/device.xml"
+FILES = (DISCOVER, LINEUP_JSON, LINEUP_XML, LINEUP_M3U, DEVICE_XML)
 """Names of the published files, beside the lineup's others."""
 MODEL = "HDHR5-4US"
 """A model that does not transcode: with an "HDTC" clients would ask for it."""
@@ -124,22 +125,36 @@ def read_device(lineup: str, text: bytes) -> Device:
     return Device(lineup, str(said["DeviceID"]), int(said["TunerCount"]))
 
 
-def lineup_json(view: LineupView) -> bytes:
+Row = tuple[str, str, bool, str]
+"""Number, name, whether the name promises high definition, and address of a channel."""
+
+
+def texts(view: LineupView, made: Mapping[str, bytes]) -> Iterator[tuple[str, tuple[bytes]]]:
+    """All published files of a lineup (`FILES`). What they say of its channels is put together once."""
+    said = list(rows(view))
+    yield DISCOVER, (discover(view),)
+    yield LINEUP_JSON, (lineup_json(said),)
+    yield LINEUP_XML, (lineup_xml(said),)
+    yield LINEUP_M3U, (lineup_m3u(said),)
+    yield DEVICE_XML, (device_xml(view),)
+
+
+def lineup_json(channels: Iterable[Row]) -> bytes:
     """`lineup.json`: all channels; numbers are text, addresses have no query (Emby puts its own behind)."""
     return _json(
         [
             {"GuideNumber": number, "GuideName": name, "HD": 1, "URL": url}
             if hd
             else {"GuideNumber": number, "GuideName": name, "URL": url}
-            for number, name, hd, url in _rows(view)
+            for number, name, hd, url in channels
         ]
     )
 
 
-def lineup_xml(view: LineupView) -> bytes:
+def lineup_xml(channels: Iterable[Row]) -> bytes:
     """`lineup.xml`."""
     lines = ['<?xml version="1.0" encoding="UTF-8"?>\n<Lineup>\n']
-    for number, name, hd, url in _rows(view):
+    for number, name, hd, url in channels:
         mark = "<HD>1</HD>" if hd else ""
         fields = (
             f"<GuideNumber>{number}</GuideNumber><GuideName>{escape(name)}</GuideName>{mark}<URL>{escape(url)}</URL>"
@@ -148,18 +163,17 @@ def lineup_xml(view: LineupView) -> bytes:
     return "".join([*lines, "</Lineup>\n"]).encode()
 
 
-def lineup_m3u(view: LineupView) -> bytes:
+def lineup_m3u(channels: Iterable[Row]) -> bytes:
     """`lineup.m3u`."""
     lines = ["#EXTM3U\n"]
-    for number, name, _, url in _rows(view):
+    for number, name, _, url in channels:
         quoted = name.replace('"', "'")
         said = f'channel-id="{number}" channel-number="{number}" tvg-name="{quoted}"'
         lines.append(f"#EXTINF:-1 {said},{number} {name}\n{url}\n")
     return "".join(lines).encode()
 
 
-def _rows(view: LineupView) -> Iterator[tuple[str, str, bool, str]]:
-    """Number, name, whether the name promises high definition, and address of each channel."""
+def rows(view: LineupView) -> Iterator[Row]:
     base, promises = f"{ORIGIN}{device_of(view).base}/auto/v", _HIGH_DEFINITION.search
     for channel in view.channels:
         name = clean(channel.name) or channel.id

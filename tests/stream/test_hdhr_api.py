@@ -35,13 +35,6 @@ from tests.stream.relaykit.viewers import target
 from tests.waiting import until
 
 CHANNELS = [LineupChannel("news", "1", "News HD"), LineupChannel("sport", "5.1", "Sport")]
-TEXTS = {
-    hdhr.DISCOVER: hdhr.discover,
-    hdhr.LINEUP_JSON: hdhr.lineup_json,
-    hdhr.LINEUP_XML: hdhr.lineup_xml,
-    hdhr.LINEUP_M3U: hdhr.lineup_m3u,
-    hdhr.DEVICE_XML: hdhr.device_xml,
-}
 
 
 class Stepping:
@@ -81,10 +74,10 @@ class There:
 
     def publish(self, name: str, *, tuners: int) -> None:
         view = LineupView(name, CHANNELS, tuner_count=tuners, installation="house")
-        for file, render in TEXTS.items():
+        for file, pieces in hdhr.texts(view, {}):
             path = self.files.of(name, file)
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(render(view))
+            path.write_bytes(b"".join(pieces))
 
 
 def through(channel: ChannelTarget, profile: str) -> ChannelTarget:

@@ -67,11 +67,11 @@ def test_another_lineup_has_its_own_base() -> None:
     assert said["BaseURL"] == f"{ORIGIN}/hdhr/kids"
     assert said["FriendlyName"] == "Aerial kids"
     assert json.loads(told(hdhr.discover(replace(KIDS, title="For the kids"))))["FriendlyName"] == "Aerial For the kids"
-    assert json.loads(told(hdhr.lineup_json(KIDS)))[1]["URL"] == f"{ORIGIN}/hdhr/kids/auto/v5.1"
+    assert json.loads(told(hdhr.lineup_json(hdhr.rows(KIDS))))[1]["URL"] == f"{ORIGIN}/hdhr/kids/auto/v5.1"
 
 
 def test_lineup_json_is_what_readers_of_the_real_one_expect() -> None:
-    text = told(hdhr.lineup_json(VIEW))
+    text = told(hdhr.lineup_json(hdhr.rows(VIEW)))
     assert b"\\/" not in text  # Emby takes addresses as they stand
     assert json.loads(text) == [
         {"GuideNumber": "1", "GuideName": 'Ääkköset "1" <HD> & Co', "HD": 1, "URL": f"{ORIGIN}/auto/v1"},
@@ -81,10 +81,10 @@ def test_lineup_json_is_what_readers_of_the_real_one_expect() -> None:
 
 
 def test_the_same_lineup_as_xml_and_m3u() -> None:
-    programs = ET.fromstring(told(hdhr.lineup_xml(VIEW))).findall("Program")
+    programs = ET.fromstring(told(hdhr.lineup_xml(hdhr.rows(VIEW)))).findall("Program")
     assert [one.findtext("GuideName") for one in programs] == [c.name or c.id for c in CHANNELS]
     assert programs[1].findtext("URL") == f"{ORIGIN}/auto/v5.1"
-    lines = told(hdhr.lineup_m3u(VIEW)).decode().splitlines()
+    lines = told(hdhr.lineup_m3u(hdhr.rows(VIEW))).decode().splitlines()
     assert lines[0] == "#EXTM3U"
     assert lines[1].endswith(',1 Ääkköset "1" <HD> & Co')
     assert lines[2::2] == [f"{ORIGIN}/auto/v{c.number}" for c in CHANNELS]
