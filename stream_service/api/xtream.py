@@ -60,7 +60,7 @@ class Shows(Protocol):
 
 
 class Listings(Protocol):
-    """See `guide_listings`."""
+    """See `guide.listings`."""
 
     def of(
         self, lineup: str, channel_id: str, *, start_s: int, end_s: int, limit: int

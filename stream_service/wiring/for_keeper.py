@@ -18,8 +18,8 @@ from stream_service.discovery.announcer import Announcer
 from stream_service.domain.entities import Run, RunStatus, Source
 from stream_service.domain.schedule import cron_of
 from stream_service.errands import ErrandRunner, Handler
-from stream_service.guide_link import GuideLink
-from stream_service.guide_records import GuideRecords
+from stream_service.guide.link import GuideLink
+from stream_service.guide.records import GuideRecords
 from stream_service.keeper import Keeper
 from stream_service.library.keeping import LibraryKeeping, library_keeping
 from stream_service.library.shelf import Asking

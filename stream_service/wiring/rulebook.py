@@ -110,7 +110,7 @@ def errands_of_rules(
 ) -> dict[str, Handler]:
     """What the keeper does with rules and lineups when it is asked to.
 
-    `programmes`: records of what some channels of a lineup show; see `guide_records`.
+    `programmes`: records of what some channels of a lineup show; see `guide.records`.
     """
     it = _Stores.of(connections, clock=clock)
 

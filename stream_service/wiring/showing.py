@@ -13,7 +13,7 @@ from stream_service.accounts.seats import Seats
 from stream_service.domain.failover import first_byte_s
 from stream_service.domain.model import ChannelTarget, StreamAddress
 from stream_service.domain.titles import StoredEpisode
-from stream_service.guide_listings import GuideListings
+from stream_service.guide.listings import GuideListings
 from stream_service.library.pump import Pump
 from stream_service.library.shelf import Shelf
 from stream_service.lineups.archives import Archives

@@ -14,7 +14,7 @@ from stream_service.domain.entities import Run, RunStatus, Source
 from stream_service.domain.losses import Losses
 from stream_service.domain.model import Entry
 from stream_service.domain.typed import TypedChannel, typed_of
-from stream_service.panel_guides import GuideNotices, PanelGuides
+from stream_service.guide.panels import GuideNotices, PanelGuides
 from stream_service.progress import Builds, Call, Progress
 from stream_service.sources.cleaning import Cleaning
 from stream_service.sources.load import Refresher

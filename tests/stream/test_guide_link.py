@@ -12,7 +12,7 @@ import pytest
 
 from servicekit.addresses import AddressPolicy
 from servicekit.fetch import Fetcher
-from stream_service.guide_link import GuideLink
+from stream_service.guide.link import GuideLink
 from stream_service.lineups.publish import PublishedFiles
 from tests.stream.sourcekit import House, playlist
 

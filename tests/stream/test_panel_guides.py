@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from servicekit.errors import Unreachable
-from stream_service.panel_guides import GuideNotices, PanelGuides
+from stream_service.guide.panels import GuideNotices, PanelGuides
 from stream_service.store.guide_links import GuideLinks
 from tests.stream.panelkit import PASSWORD, USER, FakePanel
 from tests.stream.sourcekit import House
