@@ -2,13 +2,13 @@
 
 import json
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Protocol
 
 import apsw
 
-from epg_service.domain.days import PackedDay
+from epg_service.domain.days import ROW_BYTES, PackedDay
 from epg_service.domain.entities import LastGoodFile, Mapped
 from epg_service.store.channels import ChannelBook
 from epg_service.store.programs import Change, replace_days
@@ -20,6 +20,8 @@ LOCK_S = 0.08
 """A transaction takes in no further channel after this long; the longest one measured stays far below 250 ms."""
 PAUSE_S = 0.005
 """Between two transactions, so that other writers get their turn: SQLite asks for the lock every millisecond."""
+MOST_AT_ONCE = 20_000
+"""Programmes of one channel in a transaction, some 60 ms of work; real channels have fewer, and are written in one."""
 MAX_LOG_BYTES = 32 << 20
 """SQLite's own checkpoints keep the log near 8 MB while nobody reads for long."""
 WAIT_S = 60.0
@@ -59,7 +61,7 @@ class Applying:
         book = ChannelBook(connection, provider_id=provider_id, provider_name=provider_name, now_s=self._clock.now_s())
         total = Change()
         patience_s = WAIT_S
-        waiting = iter(days)
+        waiting = _steps(days)
         following = next(waiting, None)
         while following is not None:
             with writing(connection):
@@ -115,6 +117,21 @@ class Applying:
             )
             write_good(connection, provider_id, good)
         truncate_wal(connection)
+
+
+def _steps(days: Iterable[tuple[str, Sequence[PackedDay]]]) -> Iterator[tuple[str, Sequence[PackedDay]]]:
+    """A channel at a time; one that would hold the lock for long in several steps of some days."""
+    for name, of_channel in days:
+        step, programmes = list[PackedDay](), 0
+        for day in of_channel:
+            size = len(day.contents) // ROW_BYTES
+            if step and programmes + size > MOST_AT_ONCE:
+                yield name, step
+                step, programmes = [], 0
+            step.append(day)
+            programmes += size
+        if step:
+            yield name, step
 
 
 def _mapping(book: ChannelBook, name: str, declared: DeclaredChannel | None) -> Mapped:

@@ -1,12 +1,15 @@
 """Applying an import while others read."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import apsw
 import pytest
 
+from epg_service.domain.days import PackedDay
+from epg_service.domain.entities import Mapped
 from epg_service.store import applying
+from epg_service.store.programs import Change, replace_days
 from tests.epg.guidekit import MIDNIGHT, Station, guide_of, hourly
 
 
@@ -36,3 +39,21 @@ def test_an_import_waits_for_a_slow_reader_but_not_for_ever(
     assert slow_reader.execute("SELECT count(*) FROM programs").fetchall() == [(24,)], "what it saw when it began"
     slow_reader.execute("COMMIT")
     assert slow_reader.execute("SELECT count(*) FROM programs").fetchall() == [(6 * 48,)]
+
+
+def test_a_channel_of_very_many_programmes_is_written_in_steps(
+    station: Station, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(applying, "MOST_AT_ONCE", 30)
+    monkeypatch.setattr(applying, "LOCK_S", 0.0)
+    steps: list[int] = []
+
+    def counted(connection: apsw.Connection, mapped: Mapped, days: Sequence[PackedDay]) -> Change:
+        steps.append(len(days))
+        return replace_days(connection, mapped, days)
+
+    monkeypatch.setattr(applying, "replace_days", counted)
+    assert station.take(guide_of(hourly("c0", MIDNIGHT, 5 * 24))).status == "success"
+    assert steps == [1] * 5
+    query = "SELECT count(*), count(DISTINCT id) FROM programs"
+    assert station.it.connections.get().execute(query).fetchall() == [(120, 120)]
