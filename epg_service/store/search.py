@@ -11,11 +11,12 @@ from typing import Any
 
 import apsw
 
+from epg_service.domain.days import ORDINAL_BITS
 from epg_service.domain.entities import Listing
 from epg_service.domain.terms import Terms, folded
 from epg_service.domain.wishes import Wanted, Wish
 from epg_service.store.deadline import limited
-from epg_service.store.search_index import usable
+from epg_service.store.search_index import KEY_BITS, MAPPING_BITS, MAPPINGS, TAG_BITS, TAGS, usable
 from servicekit.errors import Unavailable
 from servicekit.store.sqlite import DatabaseUnusable, busy_as_unavailable, open_connection
 
@@ -32,10 +33,12 @@ WITH found AS MATERIALIZED (
     SELECT t.id AS text, t.kind * {_RANK} + round(bm25(words), 3) AS score
     FROM words JOIN texts t ON t.id = words.rowid WHERE words MATCH :match),
 airing AS MATERIALIZED (
-    SELECT h.id AS id, min(f.score) AS score FROM found f JOIN hits h ON h.text = f.text
-    WHERE (h.id >> 3 & 4294967295) BETWEEN :from - :reach AND :to + :reach
-        AND (:tags IS NULL OR h.tag IN (SELECT value FROM json_each(:tags)))
-    GROUP BY h.id)
+    SELECT ((h.at & {MAPPINGS}) << {KEY_BITS}) + (s.value >> {TAG_BITS}) AS id, min(f.score) AS score
+    FROM found f CROSS JOIN spots h ON h.at BETWEEN f.text << {MAPPING_BITS} AND f.text << {MAPPING_BITS} | {MAPPINGS}
+        CROSS JOIN json_each(h.shows) s
+    WHERE s.value >> {TAG_BITS + ORDINAL_BITS} BETWEEN :from - :reach AND :to + :reach
+        AND (:tags IS NULL OR s.value & {TAGS} IN (SELECT value FROM json_each(:tags)))
+    GROUP BY 1)
 SELECT a.score, p.id, m.channel_id, p.provider_id,
     p.start_time + 60 * (m.shift_minutes + c.shift_minutes) AS start,
     p.end_time + 60 * (m.shift_minutes + c.shift_minutes) AS stop, p.title, c.name

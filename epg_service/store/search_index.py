@@ -1,6 +1,7 @@
 """The search index: a database file of its own, made from the guide and thrown away when it is damaged.
 
-    texts ──< hits                     a title, sub-title, list of people or description, once; and who says it
+    texts ──< spots                    a title, sub-title, list of people or description, once; and who says it: one row
+                                       a text and mapping, the keys of its programmes with their tags (view: hits)
     words                              the texts' words (FTS5, without the texts themselves)
     tags ──< tag_categories            a set of categories with "new" and "premiere"; each hit names its programme's
     days                               which version of a packed day was read, and its programmes' texts and tag
@@ -12,7 +13,7 @@ the next one: readers of a write-ahead log wait for no writer.
 
 import json
 from array import array
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, compress, repeat
@@ -22,7 +23,15 @@ from typing import Any, Protocol, TypeAlias
 import apsw
 import xxhash
 
-from epg_service.domain.days import DAY_BITS, IN_FORM, day_id, program_id, raws_of, unpacked_contents
+from epg_service.domain.days import (
+    DAY_BITS,
+    IN_FORM,
+    ORDINAL_BITS,
+    START_BITS,
+    day_id,
+    raws_of,
+    unpacked_contents,
+)
 from epg_service.domain.terms import folded
 from servicekit.store.sqlite import (
     Connections,
@@ -34,7 +43,7 @@ from servicekit.store.sqlite import (
 )
 
 APPLICATION_ID = 0x41457369  # "AEsi"
-VERSION = 2
+VERSION = 3
 TITLE, SUB_TITLE, PEOPLE, DESCRIPTION = range(4)
 STEP_PROGRAMMES = 8_000
 STEP_ORPHANS = 2_000
@@ -43,6 +52,13 @@ _ROW = 5
 """Numbers a programme in `days.refs`: title, sub-title, people, description (ids of texts, 0: none) and tag."""
 _DAYS = (1 << DAY_BITS) - 1
 _SIGN = 1 << 63
+KEY_BITS = START_BITS + ORDINAL_BITS
+MAPPING_BITS = 53 - KEY_BITS
+MAPPINGS = (1 << MAPPING_BITS) - 1
+"""`spots.at` is text << MAPPING_BITS | mapping: one number, so that SQLite needs no second index."""
+TAG_BITS = 26
+TAGS = (1 << TAG_BITS) - 1
+"""Each of `spots.shows` (a JSON list, which SQLite takes apart itself) is key << TAG_BITS | tag."""
 
 _SCHEMA = f"""
 CREATE TABLE state (mark INTEGER, descriptions INTEGER NOT NULL);
@@ -52,8 +68,10 @@ CREATE UNIQUE INDEX texts_digest ON texts (digest);
 CREATE VIRTUAL TABLE words USING fts5 (text, content = '', contentless_delete = 1,
     tokenize = 'unicode61 remove_diacritics 0');
 INSERT INTO words (words, rank) VALUES ('automerge', 8);
-CREATE TABLE hits (text INTEGER NOT NULL, id INTEGER NOT NULL, tag INTEGER NOT NULL, PRIMARY KEY (text, id))
-    WITHOUT ROWID;
+CREATE TABLE spots (at INTEGER PRIMARY KEY, shows TEXT NOT NULL);
+CREATE VIEW hits AS SELECT at >> {MAPPING_BITS} AS text, show.value & {TAGS} AS tag,
+    ((at & {MAPPINGS}) << {KEY_BITS}) + (show.value >> {TAG_BITS}) AS id
+    FROM spots CROSS JOIN json_each(spots.shows) AS show;
 CREATE TABLE tags (id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, new INTEGER NOT NULL, premiere INTEGER NOT NULL,
     programs INTEGER NOT NULL);
 CREATE TABLE tag_categories (tag INTEGER NOT NULL, name TEXT NOT NULL, folded TEXT NOT NULL, PRIMARY KEY (tag, name))
@@ -220,7 +238,10 @@ class SearchIndex:
                 gone = [
                     (text,)
                     for text in found
-                    if connection.execute("SELECT 1 FROM hits WHERE text = ? LIMIT 1", (text,)).fetchone() is None
+                    if connection.execute(
+                        "SELECT 1 FROM spots WHERE at BETWEEN ? AND ? LIMIT 1", (_spot(text, 0), _spot(text, MAPPINGS))
+                    ).fetchone()
+                    is None
                 ]
                 connection.executemany("DELETE FROM words WHERE rowid = ?", gone)
                 connection.executemany("DELETE FROM texts WHERE id = ?", gone)
@@ -330,8 +351,8 @@ class _Step:
         self._described = described
         self._days: list[_Day] = []
         self._said: list[Said] = []
-        self._hits: list[tuple[int, int, int]] = []
-        self._gone: list[tuple[int, int]] = []
+        self._shows: defaultdict[int, list[int]] = defaultdict(list)
+        self._gone: defaultdict[int, set[int]] = defaultdict(set)
         self._counts: Counter[int] = Counter()
         self.programmes = 0
 
@@ -386,24 +407,27 @@ class _Step:
         """The packed numbers of a day that was not known."""
         if not rows:  # it went while this was on its way
             return b""
-        ids = list(map(program_id(one.day >> DAY_BITS, 0).__add__, one.keys))
         *texts, tags = zip(*rows, strict=True)
         self._counts.update(tags)
+        shows = [key << TAG_BITS | tag for key, tag in zip(one.keys, tags, strict=True)]
+        mapping, found = one.day >> DAY_BITS, self._shows
         for column in texts:
-            self._hits += compress(zip(column, ids, tags, strict=True), column)
+            for text, show in zip(column, shows, strict=True):
+                if text:
+                    found[text << MAPPING_BITS | mapping].append(show)
         return array("I", chain.from_iterable(rows)).tobytes()
 
     def _again(self, one: _Day, rows: Iterator[_Refs]) -> bytes:
         """The packed numbers of a day; notes what changes for each programme."""
-        refs, first, old = array("I"), program_id(one.day >> DAY_BITS, 0), one.old
+        refs, mapping, old = array("I"), one.day >> DAY_BITS, one.old
         for key, read in zip(one.keys, one.read or (), strict=True):
             row = before = old.pop(key, _FRESH)[1]
             if read:
                 row = next(rows)
-                self._change(first + key, before, row)
+                self._change(mapping, key, before, row)
             refs.extend(row)
         for key, (_, gone) in old.items():
-            self._change(first + key, gone, ())
+            self._change(mapping, key, gone, ())
         return refs.tobytes()
 
     def _before(self, day: int) -> dict[int, _Old]:
@@ -420,27 +444,41 @@ class _Step:
             for key, digest, one in zip(known.keys, known.digests, refs, strict=True)
         }
 
-    def _change(self, id_: int, old: _Refs, new: _Refs) -> None:
+    def _change(self, mapping: int, key: int, old: _Refs, new: _Refs) -> None:
         """Notes the texts that a programme says no more, and those it says now; `()`: there is no such programme."""
         if old == new:
             return
-        tag = new[-1] if new else 0
-        after = new[:-1]
-        if old:
-            self._counts[old[-1]] -= 1
-            self._gone += [(text, id_) for text in old[:-1] if text and text not in after]
-            if old[-1] == tag:
-                after = tuple(text for text in after if text not in old[:-1])
-        if new:
-            self._counts[tag] += 1
-            self._hits += [(text, id_, tag) for text in after if text]
+        same = old[:-1] if old and new and old[-1] == new[-1] else ()
+        for text in old[:-1]:
+            if text and not (same and text in new[:-1]):
+                self._gone[_spot(text, mapping)].add(key << TAG_BITS | old[-1])
+        for text in new[:-1]:
+            if text and text not in same:
+                self._shows[_spot(text, mapping)].append(key << TAG_BITS | new[-1])
+        self._counts.update(new[-1:])
+        self._counts.subtract(old[-1:])
+
+    def _forget(self) -> None:
+        """Takes the programmes that went out of the spots of their texts."""
+        query = "SELECT at, shows FROM spots WHERE at IN (SELECT value FROM json_each(?))"
+        left = {
+            at: [show for show in json.loads(shows) if show not in self._gone[at]]
+            for at, shows in _typed(self._connection.execute(query, (json.dumps(list(self._gone)),)))
+        }
+        write = self._connection.executemany
+        write("UPDATE spots SET shows = ? WHERE at = ?", [(str(shows), at) for at, shows in left.items() if shows])
+        write("DELETE FROM spots WHERE at = ?", [(at,) for at, shows in left.items() if not shows])
+        write("INSERT OR IGNORE INTO orphans VALUES (?)", {(at >> MAPPING_BITS,) for at in self._gone})
 
     def _write(self, days: Sequence[tuple[int, bytes, bytes]]) -> None:
         write = self._connection.executemany
-        write("DELETE FROM hits WHERE text = ? AND id = ?", self._gone)
-        write("INSERT OR IGNORE INTO orphans VALUES (?)", {(text,) for text, _ in self._gone})
-        self._hits.sort()
-        write("INSERT OR REPLACE INTO hits VALUES (?, ?, ?)", self._hits)
+        if self._gone:
+            self._forget()
+        write(
+            "INSERT INTO spots VALUES (?, ?) ON CONFLICT (at) DO UPDATE SET "
+            "shows = substr(shows, 1, length(shows) - 1) || ',' || substr(excluded.shows, 2)",
+            [(at, str(shows)) for at, shows in sorted(self._shows.items())],
+        )
         counts = [(change, tag) for tag, change in self._counts.items() if change]
         write("UPDATE tags SET programs = programs + ? WHERE id = ?", counts)
         write("DELETE FROM days WHERE id = ?", [(day,) for day, contents, _ in days if not contents])
@@ -448,6 +486,10 @@ class _Step:
             "INSERT OR REPLACE INTO days (id, contents, refs, described) VALUES (?, ?, ?, ?)",
             [(day, contents, refs, int(self._described)) for day, contents, refs in days if contents],
         )
+
+
+def _spot(text: int, mapping: int) -> int:
+    return text << MAPPING_BITS | mapping
 
 
 def _remove(path: Path) -> None:
