@@ -1,20 +1,6 @@
 """One channel: its connection, its ring, and the state between them.
 
-States and moves (every move is logged with its reason, kept for people to read, and told to the hub):
-
-    state       meaning                                          moves to
-    idle        nothing is open; only a moment                   connecting
-    connecting  nobody has had a byte: a stream is being opened, running (packets came), failed (the whole list in
-                waits for its first packets, or the pause        vain), switching (the same, but a slate is to be
-                before the next try runs                         shown), closing (nobody is left)
-    running     packets come                                     stalled, switching (ended, bad), closing
-    stalled     open, but silent for `stall_notice_s`            running, switching (silent for too long), closing
-    switching   viewers have had bytes, the stream is lost: the  running, failed (nothing came for `slate_s`), closing
-                next is sought, soon with a slate for viewers
-    closing     no client is left; open for the grace            running, connecting, switching (a client came), idle
-    failed      nothing works; viewers are refused, those who    connecting (a client came after the pause), idle
-                are left are ended, until the pause is over
-
+Its states and the moves between them are `relay.states`'; what viewers get meanwhile is `relay.bridge`'s.
 Which stream is next, and when, is `domain.failover`'s; whether it may be asked is `domain.circuit`'s. What comes from a
 new connection goes through a joint once viewers have had bytes, so that their players follow from the one to the other.
 
@@ -26,8 +12,6 @@ was given up cannot come back as another one's answer.
 import logging
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
-from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
 from servicekit.redact import redact
@@ -35,11 +19,13 @@ from stream_service.domain.circuit import Breakers
 from stream_service.domain.failover import Failover, Health, Trouble, first_byte_s
 from stream_service.domain.model import ChannelTarget, StreamAddress
 from stream_service.domain.slots import Lease
+from stream_service.relay.bridge import Bridge, joint_behind
 from stream_service.relay.joint import Joint
-from stream_service.relay.mpegts import Blob, Scanner, other_content, program_of
+from stream_service.relay.mpegts import Blob, Scanner, other_content
 from stream_service.relay.ring import Ring
 from stream_service.relay.settings import RelaySettings
-from stream_service.relay.slate import SlateOf, SlatePlayer
+from stream_service.relay.slate import SlateOf
+from stream_service.relay.states import MOVES, Move, State
 from stream_service.relay.upstream import Upstream
 
 if TYPE_CHECKING:
@@ -52,40 +38,6 @@ _JUNK_MAX_BYTES = 256 * 1024
 _COLD_READS = 20
 _COLD_S = 2.0
 _MOVES_KEPT = 20
-_CLOCK_BLOBS = 10
-
-
-class State(StrEnum):
-    """See the table above."""
-
-    IDLE = "idle"
-    CONNECTING = "connecting"
-    RUNNING = "running"
-    STALLED = "stalled"
-    SWITCHING = "switching"
-    CLOSING = "closing"
-    FAILED = "failed"
-
-
-MOVES: dict[State, frozenset[State]] = {
-    State.IDLE: frozenset({State.CONNECTING}),
-    State.CONNECTING: frozenset({State.RUNNING, State.SWITCHING, State.FAILED, State.CLOSING}),
-    State.RUNNING: frozenset({State.STALLED, State.SWITCHING, State.CLOSING}),
-    State.STALLED: frozenset({State.RUNNING, State.SWITCHING, State.CLOSING}),
-    State.SWITCHING: frozenset({State.RUNNING, State.FAILED, State.CLOSING}),
-    State.CLOSING: frozenset({State.RUNNING, State.CONNECTING, State.SWITCHING, State.IDLE}),
-    State.FAILED: frozenset({State.CONNECTING, State.IDLE}),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Move:
-    """A move that was made, `at_s` by the monotonic clock."""
-
-    at_s: float
-    before: State
-    after: State
-    reason: str
 
 
 class Line(Protocol):
@@ -152,9 +104,7 @@ class Channel:
         self._scanner = Scanner()
         self._joint: Joint | None = None
         self._joint_due = False
-        self._slate: SlatePlayer | None = None
-        self._slate_scanner = Scanner()
-        self._slate_joint = Joint(None)
+        self._bridge: Bridge | None = None
         self._head = b""
         self._asked: StreamAddress | None = None
         self._dialing_since_s: float | None = None
@@ -186,7 +136,7 @@ class Channel:
     @property
     def slate_shown(self) -> bool:
         """True while viewers get the slate."""
-        return self._slate is not None
+        return self._bridge is not None
 
     @property
     def stall_s(self) -> float:
@@ -204,7 +154,7 @@ class Channel:
 
     def ready(self, now_s: float) -> bool:
         """True when a client can be started: on a keyframe, or without one where none is to be had."""
-        if self._slate is not None:
+        if self._bridge is not None:
             return self.ring.start_points > 0
         if self.state not in (State.RUNNING, State.STALLED) or self._running_since_s is None:
             return False
@@ -273,7 +223,7 @@ class Channel:
         elif self.state in (State.CONNECTING, State.SWITCHING) and now_s >= self._retry_at_s:
             self._open_next(now_s)
         if self.state is State.SWITCHING:
-            fresh = self._bridge(now_s) or fresh
+            fresh = self._bridge_over(now_s) or fresh
         self._mind_the_audience(now_s)
         return fresh
 
@@ -354,11 +304,10 @@ class Channel:
             waited = now_s - self._packets_since_s >= self._settings.start_point_wait_s
             if not (blob.starts or waited or self._scanner.without_video):
                 return False
-            last = b"".join(self.ring.latest(_CLOCK_BLOBS))
-            self._joint, self._joint_due = Joint(program_of(self.ring.tables), behind=last), False
+            self._joint, self._joint_due = joint_behind(self.ring), False
         if self._joint is not None:
             blob = self._joint.feed(blob)
-        self._slate = None
+        self._bridge = None
         self.ring.append(blob, now_s)
         if self._running_since_s is None:
             self._running_since_s = now_s
@@ -455,38 +404,29 @@ class Channel:
 
     # -- bridging
 
-    def _bridge(self, now_s: float) -> bool:
+    def _bridge_over(self, now_s: float) -> bool:
         """Keep viewers while the next stream is sought; True when the ring has a new blob."""
-        if self._slate is None:
+        if self._bridge is None:
             if now_s - self._lost_at_s < self._settings.slate_after_s or not self._settings.slate_s:
                 return False
             self._begin_slate(now_s)
         if now_s - self._lost_at_s >= self._settings.slate_s:
             self._drop_line()
-            self._slate = None
+            self._bridge = None
             self._retry_at_s = max(self._retry_at_s, now_s)
             self._move(State.FAILED, f"nothing for {self._settings.slate_s:g} s: {self.reason}", now_s)
             return False
-        return self._play_slate(now_s)
+        return self._bridge is not None and self._bridge.play(self.ring, now_s)
 
     def _begin_slate(self, now_s: float) -> None:
-        if self._slate is not None:
+        if self._bridge is not None:
             return
-        newest = b"".join(self.ring.latest(_CLOCK_BLOBS))
         # Players have used up what they had in hand since the stream was lost: it is given back to them at once.
-        began_s = max(self._lost_at_s, now_s - self._settings.backlog_s) if newest else now_s
-        self._slate = SlatePlayer(self._slate_of(self.trouble), began_s=began_s)
-        self._slate_scanner, self._slate_joint = Scanner(), Joint(program_of(self.ring.tables), behind=newest)
+        lost_s = max(self._lost_at_s, now_s - self._settings.backlog_s)
+        began_s = lost_s if self.ring.latest(1) else now_s
+        self._bridge = Bridge(self._slate_of(self.trouble), self.ring, began_s=began_s)
         self.slates += 1
         log.info("channel %s: shows the slate %s: %s", self.target.id, self.trouble, self.reason)
-
-    def _play_slate(self, now_s: float) -> bool:
-        data = self._slate.due(now_s) if self._slate is not None else b""
-        blob = self._slate_scanner.feed(data) if data else None
-        if blob is None:
-            return False
-        self.ring.append(self._slate_joint.feed(blob), now_s)
-        return True
 
     # -- the audience
 
@@ -497,7 +437,7 @@ class Channel:
             self.close("nobody asked again", now_s)
         elif not self.wanted and self.state not in (State.CLOSING, State.FAILED, State.IDLE):
             self._closes_at_s = now_s + self._settings.grace_s
-            self._slate = None
+            self._bridge = None
             self._move(State.CLOSING, "the last client left", now_s)
 
     def _move(self, state: State, reason: str, now_s: float) -> None:

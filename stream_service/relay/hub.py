@@ -25,7 +25,7 @@ from stream_service.domain.slots import Lease
 from stream_service.domain.watching import End, Via
 from stream_service.relay import report, rivals
 from stream_service.relay.bandwidth import Bandwidth
-from stream_service.relay.channel import Channel, State
+from stream_service.relay.channel import Channel
 from stream_service.relay.client import SENT_BLOBS, Client, Viewer, cut, stream_socket
 from stream_service.relay.dial import Connection, Dialer, OpenStream
 from stream_service.relay.following import Following
@@ -35,6 +35,7 @@ from stream_service.relay.rivals import audience, by_number
 from stream_service.relay.settings import RelaySettings
 from stream_service.relay.slate import Slates
 from stream_service.relay.slots import RENEW_EVERY_S, LocalSlots, Slots
+from stream_service.relay.states import State
 from stream_service.relay.throttle import Throttle
 from stream_service.relay.wheel import Wheel
 

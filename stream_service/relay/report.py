@@ -6,8 +6,9 @@ from servicekit.clock import iso
 from servicekit.redact import redact
 from stream_service.domain.watching import End, Via, Watched
 from stream_service.relay.bandwidth import Limits
-from stream_service.relay.channel import Channel, State
+from stream_service.relay.channel import Channel
 from stream_service.relay.client import Client
+from stream_service.relay.states import State
 
 TOTALS = (
     "joins", "refused", "left", "stuck", "too_slow", "jumps", "sent_bytes", "reconnects", "switches", "slates", "moves",

@@ -22,10 +22,11 @@ from servicekit.clock import Clock
 from stream_service import native
 from stream_service.domain.watching import End
 from stream_service.relay.bandwidth import Bandwidth
-from stream_service.relay.channel import Channel, State
+from stream_service.relay.channel import Channel
 from stream_service.relay.client import Client
 from stream_service.relay.readiness import readiness
 from stream_service.relay.settings import RelaySettings
+from stream_service.relay.states import State
 
 log = logging.getLogger(__name__)
 

@@ -8,10 +8,11 @@ from stream_service.domain.circuit import Breakers
 from stream_service.domain.failover import Health, Trouble
 from stream_service.domain.model import StreamAddress
 from stream_service.domain.slots import Lease
-from stream_service.relay.channel import MOVES, Channel, State
+from stream_service.relay.channel import Channel
 from stream_service.relay.client import Client, Viewer
 from stream_service.relay.settings import RelaySettings
 from stream_service.relay.slate import Slates
+from stream_service.relay.states import MOVES, State
 from tests.stream.relaykit import packets as ts
 from tests.stream.relaykit.viewers import target
 
