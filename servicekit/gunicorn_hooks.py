@@ -4,6 +4,7 @@ This module is imported in the arbiter, before a gevent worker patches anything:
 sockets, and nothing of the applications. What differs between the services stands on gunicorn's command line.
 """
 
+import gc
 import os
 import signal
 from typing import Any
@@ -32,7 +33,13 @@ def post_fork(server: Any, worker: Any) -> None:
 
 
 def post_worker_init(worker: Any) -> None:
-    """In a worker whose application is loaded: tell the supervisor."""
+    """In a worker whose application is loaded: tell the supervisor.
+
+    What was loaded stays for good, so the cycle collector need not walk it again and again: each of its full rounds
+    stopped one request in fifty, and every stream, for 50 ms.
+    """
+    gc.collect()
+    gc.freeze()
     say_ready("web")
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import gzip
 import http.client
+import json
 import os
 import signal
 import socket
@@ -94,6 +95,11 @@ def test_a_chunked_body_over_the_limit_is_413(served: Served) -> None:
     assert served.raw(chunked("PUT", "/api/v1/upload", "text/plain", b"x" * (3 * MIB + 65_536))).startswith(
         b"HTTP/1.1 413"
     )
+
+
+def test_what_was_loaded_is_no_work_for_the_cycle_collector(served: Served) -> None:
+    _, body = served.ask("GET", "/api/v1/things/frozen")
+    assert json.loads(body)["objects"] > 10_000
 
 
 def test_a_head_has_the_headers_and_no_body(served: Served) -> None:

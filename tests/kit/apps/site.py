@@ -1,5 +1,6 @@
 """A small application on `servicekit.web`, for the test client and for gunicorn (`tests.kit.apps.site:served()`)."""
 
+import gc
 import os
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,10 @@ def _things(data: Path) -> APIBlueprint:  # noqa: C901 - a list of views
     @views.post("/api/v1/things")
     def add(body: Thing) -> Response:
         return web.json_answer(body.model_dump(), 201)
+
+    @views.get("/api/v1/things/frozen")
+    def frozen() -> Response:
+        return web.json_answer({"objects": gc.get_freeze_count()})
 
     @views.get("/api/v1/things/<int:number>")
     def thing(path: ThingPath) -> Response:
