@@ -55,6 +55,11 @@ _FOLDED = _Folded()
 
 @lru_cache(4096)
 def folded(text: str) -> str:
+    """The same as `fold`, for texts that come again soon."""
+    return fold(text)
+
+
+def fold(text: str) -> str:
     """Text as it is compared: without case and accents."""
     if text.isascii():
         return text.lower()

@@ -165,8 +165,8 @@ class SearchIndex:
 
     def _steps(self, vocabulary: "Vocabulary", described: bool) -> Iterator[int]:
         step = _Step(self._open(), self._texts, vocabulary, described=described)
-        for day in self._changed(described):
-            if step.add(day, *self._day(day)) >= STEP_PROGRAMMES:
+        for day, known in self._changed(described):
+            if step.add(day, *self._day(day), known=known) >= STEP_PROGRAMMES:
                 yield self._write(step)
                 step = _Step(self._open(), self._texts, vocabulary, described=described)
         if step.programmes:
@@ -177,8 +177,8 @@ class SearchIndex:
             step.write()
         return step.programmes
 
-    def _changed(self, described: bool) -> Iterator[int]:
-        """The days that are not indexed as they are now: new, changed and vanished ones."""
+    def _changed(self, described: bool) -> Iterator[tuple[int, bool]]:
+        """The days that are not indexed as they are now: new, changed and vanished ones; and whether they are known."""
         query = "SELECT id, contents FROM program_days WHERE id BETWEEN ? AND ?"
         ours = "SELECT id, CASE WHEN described >= ? THEN contents END FROM days WHERE id BETWEEN ? AND ?"
         for mapping in self._mappings():
@@ -186,7 +186,7 @@ class SearchIndex:
             with busy_as_unavailable():
                 now: dict[int, bytes] = dict(_typed(self._guide.get().execute(query, ends)))
                 then: dict[int, bytes] = dict(_typed(self._open().execute(ours, (int(described), *ends))))
-            yield from sorted(day for day in now.keys() | then.keys() if now.get(day) != then.get(day))
+            yield from sorted((day, day in then) for day in now.keys() | then.keys() if now.get(day) != then.get(day))
 
     def _mappings(self) -> list[int]:
         """Every mapping that has days in the guide or in the index."""
@@ -264,19 +264,19 @@ class _Step:
         self._counts: Counter[int] = Counter()
         self.programmes = 0
 
-    def add(self, day: int, contents: bytes, body: bytes) -> int:
+    def add(self, day: int, contents: bytes, body: bytes, *, known: bool) -> int:
         """Reads a day, as far as it is not known; no contents: it is forgotten. Returns how many programmes wait."""
-        known = unpacked_contents(contents)
-        raws = raws_of(known, body) if contents else []
-        old = self._before(day)
-        flags: Sequence[int] = known.flags
+        old = self._before(day) if known else {}
+        now = unpacked_contents(contents)
+        raws = raws_of(now, body) if contents else []
+        flags: Sequence[int] = now.flags
         read = None
         if old:
-            read = [old.get(key, _FRESH)[0] != digest for key, digest in zip(known.keys, known.digests, strict=True)]
+            read = [old.get(key, _FRESH)[0] != digest for key, digest in zip(now.keys, now.digests, strict=True)]
             raws, flags = list(compress(raws, read)), list(compress(flags, read))
         self._said += self._pieces(raws, flags)
-        self._days.append(_Day(day, contents, known.keys, read, old))
-        self.programmes += max(1, len(known.keys))
+        self._days.append(_Day(day, contents, now.keys, read, old))
+        self.programmes += max(1, len(now.keys))
         return self.programmes
 
     def _pieces(self, raws: Sequence[bytes], flags: Sequence[int]) -> Iterable[Said]:

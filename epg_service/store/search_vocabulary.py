@@ -7,7 +7,7 @@ from typing import Any, Protocol, TypeAlias
 import apsw
 import xxhash
 
-from epg_service.domain.terms import folded
+from epg_service.domain.terms import fold
 
 TITLE, SUB_TITLE, PEOPLE, DESCRIPTION = range(4)
 _CACHED = 20_000
@@ -63,7 +63,7 @@ class Vocabulary:
         )
         self._connection.executemany(
             "INSERT INTO words (rowid, text) VALUES (?, ?)",
-            [(at, folded(self._texts.words(piece))) for at, (_, piece) in numbered],
+            [(at, fold(self._texts.words(piece))) for at, (_, piece) in numbered],
         )
         self._numbers.update((digest, at) for at, (digest, _) in numbered)
 
