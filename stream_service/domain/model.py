@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from stream_service.domain.values import many
+
 RELAY = "relay"
 """Delivery through us, the usual one."""
 REDIRECT = "redirect"
@@ -16,7 +18,7 @@ CATCHUP_KEYS = (
 _YES = frozenset(("true", "1", "yes"))
 
 
-@dataclass(frozen=True, slots=True)
+@many(frozen=True, slots=True)
 class StreamAddress:
     """One address a channel can be taken from.
 
@@ -50,7 +52,7 @@ class ChannelTarget:
     xtream_id: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@many(frozen=True, slots=True)
 class Entry:
     """One entry of a source's list, as read and cleaned, before anyone knows which stream it is.
 
@@ -71,7 +73,7 @@ class Entry:
     attributes: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@many(frozen=True, slots=True)
 class StreamKeys:
     """What tells one stream from another when a list is refreshed.
 
@@ -86,7 +88,7 @@ class StreamKeys:
     url: str
 
 
-@dataclass(frozen=True, slots=True)
+@many(frozen=True, slots=True)
 class LineupStream:
     """A stream that takes part in a lineup: the entry's texts, and the channel it already belongs to, if any.
 
@@ -105,7 +107,7 @@ class LineupStream:
     xtream_id: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@many(frozen=True, slots=True)
 class LineupChannel:
     """A channel of a built lineup: everything an output may need to say about it.
 

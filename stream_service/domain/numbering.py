@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from stream_service.domain.values import many
+
 _NUMBER = re.compile(r"0*([0-9]{1,7})(?:[._-]([0-9]{1,4}))?", re.ASCII)
 
 
@@ -30,7 +32,7 @@ def number_key(number: str) -> tuple[int, int]:
     return int(major), int(minor or 0)
 
 
-@dataclass(frozen=True, slots=True)
+@many(frozen=True, slots=True)
 class Wish:
     """A channel without a number: what its provider calls it ('' for nothing), and its group."""
 

@@ -7,6 +7,7 @@ from typing import Protocol
 from stream_service.domain.lineup import LineupOptions, Order, Override
 from stream_service.domain.model import LineupChannel, LineupStream
 from stream_service.domain.numbering import Given, Wish, give_by_group, give_numbers, number_key
+from stream_service.domain.values import many
 
 _NOTHING = Override()
 
@@ -20,7 +21,7 @@ class Standing(Protocol):
     def ranges(self) -> Mapping[str, Sequence[int]]: ...
 
 
-@dataclass(frozen=True, slots=True)
+@many(frozen=True, slots=True)
 class Placed:
     """A channel with its permanent number and its place; `hidden` ones are known to the lineup but not published."""
 

@@ -9,6 +9,7 @@ from servicekit.errors import Conflict, NotFound
 from servicekit.store.sqlite import Connections, busy_as_unavailable, writing
 from stream_service.domain.lineup import Override
 from stream_service.domain.numbering import number_key
+from stream_service.domain.values import many
 from stream_service.store.batches import write_batches
 
 _Written = tuple[str, tuple[object, ...]]
@@ -23,7 +24,7 @@ _SORTED: Mapping[Sort, tuple[str, ...]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@many(frozen=True, slots=True)
 class ShownChannel:
     """A channel as a lineup shows it. `number` is its permanent one, `shown` the one it has with what a person set."""
 
