@@ -64,8 +64,11 @@ class Outlets(Protocol):
     def logos(self) -> logos.Desk: ...
 
 
-class Relay(live.Relay, breakers.Breakers, Protocol):
+class Relay(live.Relay, Protocol):
     """What all views together ask of the relay."""
+
+    @property
+    def circuits(self) -> breakers.Circuits: ...
 
 
 def create_app(
@@ -111,7 +114,7 @@ def create_app(
     app.register_api(live.blueprint(hub=relay, catalogue=target, through=through, past=past, lineups=showing))
     for one in blueprints(media, catalogue=target, call=collaborators.call) if media is not None else ():
         app.register_api(one)
-    app.register_api(breakers.blueprint(relay))
+    app.register_api(breakers.blueprint(relay.circuits))
     app.register_api(expressions.blueprint(call=native.call))
     if sourcing is not None:
         probe = media.prober.probe if media is not None else None

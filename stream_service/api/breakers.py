@@ -9,22 +9,22 @@ from pydantic import Field
 from servicekit.web import Shape, json_answer
 
 
-class Breakers(Protocol):
-    """What the views ask of the relay's hub."""
+class Circuits(Protocol):
+    """What the views ask of the relay's circuit breakers."""
 
-    def breakers(self) -> list[dict[str, object]]:
+    def items(self) -> list[dict[str, object]]:
         """All of them by name."""
         ...
 
-    def breaker(self, name: str) -> dict[str, object]:
+    def shown(self, name: str) -> dict[str, object]:
         """One; raises `NotFound`."""
         ...
 
-    def force_breaker(self, name: str, state: str) -> dict[str, object]:
+    def force(self, name: str, state: str) -> dict[str, object]:
         """Set its state; raises `NotFound`."""
         ...
 
-    def reset_breaker(self, name: str) -> dict[str, object]:
+    def reset(self, name: str) -> dict[str, object]:
         """As new; raises `NotFound`."""
         ...
 
@@ -39,24 +39,24 @@ class _Forced(Shape):
     )
 
 
-def blueprint(hub: Breakers) -> APIBlueprint:
+def blueprint(circuits: Circuits) -> APIBlueprint:
     """`/api/v1/circuit-breakers`."""
     views = APIBlueprint("breakers", __name__, url_prefix="/api/v1/circuit-breakers")
 
     @views.get("", summary="Circuit breakers: hosts and streams that were asked, and how they did")
     def breakers() -> Response:
-        return json_answer({"items": hub.breakers(), "next": None})
+        return json_answer({"items": circuits.items(), "next": None})
 
     @views.get("/services/<name>", summary="One circuit breaker")
     def breaker(path: _BreakerPath) -> Response:
-        return json_answer(hub.breaker(path.name))
+        return json_answer(circuits.shown(path.name))
 
     @views.post("/services/<name>/force", summary="Set a circuit breaker's state")
     def force(path: _BreakerPath, body: _Forced) -> Response:
-        return json_answer(hub.force_breaker(path.name, body.state))
+        return json_answer(circuits.force(path.name, body.state))
 
     @views.post("/services/<name>/reset", summary="Forget what is held against it")
     def reset(path: _BreakerPath) -> Response:
-        return json_answer(hub.reset_breaker(path.name))
+        return json_answer(circuits.reset(path.name))
 
     return views

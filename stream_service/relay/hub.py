@@ -26,6 +26,7 @@ from stream_service.domain.watching import End, Via
 from stream_service.relay import report, rivals
 from stream_service.relay.bandwidth import Bandwidth
 from stream_service.relay.channel import Channel
+from stream_service.relay.circuits import Circuits
 from stream_service.relay.client import SENT_BLOBS, Client, Viewer, cut, stream_socket
 from stream_service.relay.dial import Connection, Dialer, OpenStream
 from stream_service.relay.following import Following
@@ -101,6 +102,7 @@ class Hub:
             wake=self._wheel.wake,
             turn_s=self._settings.turn_ms / 1000,
         )
+        self.circuits = Circuits(self._breakers, lock=self._lock, clock=self._clock, channels=self._channels.values)
         self._dialer = Dialer(
             open_stream=open_stream,
             slots=self._slots,
@@ -477,35 +479,6 @@ class Hub:
     def leases(self) -> list[Lease]:
         """The slots that are held now."""
         return self._slots.held()
-
-    def breakers(self) -> list[dict[str, object]]:
-        """All circuit breakers."""
-        with self._lock:
-            return self._breakers.items()
-
-    def breaker(self, name: str) -> dict[str, object]:
-        """One circuit breaker; raises `NotFound`."""
-        with self._lock:
-            return self._breakers.shown(name)
-
-    def force_breaker(self, name: str, state: str) -> dict[str, object]:
-        """Set a circuit breaker; raises `NotFound`, `Invalid`."""
-        with self._lock:
-            shown = self._breakers.force(name, state)
-            self._ask_again()
-            return shown
-
-    def reset_breaker(self, name: str) -> dict[str, object]:
-        """As if it had never seen a failure; raises `NotFound`."""
-        with self._lock:
-            shown = self._breakers.reset(name)
-            self._ask_again()
-            return shown
-
-    def _ask_again(self) -> None:
-        """A channel whose streams may still not be tried fails anew, and waits on."""
-        for channel in self._channels.values():
-            channel.ask_again(self._clock.monotonic())
 
     # -- for `Following`
 

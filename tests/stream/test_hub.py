@@ -388,9 +388,9 @@ class TestScriptedTroubles:
             for _ in range(3):
                 assert there.viewer(channel).joined().error
             assert there.provider.opened("/a") == 2
-            names = {str(one["name"]): one["state"] for one in there.hub.breakers()}
+            names = {str(one["name"]): one["state"] for one in there.hub.circuits.items()}
             assert sorted(names.values()) == ["closed", "open"]
-            there.hub.reset_breaker(next(name for name in names if name.startswith("stream-")))
+            there.hub.circuits.reset(next(name for name in names if name.startswith("stream-")))
             there.viewer(channel).joined()  # at once: what the channel waited for is over
             until(lambda: there.provider.opened("/a") == 3)
 

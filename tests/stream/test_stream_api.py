@@ -40,16 +40,24 @@ class NoRelay:
     def sessions(self) -> list[dict[str, object]]:
         return []
 
-    def breakers(self) -> list[dict[str, object]]:
+    @property
+    def circuits(self) -> "NoCircuits":
+        return NoCircuits()
+
+
+class NoCircuits:
+    """Circuit breakers of a relay that asked nobody."""
+
+    def items(self) -> list[dict[str, object]]:
         return []
 
-    def breaker(self, name: str) -> dict[str, object]:
+    def shown(self, name: str) -> dict[str, object]:
         return {"name": name}
 
-    def force_breaker(self, name: str, state: str) -> dict[str, object]:
+    def force(self, name: str, state: str) -> dict[str, object]:
         return {"name": name, "state": state}
 
-    def reset_breaker(self, name: str) -> dict[str, object]:
+    def reset(self, name: str) -> dict[str, object]:
         return {"name": name, "state": "closed"}
 
 
