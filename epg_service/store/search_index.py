@@ -43,7 +43,7 @@ from servicekit.store.sqlite import (
 
 APPLICATION_ID = 0x41457369  # "AEsi"
 VERSION = 3
-STEP_PROGRAMMES = 8_000
+STEP_PROGRAMMES = 5_000
 STEP_ORPHANS = 2_000
 _ROW = 5
 """Numbers a programme in `days.refs`: title, sub-title, people, description (ids of texts, 0: none) and tag."""
