@@ -55,8 +55,12 @@ def test_rules_are_tried_by_the_keeper_and_change_the_playlist(streams: Service)
         return "BBC One HD" not in text and "Late XXX" not in text and ",BBC One\n" in text
 
     until(changed, limit_s=120, what="the playlist to follow")
-    build = streams.get("/api/v1/lineups/default/builds").json["items"][0]
-    assert any("hostile" in warning for warning in build["warnings"])
+
+    def told_of() -> bool:  # the files are seen before the build's row says that it has ended
+        builds = streams.get("/api/v1/lineups/default/builds").json["items"]
+        return any("hostile" in warning for build in builds for warning in build["warnings"])
+
+    until(told_of, limit_s=120, what="the build to name the rule")
     told = sent(streams.get("/api/v1/lineups/default/explain?channel=Late-XXX"), 200).json
     assert "takes it out" in told["because"]
     draft = sent(streams.post("/api/v1/lineups/default/preview", {"filters": []}), 200).json
