@@ -37,3 +37,8 @@ class SystemClock:
 def iso(epoch_s: int) -> str:
     """An instant as the API writes it: `2026-11-21T20:15:00Z`."""
     return datetime.fromtimestamp(epoch_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def moment(epoch_s: int | None) -> str | None:
+    """An instant that may be unknown, as the API writes it."""
+    return None if epoch_s is None else iso(epoch_s)

@@ -13,11 +13,12 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, ParamSpec, Protocol, TypeVar
+from typing import Any
 
 from servicekit import errors
 from servicekit.clock import Clock
 from servicekit.errors import AerialError, NotFound, TooLarge, Unavailable
+from stream_service.domain.calls import Call
 from stream_service.store.errands import ErrandQueue
 
 LOOK_S = 0.2
@@ -42,18 +43,10 @@ _log = logging.getLogger("errands")
 
 Handler = Callable[[Mapping[str, Any]], Mapping[str, object]]
 """Does an errand: parameters in, an answer for JSON out; raises errors of ours."""
-P = ParamSpec("P")
-T = TypeVar("T")
 
 
 class KeeperFault(Exception):
     """A handler of the keeper failed by a fault of ours."""
-
-
-class Call(Protocol):
-    """Runs a function where it may wait on a lock or a disk, and returns what it returns."""
-
-    def __call__(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T: ...
 
 
 class Errands:

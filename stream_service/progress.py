@@ -5,10 +5,11 @@ operation, so none that is missed does harm, and the last one, that it ended, is
 """
 
 from collections.abc import Callable, Sequence
-from typing import ParamSpec, Protocol, TypeVar
+from typing import Protocol
 
 from servicekit.clock import Clock, iso
 from servicekit.sse import Audience, Event
+from stream_service.domain.calls import Call
 from stream_service.domain.entities import Run, Source
 from stream_service.domain.progress import Operation, percent_of_refresh
 
@@ -16,15 +17,6 @@ KEPT_S = 300
 """So long what has ended is shown."""
 LOOK_S = 0.5
 MOST = 200
-
-P = ParamSpec("P")
-T = TypeVar("T")
-
-
-class Call(Protocol):
-    """Runs a function where it may wait on a lock or a disk, and returns what it returns."""
-
-    def __call__(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T: ...
 
 
 class RunLog(Protocol):

@@ -6,6 +6,7 @@ from flask_openapi3 import APIBlueprint
 from epg_service.api import Collaborators, params, shapes
 from epg_service.api.conditional import answered
 from epg_service.api.cursors import Place, cursor_of
+from servicekit.clock import moment
 
 USUAL_PROGRAMMES = 100
 USUAL_CHANNELS = 100
@@ -56,8 +57,8 @@ def _grid(it: Collaborators, query: params.GridQuery) -> Response:
             names, place.from_s, place.to_s, after=_last(place), limit=limit, with_elements=details
         )
         return {
-            "start_time": shapes.moment(place.from_s),
-            "end_time": shapes.moment(place.to_s),
+            "start_time": moment(place.from_s),
+            "end_time": moment(place.to_s),
             "items": [{**shapes.channel_of(channel), "programs": list(map(shape, shown))} for channel, shown in found],
             "next": cursor_of(place, following) if following else None,
         }
@@ -75,7 +76,7 @@ def _now(it: Collaborators, query: params.NowQuery) -> Response:
             names, place.from_s, after=_last(place), limit=limit, with_elements=details
         )
         return {
-            "at": shapes.moment(place.from_s),
+            "at": moment(place.from_s),
             "items": [
                 {
                     **shapes.channel_of(channel),

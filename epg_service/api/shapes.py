@@ -10,7 +10,7 @@ from flask import Response, request
 from epg_service.api.conditional import hot
 from epg_service.domain.entities import OPEN, Channel, Lineup, LineupMatch, Listing, Provider, ProviderChannel, Run
 from epg_service.xmltv.fields import Fields, fields
-from servicekit.clock import iso
+from servicekit.clock import iso, moment
 from servicekit.redact import redact
 from servicekit.web import PageQuery, origin_of, page_of
 
@@ -196,8 +196,3 @@ def brief(one: Listing) -> dict[str, object]:
         "title": one.title,
         "duration_s": one.stop_s - one.start_s,
     }
-
-
-def moment(epoch_s: int | None) -> str | None:
-    """An instant that may be unknown."""
-    return None if epoch_s is None else iso(epoch_s)

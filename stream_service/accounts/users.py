@@ -11,9 +11,10 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import ParamSpec, Protocol, TypeVar
+from typing import Protocol
 
 from servicekit.errors import AerialError
+from stream_service.domain.calls import Call
 from stream_service.domain.users import User
 
 EVERY_S = 2.0
@@ -22,15 +23,6 @@ DIGEST_BYTES = 32
 _NOBODY_SALT = bytes(SALT_BYTES)
 _NOBODY_DIGEST = bytes(DIGEST_BYTES)
 _log = logging.getLogger("accounts")
-
-P = ParamSpec("P")
-T = TypeVar("T")
-
-
-class Call(Protocol):
-    """Runs a function where it may wait for a disk, and returns what it returns."""
-
-    def __call__(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,9 @@ database or the disk goes through `call`, which keeps it off the loop that carri
 """
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol
 
+from stream_service.domain.calls import Call
 from stream_service.domain.model import ChannelTarget
 
 if TYPE_CHECKING:
@@ -18,15 +19,6 @@ if TYPE_CHECKING:
     from stream_service.store.lineups import Lineups
     from stream_service.store.runs import Runs
     from stream_service.store.sources import Sources
-
-P = ParamSpec("P")
-T = TypeVar("T")
-
-
-class Call(Protocol):
-    """Runs a function where it may wait on a lock or a disk, and returns what it returns."""
-
-    def __call__(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T: ...
 
 
 class Collaborators(Protocol):

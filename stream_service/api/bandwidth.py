@@ -7,7 +7,7 @@ from flask_openapi3 import APIBlueprint
 from pydantic import Field
 
 from servicekit.web import Shape, json_answer
-from stream_service.api import Call
+from stream_service.domain.calls import Call
 
 _MOST_MBPS = 100_000
 

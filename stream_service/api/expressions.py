@@ -7,7 +7,7 @@ from flask_openapi3 import APIBlueprint
 from pydantic import ConfigDict, Field
 
 from servicekit.web import Shape, json_answer
-from stream_service.api import Call
+from stream_service.domain.calls import Call
 from tvkit.expressions import DOMAINS, FORMS, SPELLINGS, Fault, Fields, Validation, validate
 
 _ABOUT = {

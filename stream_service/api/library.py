@@ -10,10 +10,11 @@ from pydantic import Field
 
 from servicekit.clock import iso
 from servicekit.errors import Forbidden
-from servicekit.web import PageQuery, Shape, json_answer, origin_of
-from stream_service.api import Call, params, shapes
+from servicekit.web import PageQuery, Shape, cursor_number, json_answer, origin_of
+from stream_service.api import params, shapes
 from stream_service.api.access import visitor
 from stream_service.api.files import Pump, send
+from stream_service.domain.calls import Call
 from stream_service.domain.model import StreamAddress
 from stream_service.domain.titles import StoredEpisode, StoredTitle, TitleKind
 
@@ -143,7 +144,7 @@ def _page(it: Shelf, call: Call, kind: TitleKind, query: _TitlesQuery) -> Respon
         it.titles.page,
         kind,
         limit=limit + 1,
-        after=shapes.number_cursor(query.cursor),
+        after=cursor_number(query.cursor),
         search=query.q,
         category=query.category,
         source_id=query.source_id,

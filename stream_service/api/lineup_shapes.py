@@ -7,7 +7,7 @@ from typing import Protocol
 
 import orjson
 
-from servicekit.clock import iso
+from servicekit.clock import iso, moment
 from servicekit.errors import Invalid
 from stream_service.domain.lineup import HDHR, M3U, XTREAM, LineupOptions, Override
 
@@ -87,7 +87,7 @@ def lineup(one: LineupRow, origin: str, last: BuildRow | None = None) -> dict[st
         "delivery": one.delivery,
         "channels": one.channels,
         "created_at": iso(one.created_at),
-        "built_at": _moment(one.built_at),
+        "built_at": moment(one.built_at),
         "status": "waiting" if one.stale and last is None else _status(one, last),
         "error_message": last.error_message if last else None,
         "warnings": last.report.get("warnings", []) if last else [],
@@ -111,8 +111,8 @@ def build(one: BuildRow) -> dict[str, object]:
         "reason": one.reason,
         "stage": one.stage or None,
         "queued_at": iso(one.queued_at),
-        "started_at": _moment(one.started_at),
-        "completed_at": _moment(one.completed_at),
+        "started_at": moment(one.started_at),
+        "completed_at": moment(one.completed_at),
         "duration_s": _duration_s(one),
         "channels": one.channels,
         "error_message": one.error_message,
@@ -174,7 +174,3 @@ def _duration_s(one: BuildRow) -> int | None:
     if one.started_at is None or one.completed_at is None:
         return None
     return one.completed_at - one.started_at
-
-
-def _moment(epoch_s: int | None) -> str | None:
-    return None if epoch_s is None else iso(epoch_s)

@@ -8,7 +8,7 @@ from flask import Response
 from flask_openapi3 import APIBlueprint
 
 from servicekit.errors import NotFound
-from servicekit.web import PageQuery, json_answer, no_content, origin_of
+from servicekit.web import PageQuery, cursor_number, json_answer, no_content, origin_of
 from stream_service.api import Collaborators, lineup_shapes, shapes
 from stream_service.api import lineup_params as params
 from stream_service.domain.lineup import LineupOptions, Override
@@ -109,7 +109,7 @@ def _builds(views: APIBlueprint, it: Collaborators) -> None:
     def builds(path: params.LineupPath, query: PageQuery) -> Response:
         it.call(it.lineups.get, path.name)
         limit = min(query.limit or 50, shapes.MOST_ITEMS)
-        before = shapes.number_cursor(query.cursor) or None
+        before = cursor_number(query.cursor) or None
         found = it.call(it.builds.page, path.name, limit=limit + 1, before=before)
         items = [lineup_shapes.build(one) for one in found[:limit]]
         return json_answer(shapes.page(items, str(found[limit - 1].id) if len(found) > limit else None))

@@ -15,7 +15,7 @@ from servicekit.clock import iso
 from servicekit.errors import Invalid, NotFound, TooLarge
 from servicekit.redact import redact
 from servicekit.web import PageQuery, Shape, accepts, cursor_number, json_answer, no_content, origin_of, published
-from stream_service.api import Call
+from stream_service.domain.calls import Call
 from stream_service.domain.logos import AddressRow, Logo
 
 MOST = 500

@@ -13,7 +13,8 @@ from pydantic import AfterValidator, Field
 from servicekit.errors import Conflict, Invalid
 from servicekit.files import atomic_file
 from servicekit.web import Shape, accepts, json_answer
-from stream_service.api import Call, params, shapes
+from stream_service.api import params, shapes
+from stream_service.domain.calls import Call
 from stream_service.domain.entities import Run, Source
 from stream_service.domain.losses import Losses
 from stream_service.domain.typed import LOGO, TypedChannel, merged

@@ -5,9 +5,10 @@ from typing import Protocol
 
 from flask_openapi3 import APIBlueprint
 
-from stream_service.api import Call, bandwidth, hls, probe, profiles, watching
+from stream_service.api import bandwidth, hls, probe, profiles, watching
 from stream_service.api.live import Catalogue
 from stream_service.api.profiles import Profiles, Through
+from stream_service.domain.calls import Call
 
 
 class Media(Protocol):

@@ -9,7 +9,7 @@ from pydantic import ConfigDict, Field
 
 from servicekit.errors import NotFound
 from servicekit.web import Shape, json_answer, no_content
-from stream_service.api import Call
+from stream_service.domain.calls import Call
 from stream_service.domain.model import ChannelTarget
 from stream_service.domain.profiles import BUILT_IN, Audio, Encoder, Preset, Profile, Video, profile_of
 

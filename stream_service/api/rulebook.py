@@ -8,7 +8,8 @@ from pydantic import AfterValidator, Field
 
 from servicekit.errors import Invalid
 from servicekit.web import PageQuery, Shape, page_of
-from stream_service.api import Call, params, shapes
+from stream_service.api import params, shapes
+from stream_service.domain.calls import Call
 from stream_service.domain.rules import Action, Attached, Domain, Filter, Rule
 
 Row = TypeVar("Row", Rule, Filter)

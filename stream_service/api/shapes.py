@@ -3,8 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from servicekit.clock import iso
-from servicekit.errors import Invalid
+from servicekit.clock import iso, moment
 from servicekit.redact import redact
 from stream_service.domain.account import Account
 from stream_service.domain.entities import Run, Source
@@ -71,7 +70,7 @@ def source(one: Source, last: Run | None) -> dict[str, object]:
         "streams": one.good.entries,
         "entries_skipped": last.entries_skipped if last else 0,
         "losses": _losses(last),
-        "last_refresh": _moment(last.completed_at) if last else None,
+        "last_refresh": moment(last.completed_at) if last else None,
         "last_run_id": last.id if last else None,
         "guide_urls": [redact(url) for url in one.good.guide_urls],
     }
@@ -82,15 +81,15 @@ def account(one: Account) -> dict[str, object]:
     return {
         "status": one.status,
         "message": redact(one.message) or None,
-        "expires_at": _moment(one.expires_at),
+        "expires_at": moment(one.expires_at),
         "max_connections": one.max_connections,
         "active": one.active,
         "trial": one.trial,
-        "created_at": _moment(one.created_at),
+        "created_at": moment(one.created_at),
         "timezone": one.timezone or None,
         "host": redact(one.base_url) or None,
-        "checked_at": _moment(one.checked_at or None),
-        "wait_until": _moment(one.wait_until or None),
+        "checked_at": moment(one.checked_at or None),
+        "wait_until": moment(one.wait_until or None),
     }
 
 
@@ -104,8 +103,8 @@ def run(one: Run) -> dict[str, object]:
         "force": one.force,
         "attempt": one.attempt,
         "queued_at": iso(one.queued_at),
-        "started_at": _moment(one.started_at),
-        "completed_at": _moment(one.completed_at),
+        "started_at": moment(one.started_at),
+        "completed_at": moment(one.completed_at),
         "stage": one.stage,
         "progress": dict(one.progress),
         "streams": one.streams,
@@ -147,19 +146,6 @@ def page(items: Sequence[object], following: str | None) -> dict[str, object]:
     return {"items": list(items), "next": following}
 
 
-def number_cursor(cursor: str | None) -> int:
-    """The id behind a cursor that is one; 0 without. Raises `Invalid`."""
-    if cursor is None:
-        return 0
-    if not (cursor.isascii() and cursor.isdigit() and len(cursor) < 16):
-        raise Invalid("cursor: use the `next` of the answer before, as it was given")
-    return int(cursor)
-
-
 def _losses(one: Run | None) -> Mapping[str, object]:
     found = one.report.get("losses") if one else None
     return found if isinstance(found, dict) else {}
-
-
-def _moment(epoch_s: int | None) -> str | None:
-    return None if epoch_s is None else iso(epoch_s)

@@ -5,9 +5,10 @@ from typing import Protocol
 
 from flask_openapi3 import APIBlueprint
 
-from stream_service.api import Call, Collaborators, hls, library, live, xtream, xtream_streams
+from stream_service.api import Collaborators, hls, library, live, xtream, xtream_streams
 from stream_service.api.files import Pump
 from stream_service.api.profiles import Through
+from stream_service.domain.calls import Call
 
 
 class Showing(xtream.Shows, xtream_streams.Channels, library.Shelf, Protocol):

@@ -6,8 +6,9 @@ from flask import Response
 from flask_openapi3 import APIBlueprint
 
 from servicekit.errors import Conflict, Invalid, NotFound
-from servicekit.web import PageQuery, json_answer, no_content
-from stream_service.api import Call, Collaborators, params, shapes
+from servicekit.web import PageQuery, cursor_number, json_answer, no_content
+from stream_service.api import Collaborators, params, shapes
+from stream_service.domain.calls import Call
 from stream_service.domain.entities import Source
 from stream_service.domain.panels import panel_of
 
@@ -21,7 +22,7 @@ def blueprint(it: Collaborators) -> APIBlueprint:
     @views.get("", summary="The sources, and how their last refreshes went")
     def some_sources(query: PageQuery) -> Response:
         limit = min(query.limit or shapes.MOST_ITEMS, shapes.MOST_ITEMS)
-        found = it.call(it.sources.page, limit=limit + 1, after=shapes.number_cursor(query.cursor))
+        found = it.call(it.sources.page, limit=limit + 1, after=cursor_number(query.cursor))
         last = it.call(it.runs.last_of_each, [one.id for one in found])
         items = [shapes.source(one, last.get(one.id)) for one in found[:limit]]
         return json_answer(shapes.page(items, str(found[limit - 1].id) if len(found) > limit else None))
@@ -78,7 +79,7 @@ def _add_runs(views: APIBlueprint, it: Collaborators) -> None:
 def _runs(it: Collaborators, path: params.SourcePath, query: PageQuery) -> Response:
     it.call(it.sources.get, path.source_id)
     limit = min(query.limit or shapes.MOST_ITEMS, shapes.MOST_ITEMS)
-    before = shapes.number_cursor(query.cursor) or None
+    before = cursor_number(query.cursor) or None
     found = it.call(it.runs.of_source, path.source_id, limit=limit + 1, before=before)
     items = [shapes.run(one) for one in found[:limit]]
     return json_answer(shapes.page(items, str(found[limit - 1].id) if len(found) > limit else None))

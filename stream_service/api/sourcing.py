@@ -9,10 +9,11 @@ from flask_openapi3 import APIBlueprint
 from servicekit.clock import iso
 from servicekit.errors import Conflict
 from servicekit.web import json_answer
-from stream_service.api import Call, manual, params, progress, shapes
+from stream_service.api import manual, params, progress, shapes
 from stream_service.api import streams as browsing
 from stream_service.api.sources import checked
 from stream_service.domain.account import account_of
+from stream_service.domain.calls import Call
 
 Ask = Callable[[str, Mapping[str, object]], dict[str, Any]]
 

@@ -13,8 +13,9 @@ from pydantic import Field
 from servicekit.clock import iso
 from servicekit.errors import Invalid
 from servicekit.redact import redact
-from servicekit.web import PageQuery, Shape, json_answer
-from stream_service.api import Call, params, shapes
+from servicekit.web import PageQuery, Shape, cursor_number, json_answer
+from stream_service.api import params, shapes
+from stream_service.domain.calls import Call
 from stream_service.domain.entities import Source
 from stream_service.domain.model import ChannelTarget, StreamAddress
 from stream_service.domain.titles import StoredTitle, TitleKind
@@ -195,7 +196,7 @@ def _titles(library: Library, call: Call, query: _StreamsQuery, source_id: int |
     limit = min(query.limit or shapes.MOST_ITEMS, shapes.MOST_ITEMS)
     kind: TitleKind = "movie" if query.kind == "movie" else "series"
     found = call(
-        library.page, kind, limit=limit + 1, after=shapes.number_cursor(query.cursor), search=query.q,
+        library.page, kind, limit=limit + 1, after=cursor_number(query.cursor), search=query.q,
         category=query.group, source_id=source_id,
     )  # fmt: skip
     items = [

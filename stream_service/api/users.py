@@ -10,8 +10,9 @@ from pydantic import Field
 
 from servicekit.clock import iso
 from servicekit.errors import Invalid
-from servicekit.web import PageQuery, Shape, json_answer, no_content
-from stream_service.api import Call, params, shapes
+from servicekit.web import PageQuery, Shape, cursor_number, json_answer, no_content
+from stream_service.api import params, shapes
+from stream_service.domain.calls import Call
 from stream_service.domain.users import User, checked_name, checked_password
 
 MOST_FAVOURITES = 5_000
@@ -93,7 +94,7 @@ def blueprint(it: Accounts, *, call: Call) -> APIBlueprint:
     @views.get("", summary="The users, without their passwords")
     def some_users(query: PageQuery) -> Response:
         limit = min(query.limit or shapes.MOST_ITEMS, shapes.MOST_ITEMS)
-        found = call(it.users.page, limit=limit + 1, after=shapes.number_cursor(query.cursor))
+        found = call(it.users.page, limit=limit + 1, after=cursor_number(query.cursor))
         items = [_shown(it, one) for one in found[:limit]]
         return json_answer(shapes.page(items, str(found[limit - 1].id) if len(found) > limit else None))
 

@@ -11,8 +11,9 @@ from pydantic import Field
 from servicekit.clock import iso
 from servicekit.errors import Invalid
 from servicekit.sse import Audience, Event, event_stream
-from servicekit.web import PageQuery, Shape, json_answer
-from stream_service.api import Call, shapes
+from servicekit.web import PageQuery, Shape, cursor_number, json_answer
+from stream_service.api import shapes
+from stream_service.domain.calls import Call
 from stream_service.domain.watching import End, Watched
 
 _DAY_S = 86_400
@@ -103,7 +104,7 @@ def blueprint(it: Watching, *, call: Call) -> APIBlueprint:
         found = call(
             it.log.page,
             limit=limit + 1,
-            before=shapes.number_cursor(query.cursor) or None,
+            before=cursor_number(query.cursor) or None,
             since=_instant(query.since, "since"),
             until=_instant(query.until, "until"),
             equal=query.equal(),

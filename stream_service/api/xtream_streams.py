@@ -10,10 +10,11 @@ from pydantic import ConfigDict, Field
 
 from servicekit.errors import Forbidden, NotFound
 from servicekit.web import Shape, origin_of
-from stream_service.api import Call, hls, live
+from stream_service.api import hls, live
 from stream_service.api.access import keep_hls_seat, player, visitor
 from stream_service.api.files import Pump, send
 from stream_service.api.profiles import ProfileQuery, Through, as_asked, no_profiles
+from stream_service.domain.calls import Call
 from stream_service.domain.catchup import start_of
 from stream_service.domain.lineup import DEFAULT
 from stream_service.domain.model import ChannelTarget, StreamAddress

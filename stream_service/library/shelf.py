@@ -3,10 +3,11 @@
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ParamSpec, Protocol, TypeVar
+from typing import Any, Protocol
 
 from servicekit.clock import Clock
 from servicekit.errors import AerialError, NotFound
+from stream_service.domain.calls import Call
 from stream_service.domain.titles import Episode, StoredEpisode, StoredTitle, TitleKind
 from stream_service.outputs.xtream_library import category_of, movie_info, series_info
 
@@ -14,15 +15,6 @@ SERIES_FRESH_S = 86_400
 MOVIE_FRESH_S = 30 * 86_400
 MOVIE_ERRAND, SERIES_ERRAND = "library_movie", "library_series"
 _log = logging.getLogger("library")
-
-P = ParamSpec("P")
-T = TypeVar("T")
-
-
-class Call(Protocol):
-    """Runs a function where it may wait for a disk, and returns what it returns."""
-
-    def __call__(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T: ...
 
 
 class Titles(Protocol):

@@ -1,7 +1,7 @@
 """The composition root: the one place that knows the configuration and builds the parts."""
 
 from stream_service.wiring.for_keeper import announcing, errand_runner, keeper, make_cards, source_intake, tidy
-from stream_service.wiring.for_web import Call, Collaborators, Web, errands, web
+from stream_service.wiring.for_web import Collaborators, Web, errands, web
 from stream_service.wiring.parts import (
     Config,
     Paths,
@@ -15,7 +15,6 @@ from stream_service.wiring.parts import (
 )
 
 __all__ = [
-    "Call",
     "Collaborators",
     "Config",
     "Paths",

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, ParamSpec, Protocol, TypeVar
+from typing import Any
 
 from servicekit.addresses import networks
 from servicekit.callers import in_container
@@ -19,6 +19,7 @@ from servicekit.metrics import Metrics, Sample
 from servicekit.settings import Settings
 from servicekit.web import Door
 from stream_service import native
+from stream_service.domain.calls import Call
 from stream_service.domain.model import REDIRECT, RELAY, ChannelTarget
 from stream_service.errands import Errands
 from stream_service.lineups.catalogue import Catalogue
@@ -63,14 +64,6 @@ from stream_service.wiring.sourcing import (
 )
 
 FIGURES_EVERY_S = 30.0
-P = ParamSpec("P")
-T = TypeVar("T")
-
-
-class Call(Protocol):
-    """Runs a function where it may wait, and returns what it returns."""
-
-    def __call__(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,10 +8,11 @@ from servicekit.clock import Clock
 from servicekit.redact import redact
 from servicekit.store.sqlite import Connections
 from stream_service import native
+from stream_service.domain.calls import Call
 from stream_service.domain.entities import Source
 from stream_service.domain.merging import RuleKey
 from stream_service.domain.model import LineupStream
-from stream_service.errands import Call, Handler
+from stream_service.errands import Handler
 from stream_service.lineups.draft import Drafts
 from stream_service.lineups.explain import Explanations
 from stream_service.lineups.preview import Previews

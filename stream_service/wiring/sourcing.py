@@ -10,12 +10,13 @@ from servicekit.fetch import Fetcher
 from servicekit.metrics import Sample
 from servicekit.notify import Notifier
 from servicekit.store.sqlite import Connections
+from stream_service.domain.calls import Call
 from stream_service.domain.entities import Run, RunStatus, Source
 from stream_service.domain.losses import Losses
 from stream_service.domain.model import Entry
 from stream_service.domain.typed import TypedChannel, typed_of
 from stream_service.guide.panels import GuideNotices, PanelGuides
-from stream_service.progress import Builds, Call, Progress
+from stream_service.progress import Builds, Progress
 from stream_service.sources.cleaning import Cleaning
 from stream_service.sources.load import Refresher
 from stream_service.sources.m3u import Playlist
