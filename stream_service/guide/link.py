@@ -7,7 +7,7 @@ a first start in any order needs no other rule. The guide service being away is 
 import contextlib
 import json
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import BinaryIO, Protocol
 
@@ -16,6 +16,7 @@ from isal import igzip
 from servicekit.errors import AerialError, BadAnswer
 from servicekit.fetch import Answer
 from servicekit.files import atomic_file, atomic_write
+from stream_service.guide.asking import Asking, internal_headers
 from stream_service.lineups.publish import PublishedFiles
 from stream_service.sources.unpack import unpacked
 
@@ -25,21 +26,6 @@ TIMEOUT_S = 10.0
 PUT_TIMEOUT_S = 60.0
 
 _log = logging.getLogger("guide_link")
-
-
-class Asking(Protocol):
-    """How the guide service is asked; see `servicekit.fetch`."""
-
-    def open(
-        self,
-        url: str,
-        *,
-        headers: Mapping[str, str] | None = None,
-        read_timeout_s: float | None = None,
-        max_bytes: int | None = None,
-        method: str = "GET",
-        body: bytes | None = None,
-    ) -> Answer: ...
 
 
 class Lineup(Protocol):
@@ -69,7 +55,7 @@ class GuideLink:
         self._asking = asking
         self._base = f"{epg_url}/internal/v1/lineups"
         self._activity = f"{epg_url}/internal/v1/activity"
-        self._headers = {"Aerial-Internal": "1", "Aerial-Secret": secret}
+        self._headers = internal_headers(secret)
         self._lineups = lineups
         self._files = files
         self._away = False

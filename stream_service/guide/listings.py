@@ -8,13 +8,12 @@ import json
 import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import urlencode
 
 from servicekit.clock import Clock
 from servicekit.errors import AerialError
-from servicekit.fetch import Answer
+from stream_service.guide.asking import Asking, internal_headers
 
 KEPT_S = 60.0
 AWAY_S = 10.0
@@ -26,27 +25,13 @@ _log = logging.getLogger("listings")
 Programmes = list[dict[str, Any]]
 
 
-class Asking(Protocol):
-    """How the guide service is asked; see `servicekit.fetch`."""
-
-    def open(
-        self,
-        url: str,
-        *,
-        headers: Mapping[str, str] | None = None,
-        read_timeout_s: float | None = None,
-        max_bytes: int | None = None,
-        total_s: float | None = None,
-    ) -> Answer: ...
-
-
 class GuideListings:
     """Programmes of lineup channels. Waits for the network alone, so under gevent the loop goes on meanwhile."""
 
     def __init__(self, *, asking: Asking, epg_url: str, secret: str, clock: Clock) -> None:
         self._asking = asking
         self._base = f"{epg_url}/internal/v1/lineups"
-        self._headers = {"Aerial-Internal": "1", "Aerial-Secret": secret}
+        self._headers = internal_headers(secret)
         self._clock = clock
         self._lock = threading.Lock()
         self._kept: OrderedDict[tuple[str, str, int, int, int], tuple[float, Programmes]] = OrderedDict()

@@ -13,10 +13,10 @@ from typing import Protocol
 
 from servicekit.clock import Clock
 from servicekit.errors import AerialError, BadAnswer
-from servicekit.fetch import Answer
 from servicekit.notify import Notifier
 from servicekit.redact import redact
 from stream_service.domain.entities import Reason, Run, RunStatus, Source
+from stream_service.guide.asking import Asking, internal_headers
 from stream_service.store.guide_links import LinkState, PanelGuide
 
 GRACE_S = 300
@@ -25,15 +25,6 @@ ANSWER_MAX_BYTES = 1 << 16
 TRY_AGAIN_S = (15, 60, 300, 3600)
 NO_GUIDE_AGAIN_S = 86_400
 _log = logging.getLogger("panel_guides")
-
-
-class Asking(Protocol):
-    """How the guide service is asked; see `servicekit.fetch`."""
-
-    def open(
-        self, url: str, *, headers: Mapping[str, str] | None = None, read_timeout_s: float | None = None,
-        max_bytes: int | None = None, method: str = "GET", body: bytes | None = None,
-    ) -> Answer: ...  # fmt: skip
 
 
 class Panels(Protocol):
@@ -88,7 +79,7 @@ class PanelGuides:
     ) -> None:
         self._asking = asking
         self._url = f"{epg_url}/internal/v1/providers/linked"
-        self._headers = {"Aerial-Internal": "1", "Aerial-Secret": secret, "Content-Type": "application/json"}
+        self._headers = {**internal_headers(secret), "Content-Type": "application/json"}
         self._panels = panels
         self._sources = sources
         self._links = links

@@ -1,13 +1,13 @@
 """Programmes as rules for programmes see them, asked of the guide service: what such rules are tried on."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Iterator, Sequence
+from typing import Any
 from urllib.parse import urlencode
 
 from servicekit.clock import Clock
 from servicekit.errors import AerialError, Unavailable
-from servicekit.fetch import Answer
+from stream_service.guide.asking import Asking, internal_headers
 
 AT_A_TIME = 20
 """Channels of one question."""
@@ -17,26 +17,13 @@ TIMEOUT_S = 20.0
 ANSWER_MAX_BYTES = 32 << 20
 
 
-class Asking(Protocol):
-    """How the guide service is asked; see `servicekit.fetch`."""
-
-    def open(
-        self,
-        url: str,
-        *,
-        headers: Mapping[str, str] | None = None,
-        read_timeout_s: float | None = None,
-        max_bytes: int | None = None,
-    ) -> Answer: ...
-
-
 class GuideRecords:
     """Records of what the channels of a lineup show from now to a day later, before any rule."""
 
     def __init__(self, *, asking: Asking, epg_url: str, secret: str, clock: Clock) -> None:
         self._asking = asking
         self._base = f"{epg_url}/internal/v1/lineups"
-        self._headers = {"Aerial-Internal": "1", "Aerial-Secret": secret, "Accept-Encoding": "identity"}
+        self._headers = {**internal_headers(secret), "Accept-Encoding": "identity"}
         self._clock = clock
 
     def of(self, lineup: str, channel_ids: Sequence[str]) -> Iterator[dict[str, str]]:
