@@ -7,7 +7,6 @@ from flask_openapi3 import APIBlueprint
 from pydantic import Field
 
 from servicekit.clock import iso
-from servicekit.errors import NotFound
 from servicekit.web import Shape, json_answer, no_content
 from stream_service.api import params
 from stream_service.api.rulebook import (
@@ -22,11 +21,13 @@ from stream_service.api.rulebook import (
     Tried,
     asked_for,
     attachment,
+    carried_out,
     cut,
     sent,
+    shipped,
 )
 from stream_service.domain.rules import Action, Attached, Domain, Filter
-from stream_service.rules.exchange import MOST_ITEMS, Plan, filters_document, plan_filters, plan_restored
+from stream_service.rules.exchange import MOST_ITEMS, filters_document, plan_filters, plan_restored
 
 
 class _Path(Shape):
@@ -130,14 +131,12 @@ def _documents(views: APIBlueprint, it: Rulebook) -> None:
     def imported(query: ImportQuery, body: _Document) -> Response:
         items = [one.model_dump(exclude_unset=True) for one in body.items]
         plan = it.call(plan_filters, items, it.call(it.filters.all), mode=query.mode)
-        return json_answer(_done(it, plan, apply=query.apply))
+        return json_answer(carried_out(it, it.filters, plan, apply=query.apply))
 
     @views.post("/filters/restore", summary="Bring shipped filters back as they came")
     def restored(body: Restored) -> Response:
-        wanted = [one for one in it.shipped_filters if body.keys is None or one["shipped"] in body.keys]
-        if missing := set(body.keys or ()) - {one["shipped"] for one in wanted}:
-            raise NotFound(f"no filter came with the program under the key {min(missing)!r}")
-        return json_answer(_done(it, plan_restored(wanted, it.call(it.filters.all)), apply=True))
+        wanted = shipped(it.shipped_filters, body, "filter")
+        return json_answer(carried_out(it, it.filters, plan_restored(wanted, it.call(it.filters.all)), apply=True))
 
 
 def _attached(views: APIBlueprint, it: Rulebook) -> None:
@@ -150,12 +149,6 @@ def _attached(views: APIBlueprint, it: Rulebook) -> None:
         wanted = [(one.id, one.action, one.enabled) for one in body.filters]
         attached = it.call(it.filters.attach, path.name, wanted)
         return json_answer({"items": [placed(one) for one in attached], "next": None})
-
-
-def _done(it: Rulebook, plan: Plan, *, apply: bool) -> dict[str, object]:
-    if apply:
-        it.call(it.filters.put_all, plan.items, gone=plan.gone)
-    return {"applied": apply, **plan.counts()}
 
 
 def placed(one: Attached) -> dict[str, object]:

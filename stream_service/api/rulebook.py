@@ -6,11 +6,12 @@ from typing import Annotated, Any, Literal, Protocol, TypeVar
 from flask import request
 from pydantic import AfterValidator, Field
 
-from servicekit.errors import Invalid
+from servicekit.errors import Invalid, NotFound
 from servicekit.web import PageQuery, Shape, page_of
 from stream_service.api import params, shapes
 from stream_service.domain.calls import Call
 from stream_service.domain.rules import Action, Attached, Domain, Filter, Rule
+from stream_service.rules.exchange import Plan
 
 Row = TypeVar("Row", Rule, Filter)
 
@@ -126,6 +127,21 @@ def cut(rows: Sequence[Row], query: PageQuery, shown: Callable[[Row], object]) -
     """A page of a whole list, each row as `shown` shows it."""
     some, following = page_of(rows, query, most=shapes.MOST_ITEMS)
     return shapes.page([shown(row) for row in some], following)  # type: ignore[arg-type]
+
+
+def shipped(rows: Sequence[Mapping[str, Any]], body: Restored, noun: str) -> list[Mapping[str, Any]]:
+    """Those of the shipped ones that are asked for; raises `NotFound` for a key that none came under."""
+    wanted = [one for one in rows if body.keys is None or one["shipped"] in body.keys]
+    if missing := set(body.keys or ()) - {one["shipped"] for one in wanted}:
+        raise NotFound(f"no {noun} came with the program under the key {min(missing)!r}")
+    return wanted
+
+
+def carried_out(it: Rulebook, rows: "Rows[Rule] | Rows[Filter]", plan: Plan, *, apply: bool) -> dict[str, object]:
+    """What a plan does, done when `apply` says so."""
+    if apply:
+        it.call(rows.put_all, plan.items, gone=plan.gone)
+    return {"applied": apply, **plan.counts()}
 
 
 def attachment() -> dict[str, str]:

@@ -7,7 +7,6 @@ from flask_openapi3 import APIBlueprint
 from pydantic import Field
 
 from servicekit.clock import iso
-from servicekit.errors import NotFound
 from servicekit.web import Shape, json_answer, no_content
 from stream_service.api import params
 from stream_service.api.rulebook import (
@@ -23,11 +22,13 @@ from stream_service.api.rulebook import (
     Tried,
     asked_for,
     attachment,
+    carried_out,
     cut,
     sent,
+    shipped,
 )
 from stream_service.domain.rules import Domain, Rule
-from stream_service.rules.exchange import MOST_ITEMS, Plan, plan_restored, plan_rules, rules_document
+from stream_service.rules.exchange import MOST_ITEMS, plan_restored, plan_rules, rules_document
 
 _MAY_BE_NONE = ("source_id", "lineup")
 
@@ -128,20 +129,12 @@ def _documents(views: APIBlueprint, it: Rulebook) -> None:
         source_ids = {name.casefold(): ident for ident, name in it.call(it.source_names).items()}
         items = [_item(one) for one in body.items]
         plan = it.call(plan_rules, items, it.call(it.rules.all), source_ids, mode=query.mode)
-        return json_answer(_done(it, plan, apply=query.apply))
+        return json_answer(carried_out(it, it.rules, plan, apply=query.apply))
 
     @views.post("/restore", summary="Bring shipped rules back as they came, switched off where they were gone")
     def restored(body: Restored) -> Response:
-        wanted = [one for one in it.shipped_rules if body.keys is None or one["shipped"] in body.keys]
-        if missing := set(body.keys or ()) - {one["shipped"] for one in wanted}:
-            raise NotFound(f"no rule came with the program under the key {min(missing)!r}")
-        return json_answer(_done(it, plan_restored(wanted, it.call(it.rules.all)), apply=True))
-
-
-def _done(it: Rulebook, plan: Plan, *, apply: bool) -> dict[str, object]:
-    if apply:
-        it.call(it.rules.put_all, plan.items, gone=plan.gone)
-    return {"applied": apply, **plan.counts()}
+        wanted = shipped(it.shipped_rules, body, "rule")
+        return json_answer(carried_out(it, it.rules, plan_restored(wanted, it.call(it.rules.all)), apply=True))
 
 
 def _item(one: _Item) -> dict[str, Any]:
