@@ -28,9 +28,7 @@ from stream_service.store.lists import Lists
 from stream_service.store.manual import ManualChannels
 from stream_service.store.runs import Runs
 from stream_service.store.sources import Sources
-from stream_service.wiring.sourcing import (
-    ways_of,
-)
+from stream_service.wiring.sourcing import ways_of
 
 EPG_PORT = 8080
 
