@@ -5,10 +5,12 @@ Of a guide that belongs to a panel it is told too, so that it asks that panel fo
 
 import json
 import logging
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from servicekit.errors import AerialError
-from servicekit.fetch import Answer
+
+if TYPE_CHECKING:  # what speaks HTTP is heavy, and an import that changes nothing tells nobody
+    from servicekit.fetch import Answer
 
 TIMEOUT_S = 5.0
 ANSWER_MAX_BYTES = 1 << 16
@@ -27,7 +29,7 @@ class Asking(Protocol):
         max_bytes: int,
         method: str,
         body: bytes,
-    ) -> Answer: ...
+    ) -> "Answer": ...
 
 
 class StreamLink:

@@ -7,8 +7,10 @@ a redirect) may name what is public; and content that came from a private addres
 import ipaddress
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
-from servicekit.errors import Refused
+from servicekit.errors import Invalid, Refused
+from servicekit.redact import redact
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -39,6 +41,25 @@ _NOT_PUBLIC: tuple[Network, ...] = tuple(
 def networks(texts: Iterable[str]) -> tuple[Network, ...]:
     """The networks that checked texts of the configuration name (`10.0.0.0/8`, or one address)."""
     return tuple(ipaddress.ip_network(text, strict=False) for text in texts)
+
+
+def checked_url(url: str) -> str:
+    """The address itself; raises `Invalid` unless it is http(s), has a host, and no blanks or controls."""
+    if any(c <= " " or c in "\\\x7f" for c in url):
+        raise Invalid("an address must not hold blanks, backslashes or control characters: write them %-encoded")
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise Invalid(f"the address cannot be read ({error}): {redact(url)}") from error
+    if parts.scheme.lower() not in ("http", "https"):
+        raise Invalid(f"only http:// and https:// addresses are fetched, not {parts.scheme or 'a bare name'!r}")
+    try:
+        usable = bool(parts.hostname) and parts.port != 0
+    except ValueError as error:
+        raise Invalid(f"the address's port is no number from 1 to 65535: {redact(url)}") from error
+    if not usable:
+        raise Invalid(f"the address names no host: {redact(url)}")
+    return url
 
 
 @dataclass(frozen=True, slots=True)

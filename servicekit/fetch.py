@@ -15,7 +15,7 @@ from urllib.parse import urljoin, urlsplit
 import requests
 import urllib3
 
-from servicekit.addresses import AddressPolicy, Asker
+from servicekit.addresses import AddressPolicy, Asker, checked_url
 from servicekit.errors import AerialError, BadAnswer, Invalid, Unreachable
 from servicekit.judged import CONNECT_TIMEOUT_S, JudgedAdapter, Peer
 from servicekit.redact import redact
@@ -31,25 +31,6 @@ _FOR_ANY_ORIGIN = frozenset(
 )  # fmt: skip
 """Headers that go along when a redirect leads to another origin. All others may be keys, whatever their name."""
 _DEFAULT_PORTS = {"http": 80, "https": 443}
-
-
-def checked_url(url: str) -> str:
-    """The address itself; raises `Invalid` unless it is http(s), has a host, and no blanks or controls."""
-    if any(c <= " " or c in "\\\x7f" for c in url):
-        raise Invalid("an address must not hold blanks, backslashes or control characters: write them %-encoded")
-    try:
-        parts = urlsplit(url)
-    except ValueError as error:
-        raise Invalid(f"the address cannot be read ({error}): {redact(url)}") from error
-    if parts.scheme.lower() not in ("http", "https"):
-        raise Invalid(f"only http:// and https:// addresses are fetched, not {parts.scheme or 'a bare name'!r}")
-    try:
-        usable = bool(parts.hostname) and parts.port != 0
-    except ValueError as error:
-        raise Invalid(f"the address's port is no number from 1 to 65535: {redact(url)}") from error
-    if not usable:
-        raise Invalid(f"the address names no host: {redact(url)}")
-    return url
 
 
 class Answer:

@@ -10,16 +10,18 @@ word, and the keeper comes back then.
 
 import logging
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING, Protocol
 
 import xxhash
 from tenacity import RetryCallState, Retrying, retry_if_exception
 
 from servicekit.errors import BadAnswer, Unreachable
-from servicekit.fetch import Answer, Fetcher
+
+if TYPE_CHECKING:  # what speaks HTTP is heavy, and a command that reads a file does without it
+    from servicekit.fetch import Answer
 
 PIECE_BYTES = 256 * 1024
 TOTAL_LIMIT_S = 3600.0
@@ -65,12 +67,20 @@ def of_size(digest: str | None, size: int | None) -> bool:
     return digest is not None and size is not None and digest.endswith(f"-{size}")
 
 
+class WayOut(Protocol):
+    """How a provider is asked; see `servicekit.fetch`."""
+
+    def open(
+        self, url: str, *, headers: Mapping[str, str], typed: bool, max_bytes: int, total_s: float
+    ) -> "Answer": ...
+
+
 class Download:
     """Fetches one address into one file; `run` may be called once."""
 
     def __init__(
         self,
-        fetcher: Fetcher,
+        fetcher: WayOut,
         *,
         path: Path,
         max_bytes: int,
@@ -132,7 +142,7 @@ class Download:
                     self._keep(stream, piece)
         return True
 
-    def _begin(self, answer: Answer) -> None:
+    def _begin(self, answer: "Answer") -> None:
         """Goes on where it broke off when the answer is the rest of the same file; starts anew otherwise."""
         length = answer.headers.get("Content-Length", "")
         coming = int(length) if length.isascii() and length.isdigit() else None
@@ -147,7 +157,7 @@ class Download:
         self._found = Validators(answer.headers.get("ETag"), answer.headers.get("Last-Modified"))
         self._begun(coming)
 
-    def _pieces(self, answer: Answer) -> Iterator[bytes]:
+    def _pieces(self, answer: "Answer") -> Iterator[bytes]:
         for piece in answer.chunks(PIECE_BYTES):
             if self._done + len(piece) > self._max_bytes:
                 raise BadAnswer(f"the provider sent more than {self._max_bytes} bytes (fetch.max_bytes)")
@@ -183,7 +193,7 @@ def _worth_another_try(error: BaseException) -> bool:
     return isinstance(error, Unreachable)
 
 
-def _first_byte(answer: Answer) -> int:
+def _first_byte(answer: "Answer") -> int:
     """Where a 206 begins (`bytes 500-999/1000`); -1 when it does not say."""
     unit, _, span = answer.headers.get("Content-Range", "").partition(" ")
     first = span.partition("-")[0]

@@ -17,11 +17,12 @@ from epg_service.providers.download import (
     Progress,
     Sleep,
     Validators,
+    WayOut,
     digest_text,
     of_size,
 )
+from servicekit.addresses import checked_url
 from servicekit.errors import Invalid, NotFound
-from servicekit.fetch import Fetcher, checked_url
 
 
 class Source(Protocol):
@@ -146,7 +147,7 @@ class Feeds:
     """Opens the guides of providers."""
 
     def __init__(
-        self, *, fetcher: Fetcher, import_dir: Path, work_dir: Path, max_bytes: int, sleep: Sleep = time.sleep
+        self, *, fetcher: WayOut, import_dir: Path, work_dir: Path, max_bytes: int, sleep: Sleep = time.sleep
     ) -> None:
         self._fetcher = fetcher
         self._import_dir = import_dir

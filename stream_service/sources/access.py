@@ -9,8 +9,9 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import BinaryIO
 
+from servicekit.addresses import checked_url
 from servicekit.errors import BadAnswer, Invalid
-from servicekit.fetch import Fetcher, checked_url
+from servicekit.fetch import Fetcher
 from stream_service.domain.entities import Source
 from stream_service.domain.losses import Losses
 from stream_service.sources.m3u import Playlist

@@ -18,9 +18,10 @@ from hashlib import blake2b
 from pathlib import Path
 from urllib.parse import urlencode
 
+from servicekit.addresses import checked_url
 from servicekit.clock import Clock, iso
 from servicekit.errors import AerialError, BadAnswer, Invalid, RateLimited, Unavailable, Unreachable
-from servicekit.fetch import Answer, Fetcher, checked_url
+from servicekit.fetch import Answer, Fetcher
 from servicekit.redact import redact
 from stream_service.domain.account import Account
 from stream_service.domain.entities import Source

@@ -16,9 +16,9 @@ import pytest
 import trustme
 
 from servicekit import fetch, judged
-from servicekit.addresses import AddressPolicy
+from servicekit.addresses import AddressPolicy, checked_url
 from servicekit.errors import AerialError, BadAnswer, Invalid, Refused, Unreachable
-from servicekit.fetch import Answer, Fetcher, checked_url
+from servicekit.fetch import Answer, Fetcher
 from tests.providerkit import Reply, ScriptedProvider
 
 SECRET = "S3CR3T-xyz"
