@@ -19,6 +19,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from epg_service import wiring
 from epg_service.domain.entities import Provider
@@ -71,9 +72,13 @@ def _serve(config: Config, options: Options) -> int:
 
 
 def _keeper(config: Config, options: Options) -> int:
-    return commands.as_keeper(
-        wiring.paths_of(config).keeper_lock, lambda stopping: wiring.keeper(config, stopping).run()
-    )
+    # The scheduler is heavy, and of all commands this one alone goes by the clock.
+    from epg_service.timetable import Timetable
+
+    def work(stopping: threading.Event) -> None:
+        wiring.keeper(config, stopping).run(Timetable(ZoneInfo(config.own.scheduler.timezone)))
+
+    return commands.as_keeper(wiring.paths_of(config).keeper_lock, work)
 
 
 def _check(config: Config, options: Options) -> int:

@@ -9,18 +9,15 @@ import random
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta, tzinfo
+from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
-from apscheduler.schedulers.background import BackgroundScheduler
-from apscheduler.triggers.base import BaseTrigger
-from cronsim import CronSim
-
 from epg_service.domain.entities import Mapped, Provider, Reason, Run, RunStatus
 from epg_service.domain.retention import Window
+from epg_service.domain.schedule import cron_of, last_fire
 from servicekit.clock import Clock
 from servicekit.health import HEARTBEAT_EVERY_S, beat
 
@@ -28,7 +25,7 @@ LOOK_EVERY_S = 0.5
 BEHIND_S = 0.5
 RETRY_AFTER_S = (5 * 60, 15 * 60, 60 * 60)
 CATCH_UP_AFTER_S = 2 * 60
-DAY_S = 86_400
+HOUR_S, DAY_S = 3_600, 86_400
 _log = logging.getLogger("keeper")
 
 
@@ -99,6 +96,16 @@ class Decisions(Protocol):
     def done(self, asked: int) -> None: ...
 
 
+class Timetable(Protocol):
+    """Calls by the clock, on threads of its own; see `epg_service.timetable`."""
+
+    def every(self, seconds: float, name: str, work: Callable[[], object]) -> None: ...
+    def at(self, expression: str, name: str, work: Callable[[], object]) -> None: ...
+    def drop(self, name: str) -> None: ...
+    def start(self) -> None: ...
+    def stop(self) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What the configuration says of the keeper's work."""
@@ -112,38 +119,9 @@ class Plan:
     heartbeat: Path
 
 
-class Daily(BaseTrigger):  # type: ignore[misc]
-    """Fires by a cron expression in a zone, once at every switch of the clocks (APScheduler's own cron does not)."""
-
-    def __init__(self, expression: str, zone: tzinfo) -> None:
-        self._expression = expression
-        self._zone = zone
-
-    def get_next_fire_time(self, previous_fire_time: datetime | None, now: datetime) -> datetime | None:
-        return next(CronSim(self._expression, now.astimezone(self._zone)), None)
-
-
-def cron_of(schedule: str) -> str:
-    """`04:30` as a cron expression; a cron expression as it is."""
-    if ":" in schedule and " " not in schedule:
-        hour, _, minute = schedule.partition(":")
-        return f"{int(minute)} {int(hour)} * * *"
-    return schedule
-
-
 def _partner(run: Run, provider: Provider) -> tuple[str, ...]:
     """The panel's guide that its source is refreshed after: not when the source itself had it imported."""
     return (provider.linked,) if provider.linked is not None and run.reason != "linked" else ()
-
-
-def last_fire(expression: str, zone: tzinfo, now: datetime) -> datetime | None:
-    """The latest time at or before `now` at which the schedule fired, looked for in the last eight days."""
-    found = None
-    for moment in CronSim(expression, (now - timedelta(days=8)).astimezone(zone)):
-        if moment > now:
-            break
-        found = moment
-    return found
 
 
 class Keeper:
@@ -191,15 +169,14 @@ class Keeper:
 
     # ---- the loop ----------------------------------------------------------------------------------------------------
 
-    def run(self) -> None:
+    def run(self, timetable: Timetable) -> None:
         """Takes over what an earlier keeper left, then works until `stop`."""
         beat(self._plan.heartbeat)
         self._take_over()
-        scheduler = BackgroundScheduler(timezone=ZoneInfo(self._plan.zone))
-        scheduler.add_job(self._beat, "interval", seconds=HEARTBEAT_EVERY_S, id="heartbeat", max_instances=1)
-        scheduler.add_job(lambda: self._ask("publish"), "interval", hours=1, id="publish", max_instances=1)
-        scheduler.add_job(lambda: self._ask("prune"), Daily("15 * * * *", ZoneInfo(self._plan.zone)), id="prune")
-        scheduler.start()
+        timetable.every(HEARTBEAT_EVERY_S, "heartbeat", self._beat)
+        timetable.every(HOUR_S, "publish", partial(self._ask, "publish"))
+        timetable.at("15 * * * *", "prune", partial(self._ask, "prune"))
+        timetable.start()
         try:
             self._ask("publish")
             self._catch_up()
@@ -207,12 +184,12 @@ class Keeper:
             self._ready()
             while not self._stopping.is_set():
                 self._look()
-                self._schedule(scheduler)
+                self._schedule(timetable)
                 self._work()
                 if not self._behind(BEHIND_S):
                     self._stopping.wait(LOOK_EVERY_S)
         finally:
-            scheduler.shutdown(wait=False)
+            timetable.stop()
             self._plan.heartbeat.unlink(missing_ok=True)
 
     def work_off(self) -> None:
@@ -289,25 +266,16 @@ class Keeper:
             later = self._clock.now_s() + pause_s
             self._runs.enqueue(run.provider_id, reason="retry", attempt=run.attempt + 1, not_before=later)
 
-    def _schedule(self, scheduler: Any) -> None:
+    def _schedule(self, timetable: Timetable) -> None:
         """One job for each enabled provider, by its schedule; jobs live in memory and are rebuilt from the rows."""
         wanted = {one.id: cron_of(one.schedule or self._plan.import_time) for one in self._enabled()}
         if wanted == self._scheduled:
             return
         for provider_id in set(self._scheduled) - set(wanted):
-            scheduler.remove_job(f"import-{provider_id}")
+            timetable.drop(f"import-{provider_id}")
         for provider_id, expression in wanted.items():
             if self._scheduled.get(provider_id) != expression:
-                scheduler.add_job(
-                    self._ask_for_import,
-                    Daily(expression, ZoneInfo(self._plan.zone)),
-                    args=(provider_id,),
-                    id=f"import-{provider_id}",
-                    replace_existing=True,
-                    coalesce=True,
-                    max_instances=1,
-                    misfire_grace_time=3600,
-                )
+                timetable.at(expression, f"import-{provider_id}", partial(self._ask_for_import, provider_id))
         self._scheduled = wanted
 
     def _ask_for_import(self, provider_id: int) -> None:

@@ -5,11 +5,12 @@ import os
 from epg_service import wiring
 from epg_service.api import Collaborators
 from epg_service.app import create_app
+from epg_service.wiring.for_web import web
 from servicekit import logs
 
 _config = wiring.configuration(os.environ.get("AERIAL_CONFIG"))
 logs.set_up(_config.shared.logging.level, _config.shared.logging.format)
-_parts = wiring.web(_config)
+_parts = web(_config)
 app = create_app(
     door=_parts.door,
     collaborators=Collaborators(

@@ -9,9 +9,10 @@ used here all the same is left out and told.
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from tvkit.expressions import PROGRAMME, Expression, ExpressionError, Helpers, compile_expression
+if TYPE_CHECKING:
+    from tvkit.expressions import Expression
 
 MOST: Final = 1_000
 """Rules, and filters, that a lineup may have."""
@@ -34,14 +35,14 @@ class RuleFault:
 @dataclass(frozen=True, slots=True)
 class _Rule:
     name: str
-    expression: Expression
+    expression: "Expression"
     stop: bool
 
 
 @dataclass(frozen=True, slots=True)
 class _Filter:
     name: str
-    expression: Expression
+    expression: "Expression"
     includes: bool
 
 
@@ -50,7 +51,7 @@ class ProgrammeRules:
 
     def __init__(self, sent: Mapping[str, Any], *, now_s: Callable[[], int]) -> None:
         """`sent` holds the lists `rules` and `filters` as they came; keys that nobody here knows are not looked at."""
-        self._helpers = Helpers(now=now_s)
+        self._now_s = now_s
         self._found: list[RuleFault] = []
         self._rules = [
             _Rule(name, expression, bool(one.get("stop"))) for name, expression, one in self._compiled("rule", sent)
@@ -108,7 +109,7 @@ class ProgrammeRules:
                 return one.includes
         return not any(one.includes for one in self._filters)
 
-    def _compiled(self, kind: str, sent: Mapping[str, Any]) -> Iterator[tuple[str, Expression, Mapping[str, Any]]]:
+    def _compiled(self, kind: str, sent: Mapping[str, Any]) -> Iterator[tuple[str, "Expression", Mapping[str, Any]]]:
         listed = sent.get(f"{kind}s")
         for number, one in enumerate(listed if isinstance(listed, list) else (), 1):
             name = str(one.get("name") or number)[:200] if isinstance(one, dict) else str(number)
@@ -119,10 +120,22 @@ class ProgrammeRules:
                 self._found.append(RuleFault(kind, name, f"only the first {MOST:,} are used"))
                 return
             elif one.get("enabled", True) and text.strip():
-                try:
-                    yield name, compile_expression(text, PROGRAMME, helpers=self._helpers), one
-                except ExpressionError as error:
-                    self._found.append(RuleFault(kind, name, str(error)))
+                expression, fault = _expression(text, self._now_s)
+                if expression is None:
+                    self._found.append(RuleFault(kind, name, fault))
+                else:
+                    yield name, expression, one
+
+
+def _expression(text: str, now_s: Callable[[], int]) -> "tuple[Expression | None, str]":
+    """A text as an expression; without one, what is wrong with it."""
+    # The language is heavy, and most lineups have no rules: a process that meets none does without it.
+    from tvkit.expressions import PROGRAMME, ExpressionError, Helpers, compile_expression
+
+    try:
+        return compile_expression(text, PROGRAMME, helpers=Helpers(now=now_s)), ""
+    except ExpressionError as error:
+        return None, str(error)
 
 
 def _includes(sent: Mapping[str, Any]) -> bool:

@@ -4,9 +4,6 @@ import codecs
 import re
 from collections.abc import Iterator
 
-import chardet
-from chardet import EncodingEra
-
 from epg_service.domain.losses import Losses
 from epg_service.domain.model import Readable
 
@@ -24,7 +21,6 @@ _BOMS = (
 _DECLARED = re.compile(rb"""<\?xml\s[^>]{0,200}?encoding\s*=\s*["']\s*([^"'>]{1,40}?)\s*["']""")
 _BEYOND_ASCII = bytes(range(0x80, 0x100))
 _MIN_EVIDENCE = 12  # bytes beyond ASCII; fewer fit any page of any alphabet
-_ERA = EncodingEra.MODERN_WEB | EncodingEra.LEGACY_ISO
 _ODD_TEXT = re.compile(rb"[^<>]*[\x80-\xff][^<>]*")
 # Character sets that a guide may sensibly be written in. Others that Python knows (punycode, unicode_escape,
 # utf-7 …) turn plain text into something else, so a label naming one is not believed.
@@ -57,7 +53,10 @@ def guess(sample: bytes) -> str:
     texts = b" ".join(_ODD_TEXT.findall(sample))[:GUESS_BYTES]
     if len(texts) - len(texts.translate(None, _BEYOND_ASCII)) < _MIN_EVIDENCE:
         return "cp1252"
-    found = chardet.detect(texts, prefer_superset=True, encoding_era=_ERA)
+    from chardet import EncodingEra, detect  # with its tables, for the few files that are no UTF-8
+
+    era = EncodingEra.MODERN_WEB | EncodingEra.LEGACY_ISO
+    found = detect(texts, prefer_superset=True, encoding_era=era)
     name = _codec(found["encoding"] or "")
     return name if name and name != "utf-8" else "cp1252"
 

@@ -8,10 +8,10 @@ from typing import Any
 import apsw
 import pytest
 
-from epg_service import wiring
 from epg_service.indexing import REST_S, Indexing
 from epg_service.store import search_index
 from epg_service.store.search_index import SearchIndex
+from epg_service.wiring.for_web import web
 from epg_service.xmltv import indexed
 from servicekit.errors import Unavailable
 from servicekit.store.sqlite import DatabaseUnusable
@@ -177,7 +177,7 @@ def test_without_search_no_index_is_made(tmp_path: Path) -> None:
     station = Asked(tmp_path, settings={"search": {"enabled": False}})  # noqa: F811
     station.keeper().work_off()
     assert not station.paths.search.exists()
-    assert wiring.web(station.config).search is None
+    assert web(station.config).search is None
     station.close()
 
 

@@ -11,10 +11,12 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from epg_service import wiring
 from epg_service.domain.entities import Run
+from epg_service.domain.schedule import cron_of, last_fire, next_fire
 from epg_service.importer.redo import RedoLog
-from epg_service.keeper import CATCH_UP_AFTER_S, RETRY_AFTER_S, Daily, cron_of, last_fire
+from epg_service.keeper import CATCH_UP_AFTER_S, RETRY_AFTER_S
+from epg_service.lineups.published import PublishedGuides
+from epg_service.timetable import Timetable
 from servicekit.errors import Conflict
 from servicekit.files import run_lock
 from servicekit.health import alive
@@ -40,7 +42,7 @@ def kept(station: Station) -> Iterator[Callable[[], Any]]:
         keeper = station.keeper()
 
         def work() -> None:
-            keeper.run()
+            keeper.run(Timetable(UTC))
 
         threads.append(threading.Thread(target=work))
         threads[-1].start()
@@ -79,17 +81,15 @@ def at(text: str, zone: str) -> datetime:
     ],
 )
 def test_the_daily_import_comes_once_a_day_in_its_zone(zone: str, time_of_day: str, now: str, expected: str) -> None:
-    trigger = Daily(cron_of(time_of_day), ZoneInfo(zone))
-    assert trigger.get_next_fire_time(None, at(now, zone)) == at(expected, zone)
+    assert next_fire(cron_of(time_of_day), ZoneInfo(zone), at(now, zone)) == at(expected, zone)
 
 
 @pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Pacific/Apia"])
 @pytest.mark.parametrize("time_of_day", ["00:00", "01:45", "02:30", "03:00", "23:59"])
 def test_a_year_has_as_many_daily_imports_as_days(zone: str, time_of_day: str) -> None:
-    trigger = Daily(cron_of(time_of_day), ZoneInfo(zone))
     moment, fired = at("2026-01-01T00:00:00", zone) - timedelta(seconds=1), []
     end = at("2027-01-01T00:00:00", zone)
-    while (found := trigger.get_next_fire_time(None, moment)) is not None and found < end:
+    while (found := next_fire(cron_of(time_of_day), ZoneInfo(zone), moment)) is not None and found < end:
         fired.append(found.date())
         moment = found
     assert len(fired) == len(set(fired)) == 365
@@ -118,7 +118,7 @@ def test_a_queued_run_is_taken_up_by_the_running_keeper(station: Station, kept: 
     assert runs(station) == [], "adding a provider imports nothing"
     run = station.it.imports.enqueue(provider.id, reason="manual")
     until(lambda: station.it.imports.get(run.id).status == "success", what="the import")
-    until(lambda: wiring.PublishedGuides(station.paths.published).find("guide"), what="the published guide")
+    until(lambda: PublishedGuides(station.paths.published).find("guide"), what="the published guide")
 
 
 def test_runs_that_wait_are_done_one_after_the_other(station: Station) -> None:
@@ -183,38 +183,36 @@ def test_the_scheduler_asks_for_one_run_at_the_providers_time(station: Station) 
     station.provider("off", enabled=False)
     keeper = station.keeper()
 
-    class Scheduler:
+    class Table:
         def __init__(self) -> None:
-            self.jobs: dict[str, tuple[Callable[[int], None], datetime | None]] = {}
+            self.jobs: dict[str, tuple[Callable[[], object], datetime | None]] = {}
 
-        def add_job(self, work: Callable[[int], None], trigger: Daily, **more: Any) -> None:
-            self.jobs[more["id"]] = (work, trigger.get_next_fire_time(None, station.clock.now()))
+        def at(self, expression: str, name: str, work: Callable[[], object]) -> None:
+            self.jobs[name] = (work, next_fire(expression, UTC, station.clock.now()))
 
-        def remove_job(self, name: str) -> None:
+        def drop(self, name: str) -> None:
             del self.jobs[name]
 
-    scheduler = Scheduler()
-    keeper._schedule(scheduler)
-    assert {name: when for name, (_, when) in scheduler.jobs.items()} == {
+    table = Table()
+    keeper._schedule(table)
+    assert {name: when for name, (_, when) in table.jobs.items()} == {
         "import-1": datetime(2026, 3, 11, 3, tzinfo=UTC),
         "import-2": datetime(2026, 3, 10, 12, 30, tzinfo=UTC),
     }
-    work, _ = scheduler.jobs["import-1"]
-    work(1)
-    work(1)
+    work, _ = table.jobs["import-1"]
+    work()
+    work()
     assert [(run.provider_id, run.reason) for run in runs(station)] == [(1, "schedule")]
     station.it.providers.update(2, {"schedule": "13:00"})
     station.it.providers.delete(1)
-    keeper._schedule(scheduler)
-    assert {name: when for name, (_, when) in scheduler.jobs.items()} == {
-        "import-2": datetime(2026, 3, 10, 13, tzinfo=UTC)
-    }
+    keeper._schedule(table)
+    assert {name: when for name, (_, when) in table.jobs.items()} == {"import-2": datetime(2026, 3, 10, 13, tzinfo=UTC)}
 
 
 def due(station: Station, kept: Callable[[], Any]) -> list[tuple[int, int]]:
     """Starts the keeper; what it asks for at once, as (provider, seconds from now)."""
     kept()
-    guides = wiring.PublishedGuides(station.paths.published)
+    guides = PublishedGuides(station.paths.published)
     until(lambda: guides.find("guide"), what="the first look, which publishes")
     rows = station.it.connections.get().execute(
         "SELECT provider_id, not_before FROM import_log WHERE status = 'queued'"
