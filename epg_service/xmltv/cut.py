@@ -19,8 +19,9 @@ import pyexpat
 import re
 from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from functools import lru_cache
-from itertools import compress, groupby
+from itertools import compress, groupby, takewhile
 from operator import itemgetter
+from typing import TypeAlias
 
 import xxhash
 
@@ -31,7 +32,7 @@ from epg_service.xmltv.columns import title_of
 from epg_service.xmltv.elements import folded, proven
 from epg_service.xmltv.encoding import utf8_chunks
 from epg_service.xmltv.form import flags_in_form, flags_of
-from epg_service.xmltv.heads import Form, form_of, heads_of
+from epg_service.xmltv.heads import Form, OddValue, Piece, form_of, odd
 from epg_service.xmltv.iterparse import CHUNK_BYTES, MAX_ELEMENT_BYTES, ExactReader
 from epg_service.xmltv.records import Item, Same, Stretch
 from epg_service.xmltv.times import MAX_ENTRIES, Stamps
@@ -58,6 +59,9 @@ its flags (`domain.days.IN_FORM`). The reader adds what it proves."""
 
 Recalled = Callable[[str], Stretch | None]
 """The stretch of a channel in an earlier file, which was proven then."""
+
+_Columns: TypeAlias = tuple[list[int | None], list[int | None], Sequence[bytes | None], list[bytes]]
+"""Starts, stops, titles as they stand, elements."""
 
 digest_of = xxhash.xxh3_64_intdigest
 """A number for an element's bytes. Equal numbers only keep text that is stored already."""
@@ -91,13 +95,15 @@ def cut(
 
 
 class _Instants(dict[bytes, int | None]):
-    """Times as they stand in the file; None for what is no time."""
+    """Times as they stand in the file; None for what is no time. Raises `OddValue`."""
 
     def __init__(self, stamps: Stamps) -> None:
         super().__init__()
         self._stamps = stamps
 
     def __missing__(self, text: bytes) -> int | None:
+        if odd(text):
+            raise OddValue
         if len(self) >= MAX_ENTRIES:
             self.clear()
         try:
@@ -161,21 +167,43 @@ class _Cutter(ExactReader):
         return not self._done and self._programmes >= self._leap_from and (self._skip() or self._leap())
 
     def _leap(self) -> bool:
-        """Take over the pieces that are here; whether all of them were sound."""
+        """Take over the elements that are here; whether all of them were sound."""
         begin = max(self._needed(), 0)
         end = self._buffer.rfind(_END, begin, begin + min(self._reach * _LARGE_BYTES, self._hint_bytes))
         if end < 0:
             self._hint_bytes = _NO_HINT
             return False
-        pieces = self._buffer[begin : end + len(_END)].split(_END, self._reach)
-        pieces.pop()
-        taken = self._take(pieces, begin)
-        if taken:
-            self._programmes += taken
-            self._resume(begin + _length(pieces[:taken]))
-        self._judge(taken, len(pieces))
-        self._leapt = taken == len(pieces)
+        form, pieces, taken = self._form_at(begin), list[Piece](), 0
+        if form is not None:
+            pieces, ends = self._pieces(form, begin, end + len(_END))
+            taken = self._take(form, pieces, [begin, *ends])
+            if taken:
+                self._programmes += taken
+                self._resume(ends[taken - 1])
+        self._leapt = 0 < taken == len(pieces)
+        self._judge(taken)
         return self._leapt
+
+    def _pieces(self, form: Form, position: int, end: int) -> tuple[list[Piece], list[int]]:
+        """The elements up to `end` that begin in the file's form, one behind the other, and where each of them ends."""
+        found: list[Piece] = []
+        ends: list[int] = []
+        whole = form.whole if self._mostly_new else None
+        head, buffer, at = form.head, self._buffer, form.channel + 1
+        while position < end and len(found) < self._reach:
+            if whole is not None and (match := whole(buffer, position, end)):
+                found.append(match.groups())
+                position = match.end()
+            elif match := head(buffer, position, end):
+                position = buffer.index(_END, match.end()) + len(_END)
+                found.append((buffer[match.start(1) : position], *match.groups()[1:]))
+            else:
+                break
+            ends.append(position)
+        if self._recalled is not nothing_recalled and found and found[0][at] != found[-1][at]:
+            # The next channel may stand there as it is remembered.
+            found = list(next(groupby(found, itemgetter(at)))[1])
+        return found, ends
 
     def _awaits(self) -> bool:
         """Not past the file's end tag: what follows it is not read."""
@@ -192,9 +220,9 @@ class _Cutter(ExactReader):
         self._end_stretch()
         return super()._feed()
 
-    def _judge(self, taken: int, wanted: int) -> None:
+    def _judge(self, taken: int) -> None:
         """Leap far while it works; where it does not, let the exact reader work before it is tried again."""
-        if taken == wanted:
+        if self._leapt:
             self._reach = min(self._reach * 2, _MAX_REACH)
             self._wait = 1
             return
@@ -203,35 +231,31 @@ class _Cutter(ExactReader):
         self._wait = 1 if taken >= _MANY else min(2 * self._wait, _MAX_WAIT)
         self._leap_from = self._programmes + self._wait
 
-    def _take(self, pieces: list[bytes], begin: int) -> int:
-        """Takes over the first pieces, as many as are sure to be one element each; how many."""
-        form = self._form_at(pieces)
-        if form is None:
+    def _take(self, form: Form, pieces: list[Piece], bounds: list[int]) -> int:
+        """Takes over the first pieces, as many as are sure to be one element each; how many. `bounds`: where they lie
+        in the buffer."""
+        if bounds[len(pieces)] - bounds[0] > MAX_ELEMENT_BYTES and _largest(pieces) > MAX_ELEMENT_BYTES:
             return 0
-        at, looked = form.channel + 1, form.whole is not None and self._mostly_new
-        heads = heads_of(form, pieces, whole=looked)
-        if self._recalled is not nothing_recalled and heads and heads[0][at] != heads[-1][at]:
-            # The next channel may stand there as it is remembered.
-            heads = list(next(groupby(heads, itemgetter(at)))[1])
-        del pieces[len(heads) :]
-        raws = [piece.lstrip() + _END for piece in pieces]
-        if sum(map(len, raws)) > MAX_ELEMENT_BYTES and max(map(len, raws)) > MAX_ELEMENT_BYTES:
-            return 0
-        columns = list(zip(*(head.groups() for head in heads), strict=True))
-        channels = columns[form.channel]
-        sure = self._sure(channels, raws, columns[-1] if looked else None)
+        columns = list(zip(*pieces, strict=True))
+        raws, channels = list(columns[0]), columns[form.channel + 1]
+        written = columns[form.start + 1], columns[form.stop + 1] if form.stop >= 0 else (b"",) * len(raws)
+        try:
+            list(map(_name, set(channels)))
+            starts, stops = (list(map(self._instants.__getitem__, column)) for column in written)
+        except OddValue:
+            plain = list(takewhile(_plain, pieces))
+            return self._take(form, plain, bounds) if plain else 0
+        sure = self._sure(channels, raws, columns[-1])
         if sure:
-            stops = columns[form.stop] if form.stop >= 0 else (b"",) * len(raws)
-            starts = list(map(self._instants.__getitem__, columns[form.start][:sure]))
-            self._measure(channels[:sure], starts, pieces, begin)
-            self._add(starts, channels, (columns[form.start], stops, columns[-2]), raws)
+            self._measure(channels[:sure], starts, bounds)
+            self._add(channels[:sure], (starts, stops, columns[-2], raws), written)
         return sure
 
-    def _form_at(self, pieces: list[bytes]) -> Form | None:
-        """The form of the start tag at the head of the pieces; None when it is one for the exact reader."""
-        if pieces and (self._form is None or not self._form.head(pieces[0])):
-            self._form = form_of(pieces[0])
-        return self._form if pieces and self._form and self._form.head(pieces[0]) else None
+    def _form_at(self, position: int) -> Form | None:
+        """The form of the start tag that begins here; None when it is one for the exact reader."""
+        if self._form is None or not self._form.head(self._buffer, position):
+            self._form = form_of(self._buffer, position)
+        return self._form if self._form and self._form.head(self._buffer, position) else None
 
     # ---- stretches ---------------------------------------------------------------------------------------------------
 
@@ -262,26 +286,25 @@ class _Cutter(ExactReader):
 
     def _channel_at(self, position: int) -> str | None:
         """The channel of the programme that begins here; "" where none does, None for one that cannot be told."""
-        piece = self._buffer[position : position + _LARGE_BYTES]
-        if not piece.lstrip().startswith(b"<programme"):
+        if not self._buffer[position : position + _LARGE_BYTES].lstrip().startswith(b"<programme"):
             return ""
-        form = self._form_at([piece])
-        head = form.head(piece) if form else None
-        return _name(head[form.channel + 1]) if form and head else None
+        form = self._form_at(position)
+        head = form.head(self._buffer, position) if form else None
+        try:
+            return _name(head[form.channel + 2]) if form and head else None
+        except OddValue:
+            return None
 
-    def _measure(
-        self, channels: Sequence[bytes], starts: Sequence[int | None], pieces: list[bytes], begin: int
-    ) -> None:
+    def _measure(self, channels: Sequence[bytes], starts: Sequence[int | None], bounds: list[int]) -> None:
         """Notes the bytes of each channel's pieces; those of one channel follow those of the leap before."""
         at = 0
         for channel, group in groupby(channels):
             part = slice(at, at + len(list(group)))
-            end = begin + _length(pieces[part])
             if self._measured is None or self._measured.channel != channel:
                 self._end_stretch()
                 self._measured = _Measured(channel)
-            self._measured.add(memoryview(self._buffer)[begin:end], starts[part])
-            begin, at = end, part.stop
+            self._measured.add(memoryview(self._buffer)[bounds[at] : bounds[part.stop]], starts[part])
+            at = part.stop
 
     def _end_stretch(self) -> None:
         stretch = self._measured.stretch() if self._measured else None
@@ -291,8 +314,9 @@ class _Cutter(ExactReader):
 
     # ---- the proof ---------------------------------------------------------------------------------------------------
 
-    def _sure(self, channels: Sequence[bytes], raws: list[bytes], numbers: Sequence[bytes | None] | None) -> int:
-        """How many of the first elements are well formed, each by itself."""
+    def _sure(self, channels: Sequence[bytes], raws: list[bytes], numbers: Sequence[bytes | None]) -> int:
+        """How many of the first elements are well formed, each by itself. `numbers`: see `_proof`."""
+        looked = self._mostly_new
         fresh: list[tuple[int, int, MutableMapping[int, int]]] = []
         at = 0
         for channel, group in groupby(channels):
@@ -301,7 +325,7 @@ class _Cutter(ExactReader):
             digests = map(digest_of, raws[begin:at])
             fresh += [(index, digest, known) for index, digest in enumerate(digests, begin) if digest not in known]
         self._mostly_new = 2 * len(fresh) > len(raws)
-        found = [numbers[index] for index, _, _ in fresh] if numbers is not None else None
+        found = [numbers[index] for index, _, _ in fresh] if looked else None
         sound, flags, forms = _proof([raws[index] for index, _, _ in fresh], found)
         for at, (_, digest, known) in enumerate(fresh):
             if at < sound or forms[at]:  # what is sound behind a fault is met again
@@ -310,34 +334,27 @@ class _Cutter(ExactReader):
 
     # ---- the columns -------------------------------------------------------------------------------------------------
 
-    def _add(
-        self,
-        starts: list[int | None],
-        channels: Sequence[bytes],
-        texts: tuple[Sequence[bytes], Sequence[bytes], Sequence[bytes | None]],
-        raws: list[bytes],
-    ) -> None:
-        """The rows of the first `starts`; those that lack a time or a channel go the way that counts them."""
-        count = len(starts)
-        stops = [stop or 0 for stop in map(self._instants.__getitem__, texts[1][:count])]
-        raws = raws[:count]
+    def _add(self, channels: Sequence[bytes], columns: _Columns, written: Sequence[Sequence[bytes]]) -> None:
+        """The rows of the first elements; those that lack a time or a channel go the way that counts them."""
+        starts, stops, titles, raws = columns
+        stops = [stop or 0 for stop in stops]
         at = 0
-        for channel, group in groupby(channels[:count]):
+        for channel, group in groupby(channels):
             part = slice(at, at + len(list(group)))
             at = part.stop
             name = _name(channel)
             run = starts[part]
             if name and None not in run:
-                titles = _titles(texts[2][part], raws[part])
-                self._columns.extend(name, run, stops[part], titles, raws[part])  # type: ignore[arg-type]
+                read = _titles(titles[part], raws[part])
+                self._columns.extend(name, run, stops[part], read, raws[part])  # type: ignore[arg-type]
                 continue
-            for start, stop, raw in zip(texts[0][part], texts[1][part], raws[part], strict=True):
+            for start, stop, raw in zip(written[0][part], written[1][part], raws[part], strict=True):
                 self._columns.add({"channel": name, "start": start.decode(), "stop": stop.decode()}, raw)
 
 
-def _length(pieces: Sequence[bytes]) -> int:
-    """What pieces take in the file, their end tags included."""
-    return sum(map(len, pieces)) + len(pieces) * len(_END)
+def _largest(pieces: list[Piece]) -> int:
+    """The bytes of the largest element."""
+    return max(len(piece[0] or b"") for piece in pieces)
 
 
 def _digest(text: bytes, begin: int, end: int) -> int:
@@ -347,7 +364,14 @@ def _digest(text: bytes, begin: int, end: int) -> int:
 
 @lru_cache(1024)
 def _name(channel: bytes) -> str:
+    """The channel's id; raises `OddValue`."""
+    if odd(channel):
+        raise OddValue
     return channel.decode("utf-8", "replace").strip()
+
+
+def _plain(piece: Piece) -> bool:
+    return not any(odd(value) for value in piece[1:-2] if value)
 
 
 def _titles(texts: Sequence[bytes | None], raws: Sequence[bytes]) -> list[str]:
@@ -376,26 +400,22 @@ def _proof(raws: list[bytes], numbers: list[bytes | None] | None) -> tuple[int, 
 
     `numbers`: group 2 of `BODY` of each element, None for those that are not in form; None: nobody has looked yet.
     """
-    if numbers is None:
-        flags = flags_of(raws)
-    else:
-        flags = [0 if one is None else flags_in_form(raw, one) for raw, one in zip(raws, numbers, strict=True)]
+    flags = flags_of(raws) if numbers is None else flags_in_form(raws, numbers)
     forms = [flag & IN_FORM for flag in flags]
-    if not _sound_bytes(b"".join(compress(raws, forms))):
-        forms = [form and _sound_bytes(raw) for form, raw in zip(forms, raws, strict=True)]
+    if not _sound_bytes(raws if all(forms) else list(compress(raws, forms))):
+        forms = [form and _sound_bytes([raw]) for form, raw in zip(forms, raws, strict=True)]
     others = [index for index, form in enumerate(forms) if not form]
     sound = _well_formed([raws[index] for index in others])
     return (len(raws) if sound == len(others) else others[sound]), flags, forms
 
 
-def _sound_bytes(text: bytes) -> bool:
-    """Whether nothing in a text without fault in its tags makes it ill formed; False in doubt."""
+def _sound_bytes(raws: Sequence[bytes]) -> bool:
+    """Whether nothing in elements without fault in their tags makes one ill formed; False in doubt."""
+    text = b"".join(raws)
     if text.translate(None, _LEGAL) or _REFERENCE.search(text) or (b"]" in text and b"]]>" in text):
         return False
-    if text.isascii():
-        return True
     try:
-        decoded = text.decode()
+        decoded = b"".join([raw for raw in raws if not raw.isascii()]).decode()
     except UnicodeDecodeError:
         return False
     return "\ufffe" not in decoded and "\uffff" not in decoded

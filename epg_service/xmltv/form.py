@@ -170,32 +170,32 @@ def flags_of(raws: Sequence[bytes]) -> list[int]:
 
     In form: publishing changes nothing of it but its start tag, which ends at the first `>`.
     """
-    return [
-        flags_in_form(raw, found[2]) if found else 0
-        for raw, found in zip(raws, map(_READY.fullmatch, raws), strict=True)
-    ]
+    return flags_in_form(raws, [found and found[2] for found in map(_READY.fullmatch, raws)])
 
 
-def flags_in_form(raw: bytes, numbers: bytes) -> int:
-    """The flags of an element that was found in form: `numbers` is group 2 of `BODY`."""
-    if b"\xc2" in raw and _has_controls(raw):
-        return 0
-    if not numbers or (b'"xmltv_ns"' in numbers and b'"onscreen"' in numbers):
-        return IN_FORM | NUMBERED
-    return IN_FORM
+def flags_in_form(raws: Sequence[bytes], numbers: Sequence[bytes | None]) -> list[int]:
+    """The flags of elements of which `numbers` says whether they are in form: group 2 of `BODY`, or None."""
+    flags = [0 if one is None else IN_FORM | NUMBERED if _numbered(one) else IN_FORM for one in numbers]
+    if has_controls(b"".join(raws)):
+        return [0 if has_controls(raw) else flag for raw, flag in zip(raws, flags, strict=True)]
+    return flags
+
+
+def _numbered(numbers: bytes) -> bool:
+    return not numbers or (b'"xmltv_ns"' in numbers and b'"onscreen"' in numbers)
 
 
 def copied(opening: bytes, raw: bytes) -> bytes | None:
     """The element behind another start tag (`opening` lacks its `>`); None when it is not in form."""
     found = _READY.fullmatch(raw)
-    if found is None or _has_controls(raw):
+    if found is None or has_controls(raw):
         return None
     return b"%b>%b\n  </programme>\n" % (opening, raw[raw.index(b">") + 1 : raw.rindex(b"<")].rstrip())
 
 
 def put_in_order(opening: bytes, raw: bytes) -> bytes | None:
     """The element with its valid children put in order; None when it takes more than that."""
-    tag = None if _has_controls(raw) else _OPENING.match(raw)
+    tag = None if has_controls(raw) else _OPENING.match(raw)
     if not tag:
         return None
     position, end = tag.end(), raw.rfind(b"</programme")
@@ -223,6 +223,6 @@ def put_in_order(opening: bytes, raw: bytes) -> bytes | None:
     return b"\n    ".join(lines) + b"\n  </programme>\n"
 
 
-def _has_controls(raw: bytes) -> bool:
+def has_controls(raw: bytes) -> bool:
     """Whether it holds control characters from U+0080 on, which are written nowhere."""
     return b"\xc2" in raw and _C1.search(raw) is not None

@@ -1,9 +1,9 @@
 """How the start tags of a file's programmes are written, and patterns that read them in that form and no other."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
-from itertools import takewhile
+from typing import TypeAlias
 
 from epg_service.xmltv.form import BODY
 
@@ -17,31 +17,49 @@ _ATTRIBUTE = re.compile(rb"(" + _NAME + rb")=(?:(\")[^\"]*+\"|(')[^']*+')")
 _PLAIN_TITLE = rb"(?:" + _BLANK + rb"*+<title(?:" + _BLANK + rb"++lang=\"[^\"<]*+\")?+>([^<\r]*+)</title>)?+"
 
 
+_ODD = re.compile(rb"[\"'<>&\t\r\n]")
+
+Piece: TypeAlias = tuple[bytes | None, ...]
+"""Groups of one of the patterns of `Form`."""
+
+
+class OddValue(Exception):
+    """An attribute is one for the exact reader."""
+
+
 class Form:
     """How the start tag of a file's programmes is written: which attributes in which order, in which quotes.
 
-    Groups of both patterns: start, stop and channel as they are ordered, the first title (None: look for it), and the
-    episode numbers of an element in form (`xmltv.form`; None: not looked at).
+    `whole` matches an element in form (`xmltv.form`) up to its end, `head` only its beginning. Groups of both: the
+    element without the blanks before it (as far as it was matched), start, stop and channel as they are ordered, the
+    first title (None: look for it), and the episode numbers of an element in form (None: not looked at).
+
+    Start, stop and channel are whatever stands in the quotes, which is matched fast; the same few hundred stand there
+    again and again, so it costs less to ask once of each whether it is `odd`.
     """
 
     def __init__(self, attributes: Sequence[tuple[bytes, bytes]]) -> None:
         order = [name for name, _ in attributes if name in _WANTED]
-        self.head = re.compile(_tag(attributes, rb"[^\"'<&\t\r\n]*+") + _PLAIN_TITLE + rb"((?!))?+").match
+        self.head = _pattern(_tag(attributes) + _PLAIN_TITLE, rb"((?!))?+")
         self.whole = None
         if len(order) == len(attributes):
-            self.whole = re.compile(_tag(attributes, rb"[^\"'<>&\t\r\n]*+") + BODY).fullmatch
+            self.whole = _pattern(_tag(attributes) + BODY + rb"</programme>")
         self.start = order.index(b"start")
         self.channel = order.index(b"channel")
         self.stop = order.index(b"stop") if b"stop" in order else -1
 
 
-def _tag(attributes: Sequence[tuple[bytes, bytes]], wanted: bytes) -> bytes:
+def _pattern(element: bytes, more: bytes = b"") -> Callable[..., re.Match[bytes] | None]:
+    return re.compile(_BLANK + rb"*+(" + element + rb")" + more).match
+
+
+def _tag(attributes: Sequence[tuple[bytes, bytes]]) -> bytes:
     """A pattern for the start tag with these attributes in their quotes."""
     parts = []
     for name, quote in attributes:
-        value = rb"(" + wanted + rb")" if name in _WANTED else rb"[^" + quote + rb"<]*+"
+        value = rb"([^" + quote + rb"]*+)" if name in _WANTED else rb"[^" + quote + rb"<]*+"
         parts.append(_BLANK + rb"++" + name.replace(b".", rb"\.") + rb"=" + quote + value + quote)
-    return _BLANK + rb"*+<programme" + b"".join(parts) + _BLANK + rb"*+>"
+    return rb"<programme" + b"".join(parts) + _BLANK + rb"*+>"
 
 
 @lru_cache(64)
@@ -51,20 +69,14 @@ def _form(attributes: tuple[tuple[bytes, bytes], ...]) -> Form | None:
     return Form(attributes) if usable else None
 
 
-def form_of(piece: bytes) -> Form | None:
-    """The form of the start tag at the head of a piece; None when it is one for the exact reader."""
-    head = _ANY_HEAD.match(piece)
+def form_of(text: bytes, position: int = 0) -> Form | None:
+    """The form of the start tag that begins here; None when it is one for the exact reader."""
+    head = _ANY_HEAD.match(text, position)
     if not head:
         return None
     return _form(tuple((name, double or single) for name, double, single in _ATTRIBUTE.findall(head[1])))
 
 
-def heads_of(form: Form, pieces: list[bytes], *, whole: bool) -> list[re.Match[bytes]]:
-    """The start tags of the first pieces, as long as they are of the form; with `whole` elements in form as a whole."""
-    if not whole or form.whole is None:
-        return list(takewhile(bool, map(form.head, pieces)))  # type: ignore[arg-type]
-    found = list(map(form.whole, pieces))
-    if all(found):
-        return found  # type: ignore[return-value]
-    heads = (one or form.head(piece) for one, piece in zip(found, pieces, strict=True))
-    return list(takewhile(bool, heads))  # type: ignore[arg-type]
+def odd(value: bytes) -> bool:
+    """Whether an attribute's value holds what is not to be read, or written, as it stands."""
+    return _ODD.search(value) is not None
