@@ -81,11 +81,22 @@ class Contents:
 
 @dataclass(frozen=True, slots=True)
 class StoredDay:
-    """A day as it is stored."""
+    """A day as it is stored: what is published as it stands is never unpacked."""
 
     day: int
-    contents: Contents
+    packed: bytes
+    """`contents`."""
     body: bytes
+
+    @property
+    def contents(self) -> Contents:
+        """The columns, unpacked each time."""
+        return unpacked_contents(self.packed)
+
+    @property
+    def programmes(self) -> int:
+        """How many there are."""
+        return len(self.packed) // ROW_BYTES
 
     def text(self) -> bytes | None:
         """The day's elements as they are published, a line each; None when one of them is not in that form."""
@@ -93,7 +104,7 @@ class StoredDay:
 
     def all_have(self, flags: int) -> bool:
         """Whether every element has these flags."""
-        return all(one & flags == flags for one in set(self.contents.flags))
+        return all(one & flags == flags for one in set(self.packed[len(self.packed) - self.programmes :]))
 
     def raws(self) -> list[bytes]:
         """The elements, in the order of the keys."""

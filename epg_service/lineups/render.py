@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, TypeAlias
 
-from epg_service.domain.days import DAY_S, IN_FORM, NUMBERED, ORDINAL_BITS, StoredDay, inflated
+from epg_service.domain.days import DAY_S, IN_FORM, NUMBERED, ORDINAL_BITS, StoredDay, inflated, raws_of
 from epg_service.domain.entities import Mapped
 from epg_service.domain.merging import merged
 from epg_service.domain.placeholders import gaps, least_span
@@ -102,7 +102,7 @@ class Rendering:
         for day in days:
             if day.all_have(self._copied) and self._holds(day):
                 text = inflated(day.body)
-                renamed = write.under_id(text, len(day.contents.keys), mapped.provider_channel_id, channel_id)
+                renamed = write.under_id(text, day.programmes, mapped.provider_channel_id, channel_id)
                 if renamed is not None:
                     yield Ready(text, day.body) if renamed == text else renamed
                     continue
@@ -123,7 +123,7 @@ class Rendering:
             stops = [max(0, stop + by_s) for stop in known.stops]
             if not stops or max(*stops, starts[-1] + 1) <= self._from_s or starts[0] >= self._to_s:
                 continue
-            found += map(_Row, starts, stops, day.raws(), known.flags)
+            found += map(_Row, starts, stops, raws_of(known, day.body), known.flags)
         if self._from_s or self._to_s < FOREVER_S:
             found = [one for one in found if one.start_s < self._to_s and self._begins(one)]
         return found
@@ -194,5 +194,6 @@ class Rendering:
 
 
 def _apart(days: Sequence[StoredDay]) -> bool:
-    starts = [key >> ORDINAL_BITS for day in days for key in day.contents.keys]
-    return apart(starts, [stop for day in days for stop in day.contents.stops])
+    contents = [day.contents for day in days]
+    starts = [key >> ORDINAL_BITS for one in contents for key in one.keys]
+    return apart(starts, [stop for one in contents for stop in one.stops])

@@ -107,7 +107,7 @@ class Programs:
             with busy_as_unavailable():
                 page = _typed(connection.execute(query, (after, last, DAYS_PAGE)))
             for where, contents, body in page:
-                yield StoredDay(where & ((1 << DAY_BITS) - 1), unpacked_contents(contents), body)
+                yield StoredDay(where & ((1 << DAY_BITS) - 1), contents, body)
             if len(page) < DAYS_PAGE:
                 return
             after = page[-1][0]

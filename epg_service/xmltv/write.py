@@ -142,10 +142,12 @@ def with_start_tags(raws: Sequence[bytes], starts: Iterable[int], stops: Iterabl
 def under_id(text: bytes, count: int, was: str, channel_id: str) -> bytes | None:
     """`count` elements as they are stored (`start_tags`), with another channel id in their start tags; None when
     another text looks like the end of a start tag, so that each has to be written by itself."""
+    if was == channel_id:
+        return text
     end = f' +0000" channel="{_attribute(was)}">'.encode()
     if text.count(end) != count:
         return None
-    return text if was == channel_id else text.replace(end, f' +0000" channel="{_attribute(channel_id)}">'.encode())
+    return text.replace(end, f' +0000" channel="{_attribute(channel_id)}">'.encode())
 
 
 def placeholder(title: str, *, repeat: bool) -> bytes:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from epg_service.domain.days import ORDINAL_BITS, DayColumns, StoredDay, by_day, contents_of, packed, unpacked_contents
+from epg_service.domain.days import ORDINAL_BITS, DayColumns, StoredDay, by_day, contents_of, packed
 from epg_service.domain.entities import Mapped
 from epg_service.domain.profiles import PROFILES, Options, options
 from epg_service.lineups.render import Entry, Piece, Rendering
@@ -52,7 +52,7 @@ def days_of(shows: Shows) -> list[StoredDay]:
         keys = [start << ORDINAL_BITS for start in starts[part]]
         columns = DayColumns(keys, [0] * len(keys), stops[part], [""] * len(keys), raws[part], flags)
         made = packed(day, columns, contents_of(columns))
-        found.append(StoredDay(day, unpacked_contents(made.contents), made.body))
+        found.append(StoredDay(day, made.contents, made.body))
     return found
 
 

@@ -28,7 +28,7 @@ def packed_of(found: Rows, before: StoredChannel | None = None) -> list[PackedDa
 
 
 def stored(day: PackedDay) -> StoredDay:
-    return StoredDay(day.day, unpacked_contents(day.contents), day.body)
+    return StoredDay(day.day, day.contents, day.body)
 
 
 def test_an_element_in_form_is_stored_as_it_is_published() -> None:
