@@ -9,12 +9,19 @@ from flask import Response, request
 
 from epg_service.api.conditional import hot
 from epg_service.domain.entities import OPEN, Channel, Lineup, LineupMatch, Listing, Provider, ProviderChannel, Run
+from epg_service.xmltv.edit import NO_TITLE
 from epg_service.xmltv.fields import Fields, fields
 from servicekit.clock import iso, moment
 from servicekit.redact import redact
 from servicekit.web import PageQuery, origin_of, page_of
 
 MOST_ITEMS = 1_000
+_NO_REPORT: dict[str, object] = {
+    "losses": {},
+    "notes": {},
+    "warnings": [],
+    "changes": {"added": 0, "changed": 0, "removed": 0},
+}
 NOTHING = Fields(None, None, None, None, None, None, None, None, (), False, False)
 _iso = lru_cache(4096)(iso)  # channels start their programmes at the same times
 
@@ -84,7 +91,7 @@ def provider(one: Provider) -> dict[str, object]:
 
 def run(one: Run) -> dict[str, object]:
     """A run of an import; the report's parts stand beside the founding fields."""
-    report = {"losses": {}, "notes": {}, "warnings": [], **one.report}
+    report = {**_NO_REPORT, **one.report}
     return {
         "id": one.id,
         "provider_id": one.provider_id,
@@ -193,6 +200,6 @@ def brief(one: Listing) -> dict[str, object]:
         "provider_id": one.provider_id,
         "start_time": _iso(one.start_s),
         "end_time": _iso(one.stop_s),
-        "title": one.title,
+        "title": one.title or NO_TITLE,
         "duration_s": one.stop_s - one.start_s,
     }

@@ -1,5 +1,7 @@
 """Cleaning of one channel's programmes: order, stop times, doubles, and room for what starts at the same instant."""
 
+from datetime import UTC, datetime
+
 from epg_service.domain.losses import Losses
 from epg_service.domain.model import Rows
 
@@ -65,7 +67,7 @@ def _is_clean(starts: list[int], stops: list[int]) -> bool:
 def _note(starts: list[int], stops: list[int], titles: list[str], losses: Losses) -> None:
     """Count what is odd but kept."""
     if not all(titles):
-        losses.add("no_title", n=titles.count(""))
+        losses.add("no_title", _called("", starts[titles.index("")]), n=titles.count(""))
     lengths = list(map(int.__sub__, stops, starts))
     if not lengths or (min(lengths) > 0 and max(lengths) <= MAX_LENGTH_S):
         return
@@ -74,13 +76,18 @@ def _note(starts: list[int], stops: list[int], titles: list[str], losses: Losses
         if 0 < length <= MAX_LENGTH_S:
             continue
         if not stop:
-            losses.add("missing_stop", title)
+            losses.add("missing_stop", _called(title, start))
         elif length < 0:
-            losses.add("backward_stop", f"{title}: stop {-length} s before its start")
+            losses.add("backward_stop", f"{_called(title, start)}: stop {-length} s before its start")
         elif length == 0:
-            losses.add("zero_length", title)
+            losses.add("zero_length", _called(title, start))
         else:
-            losses.add("overlong", f"{title}: {length // 3600} hours")
+            losses.add("overlong", f"{_called(title, start)}: {length // 3600} hours")
+
+
+def _called(title: str, start_s: int) -> str:
+    """A programme in a report: without a title, when it starts is what it can be found by."""
+    return title or f"without a title, at {datetime.fromtimestamp(start_s, UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _ends(order: list[int], starts: list[int], stops: list[int], default_length_s: int) -> list[int]:

@@ -239,6 +239,26 @@ def test_a_programme_has_the_founding_fields(site: Site, client: FlaskClient) ->
     assert "News" in str(found["category"])
 
 
+def test_a_programme_without_a_title_is_shown_with_a_placeholder_as_in_the_published_guide(
+    site: Site, client: FlaskClient
+) -> None:
+    run = imported(site, client, guide_of([Show("x", THIS_HOUR, THIS_HOUR + HOUR, "")]))
+    assert run["notes"]["no_title"] == {"count": 1, "samples": [f"without a title, at {moment(THIS_HOUR)}"]}
+    (found,) = client.get("/api/v1/channels/1/programs").json
+    assert found["title"] == "No title"
+    (entry,) = client.get("/api/v1/now").json["items"]
+    assert entry["now"]["title"] == "No title"
+
+
+def test_a_run_that_failed_or_waits_has_the_keys_of_one_that_succeeded(site: Site, client: FlaskClient) -> None:
+    good = imported(site, client, guide_of(hourly("x", THIS_HOUR, 3)))
+    assert good["changes"] == {"added": 3, "changed": 0, "removed": 0}
+    bad = imported(site, client, b"<html/>")
+    waiting = client.post("/api/v1/import/trigger").json["runs"][0]
+    assert (good["status"], bad["status"], waiting["status"]) == ("success", "failed", "queued")
+    assert set(good) == set(bad) == set(waiting)
+
+
 def test_a_window_is_given_as_iso_times(site: Site, client: FlaskClient) -> None:
     imported(site, client, guide_of(hourly("x", THIS_HOUR - DAY, 96)))
 

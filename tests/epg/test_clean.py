@@ -53,6 +53,13 @@ def test_what_is_odd_is_put_right_and_noted(
     assert losses.total() == 0
 
 
+def test_what_has_no_title_is_told_by_its_start() -> None:
+    _, losses = cleaned((0, 0, ""), (H, 2 * H, ""), (3 * H, 3 * H, ""))
+    samples = {kind: tally["samples"] for kind, tally in losses.notes_dict().items()}
+    first, last = "without a title, at 1970-01-01T00:00:00Z", "without a title, at 1970-01-01T03:00:00Z"
+    assert samples == {"no_title": [first], "missing_stop": [first], "zero_length": [last]}
+
+
 def test_exact_doubles_fold_into_the_longer_the_later_of_equals() -> None:
     losses = Losses()
     raws = [b"short", b"longer", b"LONGER", b"other"]
