@@ -5,9 +5,12 @@ are not followed.
 """
 
 import contextlib
+import http.client
 import socket
 import time
 from collections.abc import Iterator, Mapping
+from datetime import UTC
+from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urljoin, urlsplit
@@ -271,13 +274,33 @@ def _usable(answer: Answer) -> Answer:
         raise
     if answer.status >= 400:
         answer.close()
-        later = answer.headers.get("Retry-After", "")
         raise BadAnswer(
             f"{redact(answer.url)} answered {answer.status} {answer._response.reason or ''}".rstrip(),
             status=answer.status,
-            retry_after_s=int(later) if later.isascii() and later.isdigit() and len(later) < 8 else None,
+            retry_after_s=_pause_s(answer.headers),
         )
     return answer
+
+
+def _pause_s(headers: Mapping[str, str]) -> int | None:
+    """The pause that `Retry-After` asks for, in seconds or as a date (RFC 9110, 10.2.3); None for anything else."""
+    later = headers.get("Retry-After", "").strip()
+    if later.isascii() and later.isdigit():
+        return int(later) if len(later) < 8 else None
+    then = _moment_s(later)
+    if then is None:
+        return None
+    now = _moment_s(headers.get("Date", ""))  # by the clock that the date was made with, where it is told
+    return max(0, round(then - (time.time() if now is None else now)))
+
+
+def _moment_s(text: str) -> float | None:
+    """A date of HTTP as epoch seconds."""
+    try:
+        moment = parsedate_to_datetime(text)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        return None
 
 
 def _redirected(url: str, location: str) -> str:
@@ -327,10 +350,20 @@ class _told_as_ours:
         raise Unreachable(f"{redact(self._url)}: {redact(_reason(error))}") from error
 
 
+def _is_break(error: BaseException) -> bool:
+    """Whether the body broke off: fewer bytes than were told, or a chunk that is none."""
+    inner: BaseException | None = error
+    while inner is not None and not isinstance(inner, http.client.IncompleteRead):  # urllib3's are kinds of it
+        inner = inner.__cause__ or inner.__context__
+    return inner is not None
+
+
 def _reason(error: BaseException) -> str:
     """The innermost cause, without urllib3's wrapping that repeats the address."""
     if isinstance(error, requests.Timeout | TimeoutError | urllib3.exceptions.TimeoutError):
         return "no answer in the time allowed"
+    if _is_break(error):
+        return "the connection ended before the answer was whole"
     inner: BaseException = error
     while isinstance(cause := inner.__cause__ or inner.__context__, Exception):
         inner = cause

@@ -320,6 +320,23 @@ def test_a_retry_after_that_is_no_number_is_left_out(fetcher: Fetcher, provider:
     assert caught.value.retry_after_s is None
 
 
+@pytest.mark.parametrize(
+    ("date", "later", "pause_s"),
+    [
+        ("Sat, 21 Nov 2026 14:00:00 GMT", "Sat, 21 Nov 2026 14:01:30 GMT", 90),
+        ("Sat, 21 Nov 2026 14:00:00 GMT", "Sat, 21 Nov 2026 13:00:00 GMT", 0),
+        ("nonsense", "Fri, 01 Jan 1999 00:00:00 GMT", 0),
+    ],
+)
+def test_a_retry_after_may_be_a_date(
+    fetcher: Fetcher, provider: ScriptedProvider, date: str, later: str, pause_s: int
+) -> None:
+    provider.script("/a", lambda asked: Reply(429, {"Date": date, "Retry-After": later}))
+    with pytest.raises(BadAnswer) as caught:
+        fetcher.open(provider.url("/a"))
+    assert caught.value.retry_after_s == pause_s
+
+
 @pytest.mark.parametrize("how", ["plain", "chunked", "no length", "gzip"])
 def test_the_body_comes_as_it_was_sent(fetcher: Fetcher, provider: ScriptedProvider, how: str) -> None:
     data = bytes(range(256)) * 2_000
@@ -349,8 +366,9 @@ def test_a_body_over_the_limit_is_refused(fetcher: Fetcher, provider: ScriptedPr
 def test_a_body_that_ends_early_is_unreachable_not_short(fetcher: Fetcher, provider: ScriptedProvider) -> None:
     provider.cut("/a", b"x" * 10_000, after=5_000)
     provider.script("/c", lambda asked: Reply(chunked=True, wire=lambda send, stopping: bool(send(b"5\r\nab"))))
-    for path in ("/a", "/c"):
-        with pytest.raises(Unreachable):
+    provider.script("/d", lambda asked: Reply(chunked=True, wire=lambda send, stopping: bool(send(b"5\r\nabcde\r\n"))))
+    for path in ("/a", "/c", "/d"):
+        with pytest.raises(Unreachable, match="the connection ended before the answer was whole"):
             body(fetcher.open(provider.url(path)))
 
 
