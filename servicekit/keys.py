@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import secrets
 from pathlib import Path
 
 from servicekit.errors import Invalid
@@ -33,8 +32,10 @@ def _made_once(path: Path) -> str:
     """The text of `path`; made when missing, whole from the first moment: link() lets one maker win."""
     if path.exists():
         return _read(path)
+    import secrets  # OpenSSL comes with it, for what is done once in the life of an installation
+
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with os.fdopen(descriptor, "w") as stream:

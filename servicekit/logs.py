@@ -6,8 +6,6 @@ import sys
 import time
 from collections.abc import Mapping
 
-from pythonjsonlogger.json import JsonFormatter
-
 from servicekit.redact import redact
 
 request_id: contextvars.ContextVar[str] = contextvars.ContextVar("request_id", default="-")
@@ -69,30 +67,30 @@ class _TextFormatter(logging.Formatter):
         return _indented(stack_info)
 
 
-class _JsonLines(JsonFormatter):
-    converter = staticmethod(time.gmtime)
+def _json_lines() -> logging.Formatter:
+    from pythonjsonlogger.json import JsonFormatter  # logs are text unless asked for; every command would load it
 
-    def formatException(self, ei: object) -> str:
-        return redact(super().formatException(ei))  # type: ignore[arg-type]
+    class JsonLines(JsonFormatter):
+        converter = staticmethod(time.gmtime)
 
-    def formatStack(self, stack_info: str) -> str:
-        return redact(str(super().formatStack(stack_info)))
+        def formatException(self, ei: object) -> str:
+            return redact(super().formatException(ei))  # type: ignore[arg-type]
+
+        def formatStack(self, stack_info: str) -> str:
+            return redact(str(super().formatStack(stack_info)))
+
+    return JsonLines(
+        "{asctime}{levelname}{name}{request_id}{message}",
+        style="{",
+        rename_fields={"asctime": "time", "levelname": "level", "name": "logger"},
+        datefmt="%Y-%m-%dT%H:%M:%SZ",
+    )
 
 
 def set_up(level: str, form: str) -> None:
     """Directs all of logging to standard error in the given form (`text` or `json`), at `level`."""
     handler = logging.StreamHandler(sys.stderr)
-    if form == "json":
-        handler.setFormatter(
-            _JsonLines(
-                "{asctime}{levelname}{name}{request_id}{message}",
-                style="{",
-                rename_fields={"asctime": "time", "levelname": "level", "name": "logger"},
-                datefmt="%Y-%m-%dT%H:%M:%SZ",
-            )
-        )
-    else:
-        handler.setFormatter(_TextFormatter(_TEXT))
+    handler.setFormatter(_json_lines() if form == "json" else _TextFormatter(_TEXT))
     handler.addFilter(_Clean())
     root = logging.getLogger()
     root.handlers[:] = [handler]

@@ -8,6 +8,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from rapidfuzz import fuzz, process
+
 from epg_service.domain.entities import LineupChannel
 from epg_service.domain.model import GuideChannel
 from tvkit.names import ReadName, call_sign, id_parts, is_quality, latin, numbers, read_name, regions_of_group
@@ -347,8 +349,6 @@ def _fuzzy(wanted: _Wanted, name: ReadName, guide: _GuideIndex) -> Match:
 
 def _nearest(text: str, regions: frozenset[str], guide: _GuideIndex) -> list[tuple[int, float, str]]:
     """Channels (position, likeness, their text) by falling likeness, at most one entry each; other countries' go."""
-    from rapidfuzz import fuzz, process  # only names that nothing else matched ask; most commands do without it
-
     texts: Counter[str] = Counter()
     for start in sorted(_starts(text), key=lambda start: len(guide.sharing.get(start, ()))):
         sharing = guide.sharing.get(start, ())
@@ -375,8 +375,6 @@ def _only_spelling(one: str, other: str) -> bool:
 
 def _one_word(one: str, other: str) -> bool:
     """Whether two words are one, spelt differently."""
-    from rapidfuzz import fuzz  # see above
-
     if one == other:
         return True
     long = min(len(one), len(other)) >= WORD_SHORTEST

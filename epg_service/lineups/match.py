@@ -5,14 +5,16 @@ import json
 import logging
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import xxhash
 
 from epg_service.domain.entities import Lineup, LineupChannel
-from epg_service.domain.matching import RULES, Match, match
 from epg_service.domain.model import GuideChannel
 from epg_service.xmltv.elements import tree
+
+if TYPE_CHECKING:
+    from epg_service.domain.matching import Match
 
 _log = logging.getLogger("match")
 
@@ -29,7 +31,7 @@ class LineupBook(Protocol):
 
     def channels(self, name: str) -> list[LineupChannel]: ...
     def pins(self, name: str) -> dict[str, int | None]: ...
-    def matched(self, name: str, digest: str, basis: str, matches: Mapping[str, Match]) -> bool: ...
+    def matched(self, name: str, digest: str, basis: str, matches: "Mapping[str, Match]") -> bool: ...
 
 
 class Matching:
@@ -44,9 +46,12 @@ class Matching:
 
         When all that decides is as it was (the lineup, the guide's ids and names, pins, rules), so are the matches.
         """
+        # Only where a lineup came: tables of names and likeness are heavy.
+        from epg_service.domain.matching import RULES, match
+
         guide = self._guide()
         pins = self._lineups.pins(lineup.name)
-        basis = _basis(lineup.digest, guide, pins)
+        basis = _basis(RULES, lineup.digest, guide, pins)
         if basis != lineup.basis or lineup.matched_at is None:
             found = match(self._lineups.channels(lineup.name), guide, pins)
             if self._lineups.matched(lineup.name, lineup.digest, basis, found):
@@ -70,6 +75,6 @@ def _display_names(element: bytes) -> Iterable[str]:
     return [name for name in found if name and not name.isdigit()]
 
 
-def _basis(digest: str, guide: Sequence[GuideChannel], pins: Mapping[str, int | None]) -> str:
+def _basis(rules: int, digest: str, guide: Sequence[GuideChannel], pins: Mapping[str, int | None]) -> str:
     channels = [(one.id, one.name, one.display_name, one.ids, one.names, one.providers) for one in guide]
-    return xxhash.xxh3_128_hexdigest(json.dumps([RULES, digest, sorted(pins.items()), channels]).encode())
+    return xxhash.xxh3_128_hexdigest(json.dumps([rules, digest, sorted(pins.items()), channels]).encode())

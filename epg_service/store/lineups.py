@@ -2,15 +2,17 @@
 
 import json
 from collections.abc import Container, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import apsw
 
 from epg_service.domain.entities import Lineup, LineupChannel, LineupMatch, NearChannel
-from epg_service.domain.matching import Match
 from servicekit.clock import Clock
 from servicekit.errors import NotFound
 from servicekit.store.sqlite import Connections, busy_as_unavailable, writing
+
+if TYPE_CHECKING:  # matching is heavy, and done by the keeper alone
+    from epg_service.domain.matching import Match
 
 _COLUMNS = "id, name, tvg_id, number, logo, channel_group, channel_id, method, score, shift_minutes"
 _MATCHES = "SELECT id, channel_id, method, score, shift_minutes, runners_up FROM lineup_channels WHERE lineup = ?"
@@ -95,7 +97,7 @@ class Lineups:
 
     # ---- matches -----------------------------------------------------------------------------------------------------
 
-    def matched(self, name: str, digest: str, basis: str, matches: Mapping[str, Match]) -> bool:
+    def matched(self, name: str, digest: str, basis: str, matches: "Mapping[str, Match]") -> bool:
         """Notes the matches of a lineup and what they were decided from, unless another one was sent meanwhile.
 
         True when it was still the same lineup. Rows that say the same stay untouched.
@@ -198,7 +200,7 @@ def _guide_name(connection: apsw.Connection, channel_id: int | None) -> str | No
     return None if row is None else str(row[0])
 
 
-def _match_row(one: Match, channels: Container[int]) -> tuple[int | None, str | None, float | None, int, str]:
+def _match_row(one: "Match", channels: Container[int]) -> tuple[int | None, str | None, float | None, int, str]:
     """A match as a row; a guide channel that is gone by now counts as none."""
     near = json.dumps([[other.guide_channel_id, other.score] for other in one.runners_up])
     if one.method is None or (one.guide_channel_id is not None and one.guide_channel_id not in channels):
