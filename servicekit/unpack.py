@@ -4,6 +4,7 @@ All in a stream and in flat memory; what is unpacked is bounded in bytes and in 
 """
 
 import bz2
+import contextlib
 import lzma
 import re
 import sys
@@ -17,6 +18,7 @@ from itertools import chain, islice
 from types import TracebackType
 from typing import BinaryIO, Protocol
 
+import brotli
 from isal import isal_zlib
 
 from servicekit.errors import BadAnswer, TooLarge
@@ -32,7 +34,7 @@ MAX_RATIO = 250
 _RATIO_FREE_BYTES = 32 * 1024 * 1024  # small files may be as dull as they like
 _XZ_MEMORY_BYTES = 100 * 1024 * 1024
 _ZSTD_WINDOW_LOG = 27
-_SNIFF_BYTES = 512
+_SNIFF_BYTES = 4096  # brotli gives nothing before its tables end
 _SPOOL_BYTES = 8 * 1024 * 1024
 _BLOCK_BYTES = tarfile.BLOCKSIZE
 _LONG_NAME_BYTES = 64 * 1024
@@ -144,8 +146,8 @@ class _Budget:
 
 
 def unpacked(stream: Readable, *, wanted: Wanted, max_bytes: int, told: Told, max_ratio: int = MAX_RATIO) -> Unpacked:
-    """The bytes inside `stream`: plain, gzip, zlib, raw deflate, xz, bzip2, zstd, zip or tar, at most two of them
-    nested.
+    """The bytes inside `stream`: plain, gzip, zlib, raw deflate, brotli, xz, bzip2, zstd, zip or tar, at most two of
+    them nested.
 
     A file that ends early or breaks off yields what is there, and `told` is warned ("truncated", "corrupt"); several
     members are joined; zeros behind the last are nothing, junk is warned of ("trailing_junk"). Of an archive the first
@@ -185,18 +187,24 @@ def _kind(head: bytes) -> str | None:
         return "tar"
     if head[:1] == b"x" and len(head) > 1 and int.from_bytes(head[:2], "big") % 31 == 0 and not head[1:2].isalpha():
         return "zlib"
-    return "deflate" if _is_raw_deflate(head) else None
+    return _kind_without_mark(head)
 
 
-def _is_raw_deflate(head: bytes) -> bool:
-    """Raw deflate has no mark of its own: it is what turns into the beginning of markup."""
-    if not head or head[:1] in b"<\xef\xfe\xff\0 \t\r\n#{[":
-        return False
-    try:
-        text = zlib.decompressobj(_RAW).decompress(head, 64)
-    except zlib.error:
-        return False
-    return text.lstrip(b"\xef\xbb\xbf \r\n\t").startswith(b"<")
+def _kind_without_mark(head: bytes) -> str | None:
+    """Raw deflate and brotli have no mark of their own: they are what turns into the beginning of markup."""
+    if not head or head[:1] in b"<\xef\xfe\xff\0 \t\r\n#":
+        return None
+    with contextlib.suppress(zlib.error):
+        if head[:1] not in b"{[" and _begins(zlib.decompressobj(_RAW).decompress(head, 64), b"<"):
+            return "deflate"
+    with contextlib.suppress(brotli.error):
+        if _begins(_Brotli().decompress(head, 64), (b"<?xml", b"<tv", b"<!DOCTYPE", b"#EXTM3U")):
+            return "brotli"
+    return None
+
+
+def _begins(text: bytes, with_: bytes | tuple[bytes, ...]) -> bool:
+    return text.lstrip(b"\xef\xbb\xbf \r\n\t").startswith(with_)
 
 
 def _spoiled(kind: str, reason: Exception, given: bool, told: Told) -> None:
@@ -267,8 +275,8 @@ def _ended(rest: bytes, pieces: Iterator[bytes], kind: str, told: Told) -> None:
         told.warn("trailing_junk", f"something that is not {kind} follows the packed data")
 
 
-def _inflated(make: Callable[[], _Inflater], kind: str, magic: bytes) -> _Layer:
-    """xz, bzip2 and zstd, whose decompressors share one form."""
+def _inflated(make: Callable[[], _Inflater], kind: str, magic: bytes | None) -> _Layer:
+    """xz, bzip2, zstd and brotli, whose decompressors share one form. `magic`: what another member begins with."""
 
     def layer(pieces: Iterator[bytes], wanted: Wanted, told: Told) -> Iterator[bytes]:
         given = False
@@ -278,7 +286,7 @@ def _inflated(make: Callable[[], _Inflater], kind: str, magic: bytes) -> _Layer:
             while True:
                 try:
                     out = inflater.decompress(data, PIECE_BYTES)
-                except (lzma.LZMAError, OSError, EOFError, ValueError, zstd.ZstdError) as reason:
+                except (lzma.LZMAError, OSError, EOFError, ValueError, zstd.ZstdError, brotli.error) as reason:
                     return _spoiled(kind, reason, given, told)
                 if out:
                     given = True
@@ -304,6 +312,28 @@ def _xz() -> _Inflater:
 def _zstd() -> _Inflater:
     options: dict[int, int] = {zstd.DecompressionParameter.window_log_max: _ZSTD_WINDOW_LOG}
     return zstd.ZstdDecompressor(options=options)
+
+
+class _Brotli:
+    """Brotli's decompressor in that form. Bytes behind the end in one piece with it are an error to it, not junk."""
+
+    def __init__(self) -> None:
+        self._inner = brotli.Decompressor()
+        self._dry = False  # it takes more input while it still holds output: only an empty answer tells the end of it
+        self.unused_data = b""
+
+    @property
+    def eof(self) -> bool:
+        return bool(self._inner.is_finished())
+
+    @property
+    def needs_input(self) -> bool:
+        return self._dry and bool(self._inner.can_accept_more_data())
+
+    def decompress(self, data: bytes, max_length: int) -> bytes:
+        text: bytes = self._inner.process(data, output_buffer_limit=max_length)
+        self._dry = not text
+        return text
 
 
 def _zipped(pieces: Iterator[bytes], wanted: Wanted, told: Told) -> Iterator[bytes]:
@@ -455,6 +485,7 @@ _LAYERS: dict[str, _Layer] = {
     "gzip": _deflated(_GZIP, "gzip"),
     "zlib": _deflated(_ZLIB, "zlib"),
     "deflate": _deflated(_RAW, "deflate"),
+    "brotli": _inflated(_Brotli, "brotli", None),
     "xz": _inflated(_xz, "xz", b"\xfd7zXZ\0"),
     "bzip2": _inflated(bz2.BZ2Decompressor, "bzip2", b"BZh"),
     "zstd": _inflated(_zstd, "zstd", b"\x28\xb5\x2f\xfd"),

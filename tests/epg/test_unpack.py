@@ -11,6 +11,7 @@ import zipfile
 import zlib
 from collections.abc import Callable
 
+import brotli
 import pytest
 from backports import zstd
 
@@ -54,12 +55,16 @@ PACKERS: dict[str, Callable[[bytes], bytes]] = {
     "gzip": gzip.compress,
     "zlib": zlib.compress,
     "deflate": raw_deflate,
+    "brotli": brotli.compress,
     "xz": lzma.compress,
     "bzip2": bz2.compress,
     "zstd": zstd.compress,
     "zip": zipped,
     "tar": tarred,
 }
+
+
+MARKLESS = ("deflate", "brotli")  # known by the markup inside
 
 
 class Dripping(io.BytesIO):
@@ -107,7 +112,7 @@ def test_all_at_once() -> None:
     assert source.read() == source.read(9) == b""
 
 
-@pytest.mark.parametrize("outer", [kind for kind in PACKERS if kind != "deflate"])  # known by the markup inside
+@pytest.mark.parametrize("outer", [kind for kind in PACKERS if kind not in MARKLESS])
 @pytest.mark.parametrize("inner", PACKERS)
 def test_two_packings_are_unwrapped(outer: str, inner: str) -> None:
     source = opened(PACKERS[outer](PACKERS[inner](GUIDE)))
@@ -139,7 +144,7 @@ def test_what_follows_the_data_is_padding_or_worth_a_word(kind: str, tail: bytes
     assert losses.warnings == warnings
 
 
-@pytest.mark.parametrize("kind", ["gzip", "zlib", "deflate", "xz", "zstd"])
+@pytest.mark.parametrize("kind", ["gzip", "zlib", "deflate", "brotli", "xz", "zstd"])
 def test_a_truncated_file_gives_what_is_there(kind: str) -> None:
     losses = Losses()
     packed = PACKERS[kind](GUIDE * 8)
@@ -149,7 +154,7 @@ def test_a_truncated_file_gives_what_is_there(kind: str) -> None:
     assert losses.warnings == ["truncated"]
 
 
-@pytest.mark.parametrize("kind", ["gzip", "zlib", "xz", "bzip2", "zstd", "zip"])
+@pytest.mark.parametrize("kind", ["gzip", "zlib", "brotli", "xz", "bzip2", "zstd", "zip"])
 def test_damage_keeps_what_came_before_or_is_refused(kind: str) -> None:
     data = bytearray(PACKERS[kind](GUIDE * 8))
     middle = len(data) // 2
