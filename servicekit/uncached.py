@@ -1,4 +1,4 @@
-"""Large files, written once from front to back past the cache of pages.
+"""Large files, written once from front to back, and read so, past the cache of pages.
 
 New pages of the cache cost more than all else in writing a gigabyte (0.3 to 2 s of CPU, the more on a virtual machine),
 and push out what others need. Small files stay in the cache: they are asked for soon.
@@ -15,6 +15,7 @@ from typing import Self
 BLOCK_BYTES = 1 << 20
 CACHED_BYTES = 16 << 20
 """So much of each file goes through the cache."""
+_DIRECT = getattr(os, "O_DIRECT", 0)  # macOS has none
 
 
 class UncachedFile:
@@ -46,9 +47,9 @@ class UncachedFile:
     def _flush(self) -> None:
         """Writes the block as far as it is filled."""
         if self._written == CACHED_BYTES and not self._direct:
-            self._direct = self._past_the_cache(True)
+            self._direct = _past_the_cache(self._descriptor, True)
         elif self._direct and self._filled < BLOCK_BYTES:  # the file's end fills no page
-            self._direct = not self._past_the_cache(False)
+            self._direct = not _past_the_cache(self._descriptor, False)
         at = 0
         while at < self._filled:
             try:
@@ -56,17 +57,9 @@ class UncachedFile:
             except OSError:
                 if not self._direct:
                     raise
-                self._direct = not self._past_the_cache(False)
+                self._direct = not _past_the_cache(self._descriptor, False)
         self._written += at
         self._filled = 0
-
-    def _past_the_cache(self, on: bool) -> bool:
-        """Switches the cache off or on; whether that could be done."""
-        flags = fcntl.fcntl(self._descriptor, fcntl.F_GETFL)
-        with contextlib.suppress(OSError):
-            fcntl.fcntl(self._descriptor, fcntl.F_SETFL, flags | os.O_DIRECT if on else flags & ~os.O_DIRECT)
-            return True
-        return False
 
     def close(self) -> None:
         """Writes what is left."""
@@ -83,3 +76,63 @@ class UncachedFile:
             self.close()
         else:
             os.close(self._descriptor)
+
+
+class UncachedStream:
+    """A file as `UncachedFile` wrote it, read from front to back: its beginning through the cache, the rest past it."""
+
+    def __init__(self, path: Path) -> None:
+        self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self._view = memoryview(mmap.mmap(-1, BLOCK_BYTES))
+        self._unread = self._view[:0]
+        self._position = 0
+        self._direct = False
+
+    def read(self, size: int, /) -> bytes:
+        """The next `size` bytes, fewer at the end of the file."""
+        if size <= len(self._unread):
+            part, self._unread = self._unread[:size], self._unread[size:]
+            return bytes(part)
+        parts = [bytes(self._unread)]
+        missing = size - len(self._unread)
+        while missing and self._fill():
+            part, self._unread = self._unread[:missing], self._unread[missing:]
+            parts.append(bytes(part))
+            missing -= len(part)
+        return b"".join(parts)
+
+    def _fill(self) -> bool:
+        """Reads the next block; False at the end of the file."""
+        if self._position == CACHED_BYTES and not self._direct:
+            self._direct = _past_the_cache(self._descriptor, True)
+        try:
+            count = os.readv(self._descriptor, [self._view])
+        except OSError:
+            if not self._direct:
+                raise
+            self._direct = not _past_the_cache(self._descriptor, False)
+            count = os.readv(self._descriptor, [self._view])
+        self._position += count
+        self._unread = self._view[:count]
+        return count > 0
+
+    def close(self) -> None:
+        """Closes the file."""
+        os.close(self._descriptor)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+
+def _past_the_cache(descriptor: int, on: bool) -> bool:
+    """Switches the cache off or on; whether that could be done."""
+    if not _DIRECT:
+        return False
+    flags = fcntl.fcntl(descriptor, fcntl.F_GETFL)
+    with contextlib.suppress(OSError):
+        fcntl.fcntl(descriptor, fcntl.F_SETFL, flags | _DIRECT if on else flags & ~_DIRECT)
+        return True
+    return False

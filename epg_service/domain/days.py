@@ -54,7 +54,8 @@ class DayColumns:
     digests: Sequence[int]
     stops: Sequence[int]
     titles: Sequence[str]
-    raws: Sequence[bytes]
+    elements: Sequence[bytes]
+    """As they are stored, a line feed behind each."""
     flags: Sequence[int]
 
 
@@ -118,7 +119,7 @@ def digests_of(raws: Sequence[bytes]) -> list[int]:
 
 def contents_of(columns: DayColumns) -> bytes:
     """All but titles and elements packed."""
-    lengths = array("I", map(len, columns.raws))
+    lengths = array("I", [len(element) - 1 for element in columns.elements])
     return identity_of(columns.keys, columns.digests, columns.stops) + lengths.tobytes() + bytes(columns.flags)
 
 
@@ -147,7 +148,7 @@ def _layout(n: int) -> struct.Struct:
 def packed(day: int, columns: DayColumns, contents: bytes) -> PackedDay:
     """The day with its elements compressed."""
     titles = "\0".join(columns.titles).encode("utf-8", "replace")
-    return PackedDay(day, contents, titles, deflated(b"\n".join((*columns.raws, b""))))
+    return PackedDay(day, contents, titles, deflated(b"".join(columns.elements)))
 
 
 def deflated(text: bytes) -> bytes:
@@ -159,6 +160,13 @@ def deflated(text: bytes) -> bytes:
 def inflated(body: bytes) -> bytes:
     """The text of `deflated`."""
     return isal_zlib.decompress(body + LAST_BLOCK, RAW_DEFLATE)
+
+
+def elements_of(contents: Contents, body: bytes) -> list[bytes]:
+    """The elements of a day, in the order of its keys, a line feed behind each."""
+    text = inflated(body)
+    ends = accumulate(length + 1 for length in contents.lengths)
+    return [text[end - length - 1 : end] for end, length in zip(ends, contents.lengths, strict=True)]
 
 
 def raws_of(contents: Contents, body: bytes) -> list[bytes]:

@@ -13,11 +13,9 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import compress
 
 from epg_service.domain.days import (
     DAY_S,
-    IN_FORM,
     ORDINAL_BITS,
     ROW_BYTES,
     DayColumns,
@@ -32,7 +30,7 @@ from epg_service.domain.days import (
 )
 from epg_service.domain.model import Rows
 from epg_service.xmltv.form import flags_of
-from epg_service.xmltv.write import with_start_tags
+from epg_service.xmltv.write import stored_elements
 
 
 @dataclass(frozen=True)
@@ -100,14 +98,9 @@ def _columns(keys: list[int], digests: list[int], rows: Rows, part: slice, store
     if -1 in marks:  # the reader has looked at nearly all of them
         fresh = iter(flags_of([raw for raw, mark in zip(raws, marks, strict=True) if mark < 0]))
         marks = [next(fresh) if mark < 0 else mark for mark in marks]
-    starts, stops, titles = rows.starts[part], rows.stops[part], rows.titles[part]
-    if all(mark & IN_FORM for mark in set(marks)):
-        return DayColumns(keys, digests, stops, titles, with_start_tags(raws, starts, stops, stored.name), marks)
-    form = [mark & IN_FORM for mark in marks]
-    chosen = list(compress(raws, form))
-    published = iter(with_start_tags(chosen, compress(starts, form), compress(stops, form), stored.name))
-    texts = [next(published) if one else raw for one, raw in zip(form, raws, strict=True)]
-    return DayColumns(keys, digests, stops, titles, texts, marks)
+    starts, stops = rows.starts[part], rows.stops[part]
+    elements = stored_elements(raws, starts, stops, marks, stored.name)
+    return DayColumns(keys, digests, stops, rows.titles[part], elements, marks)
 
 
 def _with_history(old: DayColumns, new: DayColumns) -> DayColumns:
@@ -118,6 +111,6 @@ def _with_history(old: DayColumns, new: DayColumns) -> DayColumns:
         [*old.digests[:kept], *new.digests],
         [*old.stops[:kept], *new.stops],
         [*old.titles[:kept], *new.titles],
-        [*old.raws[:kept], *new.raws],
+        [*old.elements[:kept], *new.elements],
         [*old.flags[:kept], *new.flags],
     )

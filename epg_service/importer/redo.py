@@ -7,7 +7,6 @@ means nothing and is thrown away; one with it is applied, by this keeper or by t
 
 import dataclasses
 import json
-import os
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +18,8 @@ from isal import isal_zlib
 
 from epg_service.domain.days import PackedDay
 from epg_service.domain.entities import RunStatus
-from servicekit.files import atomic_write
+from servicekit.files import atomic_write, on_disk
+from servicekit.uncached import UncachedFile, UncachedStream
 
 _FRAME = struct.Struct("<IHIIII")
 """Length of the channel's id, the day, lengths of contents, titles and body, and a checksum of them all."""
@@ -87,7 +87,7 @@ class RedoLog:
         """
         current: str | None = None
         group: list[PackedDay] = []
-        with self._days.open("rb") as stream:
+        with UncachedStream(self._days) as stream:
             while head := stream.read(_FRAME.size):
                 channel, day = _frame(head, stream.read)
                 if channel != current and current is not None:
@@ -110,34 +110,37 @@ class RedoWriter:
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._stream = path.open("wb")
+        self._path = path
+        self._stream = UncachedFile(path)
 
     def add(self, channel: str, day: PackedDay) -> None:
         """One changed day of the provider's channel."""
         name = channel.encode()
-        parts = (name, day.contents, day.titles, day.body)
-        check = isal_zlib.crc32(b"".join(parts))
-        head = _FRAME.pack(len(name), day.day, len(day.contents), len(day.titles), len(day.body), check)
-        self._stream.write(head + b"".join(parts))
+        frame = b"".join((name, day.contents, day.titles, day.body))
+        lengths = (len(name), day.day, len(day.contents), len(day.titles), len(day.body))
+        self._stream.write(_FRAME.pack(*lengths, isal_zlib.crc32(frame)))
+        self._stream.write(frame)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        with self._stream:
-            self._stream.flush()
-            os.fsync(self._stream.fileno())
+        self._stream.__exit__(kind, error, at)
+        if kind is None:
+            on_disk(self._path)
 
 
 def _frame(head: bytes, read: "_Read") -> tuple[str, PackedDay]:
     if len(head) < _FRAME.size:
         raise BrokenLog("the redo log breaks off")
     name_length, day, contents_length, titles_length, body_length, check = _FRAME.unpack(head)
-    parts = [read(n) for n in (name_length, contents_length, titles_length, body_length)]
-    if isal_zlib.crc32(b"".join(parts)) != check:
+    frame = read(name_length + contents_length + titles_length + body_length)
+    if isal_zlib.crc32(frame) != check:
         raise BrokenLog("the redo log is damaged")
-    name, contents, titles, body = parts
-    return name.decode(), PackedDay(day, contents, titles, body)
+    titles_at = name_length + contents_length
+    body_at = titles_at + titles_length
+    contents, titles, body = frame[name_length:titles_at], frame[titles_at:body_at], frame[body_at:]
+    return frame[:name_length].decode(), PackedDay(day, contents, titles, body)
 
 
 class _Read(Protocol):

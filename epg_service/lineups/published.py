@@ -19,7 +19,7 @@ from typing import Any
 import xxhash
 
 from epg_service.xmltv.gzipped import GzipText, Ready
-from servicekit.files import atomic_write, waiting_lock
+from servicekit.files import atomic_write, on_disk, waiting_lock
 from servicekit.uncached import UncachedFile
 
 
@@ -80,7 +80,7 @@ class PublishedGuides:
             if current is not None and current.digest == made.digest and current.there:
                 return self.still(current, basis=basis, at=at)
             for path in (staged, staged_packed):
-                _on_disk(path)
+                on_disk(path)
             with waiting_lock(self.directory / ".lock"):
                 staged_packed.replace(made.packed)
                 staged.replace(made.plain)
@@ -163,11 +163,3 @@ def _write_staged(plain: Path, packed: Path, pieces: Iterable[bytes | Ready]) ->
             gzip.write(piece)
         gzip.close()
     return digest.hexdigest()
-
-
-def _on_disk(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -19,6 +19,7 @@ from epg_service.domain.days import (
     StoredDay,
     contents_of,
     day_id,
+    elements_of,
     packed,
     program_id,
     raws_of,
@@ -164,7 +165,7 @@ class Programs:
             known.digests,
             known.stops,
             [titles.get(program_id(mapping_id, key), "") for key in known.keys],
-            raws_of(known, body),
+            elements_of(known, body),
             known.flags,
         )
 
@@ -229,8 +230,9 @@ def replace_days(connection: apsw.Connection, mapped: Mapped, days: Sequence[Pac
     change, rows, gone, longest_s = Change(), list[_Row](), list[int](), 0
     for new in days:
         old, fresh = unpacked_contents(stored.get(new.day, b"")), unpacked_contents(new.contents)
-        made = _rows(mapped, new, fresh)
-        longest_s = max(longest_s, *(stop - start for _, _, _, start, stop, _ in made), 0)
+        starts = [key >> ORDINAL_BITS for key in fresh.keys]
+        longest_s = max([longest_s, *map(int.__sub__, fresh.stops, starts)])
+        made = _rows(mapped, new, fresh, starts)
         if not old.keys:
             rows += made
             change.added += len(made)
@@ -243,7 +245,7 @@ def replace_days(connection: apsw.Connection, mapped: Mapped, days: Sequence[Pac
                 rows.append(row)
         change.removed += len(before)
         gone += (program_id(mapped.id, key) for key in before)
-    _write_rows(connection, rows, gone)
+    _write_rows(connection, rows, gone, anew=not stored)
     _write_days(connection, mapped.id, days)
     connection.execute(
         "UPDATE channel_mappings SET longest_s = ? WHERE id = ? AND longest_s < ?", (longest_s, mapped.id, longest_s)
@@ -251,24 +253,24 @@ def replace_days(connection: apsw.Connection, mapped: Mapped, days: Sequence[Pac
     return change
 
 
-def _rows(mapped: Mapped, day: PackedDay, contents: Contents) -> list[_Row]:
+def _rows(mapped: Mapped, day: PackedDay, contents: Contents, starts: list[int]) -> list[_Row]:
     """A day's rows of `programs`."""
     ids = map(program_id(mapped.id, 0).__add__, contents.keys)
-    starts = [key >> ORDINAL_BITS for key in contents.keys]
     of_all = repeat(mapped.channel_id, len(starts)), repeat(mapped.provider_id, len(starts))
     titles = day.titles.decode("utf-8").split("\0") if day.contents else []
     return list(zip(ids, *of_all, starts, contents.stops, titles, strict=True))
 
 
-def _write_rows(connection: apsw.Connection, rows: list[_Row], gone: list[int]) -> None:
+def _write_rows(connection: apsw.Connection, rows: list[_Row], gone: list[int], *, anew: bool) -> None:
+    """`anew`: none of the rows' days was there before, so no row is in the way."""
     if gone:
         connection.executemany("DELETE FROM programs WHERE id = ?", ((one,) for one in gone))
-    connection.executemany(
-        "INSERT INTO programs (id, channel_id, provider_id, start_time, end_time, title) VALUES (?, ?, ?, ?, ?, ?) "
-        "ON CONFLICT (id) DO UPDATE SET end_time = excluded.end_time, title = excluded.title, "
-        "channel_id = excluded.channel_id",
-        rows,
+    insert = "INSERT INTO programs (id, channel_id, provider_id, start_time, end_time, title) VALUES (?, ?, ?, ?, ?, ?)"
+    replace = (
+        " ON CONFLICT (id) DO UPDATE SET end_time = excluded.end_time, title = excluded.title, "
+        "channel_id = excluded.channel_id"
     )
+    connection.executemany(insert if anew else insert + replace, rows)
 
 
 def _write_days(connection: apsw.Connection, mapping_id: int, days: Sequence[PackedDay]) -> None:
@@ -300,13 +302,13 @@ def _drop_from_day(connection: apsw.Connection, mapping_id: int, day: int, gone:
     if not kept:
         connection.execute("DELETE FROM program_days WHERE id = ?", (where,))
         return
-    raws = raws_of(known, body)
+    elements = elements_of(known, body)
     columns = DayColumns(
         [known.keys[at] for at in kept],
         [known.digests[at] for at in kept],
         [known.stops[at] for at in kept],
         [],
-        [raws[at] for at in kept],
+        [elements[at] for at in kept],
         [known.flags[at] for at in kept],
     )
     new = packed(day, columns, contents_of(columns))

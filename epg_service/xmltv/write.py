@@ -8,6 +8,7 @@ into them and put in order. Any other is read and written anew.
 import re
 from collections.abc import Callable, Container, Iterable, Sequence
 
+from epg_service.domain.days import IN_FORM
 from epg_service.xmltv import form
 from epg_service.xmltv.details import CREDIT_KINDS
 from epg_service.xmltv.elements import Node, tree
@@ -129,13 +130,16 @@ def start_tags(starts: Iterable[int], stops: Iterable[int], channel_id: str) -> 
     ]
 
 
-def with_start_tags(raws: Sequence[bytes], starts: Iterable[int], stops: Iterable[int], channel_id: str) -> list[bytes]:
-    """Elements whose start tag ends at the first `>`, behind the same tags as `start_tags` writes."""
+def stored_elements(
+    raws: Sequence[bytes], starts: Iterable[int], stops: Iterable[int], flags: Iterable[int], channel_id: str
+) -> list[bytes]:
+    """Elements as they are stored, a line feed behind each: one in form (see `domain.days`), whose start tag ends at
+    the first `>`, behind the tag that `start_tags` writes; any other as it is."""
     rest = _attribute(channel_id).encode().replace(b"%", b"%%")
-    element = b'<programme start="%b" stop="%b" channel="' + rest + b'">%b'
+    tagged = b'<programme start="%b" stop="%b" channel="' + rest + b'">%b\n'
     return [
-        element % (start, stop, raw[raw.index(b">") + 1 :])
-        for start, stop, raw in zip(map(bytes_utc, starts), map(bytes_utc, stops), raws, strict=True)
+        tagged % (start, stop, raw[raw.index(b">") + 1 :]) if flag & IN_FORM else raw + b"\n"
+        for start, stop, raw, flag in zip(map(bytes_utc, starts), map(bytes_utc, stops), raws, flags, strict=True)
     ]
 
 

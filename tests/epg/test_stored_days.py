@@ -1,6 +1,14 @@
 """Days from the comparison to what is stored, without a database."""
 
-from epg_service.domain.days import IN_FORM, ORDINAL_BITS, DayColumns, PackedDay, StoredDay, unpacked_contents
+from epg_service.domain.days import (
+    IN_FORM,
+    ORDINAL_BITS,
+    DayColumns,
+    PackedDay,
+    StoredDay,
+    elements_of,
+    unpacked_contents,
+)
 from epg_service.domain.model import Rows
 from epg_service.importer.compare import StoredChannel, changed_days
 
@@ -61,7 +69,7 @@ def test_the_same_programmes_again_are_no_change_and_another_stop_is_one() -> No
 def test_history_of_the_first_day_stays() -> None:
     (old,) = packed_of(rows(PLAIN, PLAIN, ODD))
     kept = unpacked_contents(old.contents)
-    columns = DayColumns(kept.keys, kept.digests, kept.stops, ["t"] * 3, stored(old).raws(), kept.flags)
+    columns = DayColumns(kept.keys, kept.digests, kept.stops, ["t"] * 3, elements_of(kept, old.body), kept.flags)
     later = rows(ODD, from_s=MIDNIGHT + 7200)
     (day,) = changed_days(later, StoredChannel("c", 1, {old.day: old.contents}), lambda _: columns)
     new = unpacked_contents(day.contents)
