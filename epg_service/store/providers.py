@@ -105,6 +105,8 @@ class Providers:
                 f"UPDATE providers SET {sets}, updated_at = ? WHERE id = ?",
                 (*columns.values(), self._clock.now_s(), provider_id),
             )
+            if columns.get("priority", before.priority) != before.priority:  # channels of several show another's guide
+                connection.execute("UPDATE guide_changes SET asked = asked + 1")
         return self.get(provider_id)
 
     def delete(self, provider_id: int) -> None:

@@ -146,7 +146,7 @@ CREATE TABLE lineup_pins (                        -- a person's word; it stands 
     PRIMARY KEY (lineup, id)
 );
 
-CREATE TABLE guide_changes (                      -- channel work that published guides do not show yet
+CREATE TABLE guide_changes (                      -- what people decided and published guides do not show yet
     id INTEGER PRIMARY KEY CHECK (id = 1),
     asked INTEGER NOT NULL,
     published INTEGER NOT NULL

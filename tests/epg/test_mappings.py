@@ -2,6 +2,7 @@
 
 import json
 import runpy
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -265,6 +266,24 @@ def test_a_shift_moves_what_is_asked_and_published(two: Site) -> None:
     two.look()
     stamp = time.strftime("%Y%m%d%H%M%S +0000", time.gmtime(start - HOUR))
     assert f'start="{stamp}"' in two.published()
+
+
+def test_another_order_of_providers_is_published_without_an_import(two: Site) -> None:
+    client = two.client()
+    b = two.it.providers.named("b")
+    assert b is not None
+    client.post(f"/api/v1/channels/{two.channel_id('bbc1')}/merge", json={"channel_ids": [two.channel_id("BBC-ONE")]})
+    two.look()
+
+    def first() -> str:
+        return re.findall(r'channel="bbc1"><title>([AB]).*?<', two.published("/epg.xml"))[0]
+
+    assert first() == "A"
+    assert client.put(f"/api/v1/providers/{b.id}", json={"priority": 5}).status_code == 200
+    two.look()
+    assert first() == "B"
+    client.put(f"/api/v1/providers/{b.id}", json={"priority": 5, "name": "B"})
+    assert two.it.mappings.waiting() is None
 
 
 @pytest.mark.parametrize(
