@@ -1,8 +1,8 @@
 """What people decide of channels: names, hiding, shifts, mappings, merges, splits, pins; imports undo none of it."""
 
 import json
-import runpy
 import re
+import runpy
 import time
 from collections.abc import Iterator
 from pathlib import Path
