@@ -1,5 +1,6 @@
 """Cleaning of one channel's programmes: order, stop times, doubles, and room for what starts at the same instant."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from epg_service.domain.losses import Losses
@@ -11,16 +12,8 @@ MAX_SAME_START = 8
 _MAX_EPOCH_S = 2**32 - 1
 
 
-def clean(
-    starts: list[int],
-    stops: list[int],
-    titles: list[str],
-    raws: list[bytes],
-    *,
-    losses: Losses,
-    default_length_s: int = DEFAULT_LENGTH_S,
-) -> Rows:
-    """The programmes of one whole channel, in file order, as rows that the store can keep.
+def clean(rows: Rows, *, losses: Losses, default_length_s: int = DEFAULT_LENGTH_S) -> Rows:
+    """The programmes of one whole channel, in file order (ordinals are not looked at), as rows that the store can keep.
 
     - Sorted by start; equal starts keep the order of the file.
     - A stop that is missing (0) or before the start becomes the next start on the channel when that comes within 24
@@ -31,9 +24,10 @@ def clean(
     Everything is counted; the rows that come out and the losses counted here add up to the rows that went in. Cleaning
     what is clean changes nothing.
     """
-    _note(starts, stops, titles, losses)
+    starts, stops = rows.starts, rows.stops
+    _note(starts, stops, rows.titles, losses)
     if _is_clean(starts, stops):
-        return Rows(starts, stops, [0] * len(starts), titles, raws)
+        return replace(rows, ordinals=[0] * len(rows))
     order = sorted(range(len(starts)), key=starts.__getitem__)
     ends = _ends(order, starts, stops, default_length_s)
     kept: list[int] = []
@@ -44,19 +38,13 @@ def clean(
         start = starts[order[position]]
         while group_end < len(order) and starts[order[group_end]] == start:
             group_end += 1
-        group = _folded(order[position:group_end], ends, titles, raws, losses)
+        group = _folded(order[position:group_end], ends, rows.titles, rows.raws, losses)
         for index in group[MAX_SAME_START:]:
-            losses.add("crowded", titles[index])
+            losses.add("crowded", rows.titles[index])
         kept += group[:MAX_SAME_START]
         ordinals += range(min(len(group), MAX_SAME_START))
         position = group_end
-    return Rows(
-        [starts[index] for index in kept],
-        [ends[index] for index in kept],
-        ordinals,
-        [titles[index] for index in kept],
-        [raws[index] for index in kept],
-    )
+    return replace(rows.at(kept), stops=[ends[index] for index in kept], ordinals=ordinals)
 
 
 def _is_clean(starts: list[int], stops: list[int]) -> bool:

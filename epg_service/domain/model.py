@@ -16,7 +16,8 @@ class Readable(Protocol):
 class Rows:
     """Programmes of one channel as columns of equal length, in order of (start, ordinal).
 
-    Times are epoch seconds; `ordinals` (0 to 7) tell programmes with one start apart; `raws` are whole XMLTV elements.
+    Times are epoch seconds; `ordinals` (0 to 7) tell programmes with one start apart; `raws` are whole XMLTV elements,
+    `digests` and `flags` name and describe them (see `domain.days`; empty where nobody asks for them).
     """
 
     starts: list[int] = field(default_factory=list)
@@ -24,6 +25,8 @@ class Rows:
     ordinals: list[int] = field(default_factory=list)
     titles: list[str] = field(default_factory=list)
     raws: list[bytes] = field(default_factory=list)
+    digests: list[int] = field(default_factory=list)
+    flags: list[int] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.starts)
@@ -35,8 +38,8 @@ class Rows:
         """These rows, in this order; the same object when that is all of them in their order."""
         if len(indexes) == len(self) and indexes == list(range(len(self))):
             return self
-        columns = (self.starts, self.stops, self.ordinals, self.titles, self.raws)
-        return Rows(*([column[index] for index in indexes] for column in columns))  # type: ignore[arg-type]
+        columns = (self.starts, self.stops, self.ordinals, self.titles, self.raws, self.digests, self.flags)
+        return Rows(*([column[index] for index in indexes] if column else [] for column in columns))  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, slots=True)

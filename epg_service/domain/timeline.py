@@ -1,6 +1,7 @@
 """One programme at a time: rows without overlaps, for grids, "now" and published guides."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from epg_service.domain.model import Rows
 
@@ -36,5 +37,4 @@ def timeline(rows: Rows) -> Rows:
     if apart(rows.starts, rows.stops):
         return rows
     winners, ends = shown(rows.starts, rows.stops, list(map(len, rows.raws)))
-    kept = rows.at(winners)
-    return Rows(kept.starts, ends, kept.ordinals, kept.titles, kept.raws)
+    return replace(rows.at(winners), stops=ends)

@@ -22,14 +22,12 @@ from epg_service.domain.days import (
     PackedDay,
     by_day,
     contents_of,
-    digests_of,
     first_key,
     identity_of,
     packed,
     unpacked_contents,
 )
 from epg_service.domain.model import Rows
-from epg_service.xmltv.form import flags_of
 from epg_service.xmltv.write import stored_elements
 
 
@@ -68,14 +66,13 @@ def changed_days(rows: Rows, stored: StoredChannel, day_columns: Callable[[int],
         return
     first_day = rows.starts[0] // DAY_S
     keys = [start << ORDINAL_BITS | ordinal for start, ordinal in zip(rows.starts, rows.ordinals, strict=True)]
-    digests = digests_of(rows.raws)
     present = set()
     for day, part in by_day(rows.starts):
         present.add(day)
         before = stored.contents.get(day, b"")
-        if before and _same(before, keys[part], digests[part], rows.stops[part]):
+        if before and _same(before, keys[part], rows.digests[part], rows.stops[part]):
             continue
-        columns = _columns(keys[part], digests[part], rows, part, stored)
+        columns = _columns(keys[part], rows, part, stored.name)
         if day == first_day and before and first_key(before) < rows.starts[0] << ORDINAL_BITS:
             columns = _with_history(day_columns(day), columns)
         contents = contents_of(columns)
@@ -91,16 +88,11 @@ def _same(before: bytes, keys: list[int], digests: list[int], stops: list[int]) 
     return before.startswith(identity_of(keys, digests, stops)) and len(before) == len(keys) * ROW_BYTES
 
 
-def _columns(keys: list[int], digests: list[int], rows: Rows, part: slice, stored: StoredChannel) -> DayColumns:
+def _columns(keys: list[int], rows: Rows, part: slice, channel_id: str) -> DayColumns:
     """A day as it is to be stored."""
-    raws, known = rows.raws[part], stored.flags
-    marks = [known.get(digest, -1) for digest in digests]
-    if -1 in marks:  # the reader has looked at nearly all of them
-        fresh = iter(flags_of([raw for raw, mark in zip(raws, marks, strict=True) if mark < 0]))
-        marks = [next(fresh) if mark < 0 else mark for mark in marks]
-    starts, stops = rows.starts[part], rows.stops[part]
-    elements = stored_elements(raws, starts, stops, marks, stored.name)
-    return DayColumns(keys, digests, stops, rows.titles[part], elements, marks)
+    starts, stops, flags = rows.starts[part], rows.stops[part], rows.flags[part]
+    elements = stored_elements(rows.raws[part], starts, stops, flags, channel_id)
+    return DayColumns(keys, rows.digests[part], stops, rows.titles[part], elements, flags)
 
 
 def _with_history(old: DayColumns, new: DayColumns) -> DayColumns:

@@ -13,10 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
+from epg_service.domain.model import Rows
 from epg_service.xmltv.records import Batch, Same
 
 BUCKETS = 64
-_RECORD = struct.Struct("<IIIII")
+_RECORD = struct.Struct("<IIIIIQB")
 
 
 class Ungrouped(Exception):
@@ -25,19 +26,19 @@ class Ungrouped(Exception):
 
 @dataclass(slots=True)
 class Gathered:
-    """All programmes of one channel, as columns in the order of the file."""
+    """All programmes of one channel, in the order of the file, without ordinals."""
 
     channel: str
-    starts: list[int] = field(default_factory=list)
-    stops: list[int] = field(default_factory=list)
-    titles: list[str] = field(default_factory=list)
-    raws: list[bytes] = field(default_factory=list)
+    rows: Rows = field(default_factory=Rows)
 
     def extend(self, batch: Batch) -> None:
-        self.starts += batch.starts
-        self.stops += batch.stops
-        self.titles += batch.titles
-        self.raws += batch.raws
+        rows = self.rows
+        rows.starts.extend(batch.starts)
+        rows.stops.extend(batch.stops)
+        rows.titles.extend(batch.titles)
+        rows.raws.extend(batch.raws)
+        rows.digests.extend(batch.digests)
+        rows.flags.extend(batch.flags)
 
 
 def direct(items: Iterable[Batch | Same]) -> Iterator[Gathered | Same]:
@@ -78,19 +79,22 @@ def spooled(batches: Iterable[Batch | Same], directory: Path) -> Iterator[Gather
 
 
 def _spool(file: IO[bytes], number: int, batch: Batch) -> None:
-    for start, stop, title, raw in zip(batch.starts, batch.stops, batch.titles, batch.raws, strict=True):
+    columns = (batch.starts, batch.stops, batch.titles, batch.raws, batch.digests, batch.flags)
+    for start, stop, title, raw, digest, flags in zip(*columns, strict=True):
         text = title.encode("utf-8", "replace")
-        file.write(_RECORD.pack(number, start, stop, len(text), len(raw)) + text + raw)
+        file.write(_RECORD.pack(number, start, stop, len(text), len(raw), digest, flags) + text + raw)
 
 
 def _read_back(file: IO[bytes], names: list[str]) -> Iterator[Gathered]:
     found: dict[int, Gathered] = {}
     file.seek(0)
     while head := file.read(_RECORD.size):
-        number, start, stop, title_length, raw_length = _RECORD.unpack(head)
-        channel = found.setdefault(number, Gathered(names[number]))
-        channel.starts.append(start)
-        channel.stops.append(stop)
-        channel.titles.append(file.read(title_length).decode())
-        channel.raws.append(file.read(raw_length))
+        number, start, stop, title_length, raw_length, digest, flags = _RECORD.unpack(head)
+        rows = found.setdefault(number, Gathered(names[number])).rows
+        rows.starts.append(start)
+        rows.stops.append(stop)
+        rows.titles.append(file.read(title_length).decode())
+        rows.raws.append(file.read(raw_length))
+        rows.digests.append(digest)
+        rows.flags.append(flags)
     yield from found.values()

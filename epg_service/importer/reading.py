@@ -229,7 +229,7 @@ class Reading:
             return
         swept = self._compare(rows, before.channel(gathered.channel), writer, tally)
         stretch = tally.stretches.pop(gathered.channel, None)
-        whole = stretch is not None and stretch.programmes == len(gathered.starts) == len(rows)
+        whole = stretch is not None and stretch.programmes == len(gathered.rows) == len(rows)
         if stretch and whole and not swept and tally.losses.entries() == noted and stretch.length <= MAX_STRETCH_BYTES:
             tally.outcomes[stretch.channel] = Outcome(
                 stretch.programmes,
@@ -321,11 +321,12 @@ def _note(item: ChannelElement, name: str, tally: Tally) -> None:
 
 
 def _cleaned(gathered: Gathered, provider: Provider, losses: Losses) -> Rows:
-    starts, stops = gathered.starts, gathered.stops
+    rows = gathered.rows
     if shift_s := provider.shift_minutes * MINUTE_S:
-        starts = [_within(start + shift_s) for start in starts]
-        stops = [_within(stop + shift_s) if stop else 0 for stop in stops]
-    return clean(starts, stops, gathered.titles, gathered.raws, losses=losses)
+        starts = [_within(start + shift_s) for start in rows.starts]
+        stops = [_within(stop + shift_s) if stop else 0 for stop in rows.stops]
+        rows = dataclasses.replace(rows, starts=starts, stops=stops)
+    return clean(rows, losses=losses)
 
 
 def _within(epoch_s: int) -> int:

@@ -2,8 +2,10 @@
 
 import re
 
+from epg_service.domain.days import digests_of
 from epg_service.domain.losses import Losses
 from epg_service.xmltv.elements import Node, folded, tree
+from epg_service.xmltv.form import flags_of
 from epg_service.xmltv.records import Batch, ChannelElement, Item
 from epg_service.xmltv.times import Stamps
 
@@ -56,15 +58,16 @@ class Columns:
         except ValueError:
             return 0
 
-    def extend(self, channel: str, starts: list[int], stops: list[int], titles: list[str], raws: list[bytes]) -> None:
+    def extend(self, batch: Batch) -> None:
         """Whole programmes of one channel, their columns read already."""
         self.cut()
-        self._ready.append(Batch(channel, starts, stops, titles, raws))
+        self._ready.append(batch)
 
     def cut(self) -> None:
         """End the batch under way."""
         if self._rows[0]:
-            self._ready.append(Batch(self._channel, *self._rows))
+            raws = self._rows[-1]
+            self._ready.append(Batch(self._channel, *self._rows, digests_of(raws), flags_of(raws)))
             self._rows = ([], [], [], [])
             self._bytes = 0
 

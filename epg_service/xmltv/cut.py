@@ -17,7 +17,7 @@ It says the same as `iterparse`, item by item, for a third of the cost. Why the 
 
 import pyexpat
 import re
-from collections.abc import Callable, Iterator, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import compress, groupby, takewhile
 from operator import itemgetter
@@ -25,7 +25,7 @@ from typing import TypeAlias
 
 import xxhash
 
-from epg_service.domain.days import IN_FORM
+from epg_service.domain.days import IN_FORM, digests_of
 from epg_service.domain.losses import Losses
 from epg_service.domain.model import Readable
 from epg_service.xmltv.columns import title_of
@@ -34,7 +34,7 @@ from epg_service.xmltv.encoding import utf8_chunks
 from epg_service.xmltv.form import flags_in_form, flags_of
 from epg_service.xmltv.heads import Form, OddValue, Piece, form_of, odd
 from epg_service.xmltv.iterparse import CHUNK_BYTES, MAX_ELEMENT_BYTES, ExactReader
-from epg_service.xmltv.records import Item, Same, Stretch
+from epg_service.xmltv.records import Batch, Item, Same, Stretch
 from epg_service.xmltv.times import MAX_ENTRIES, Stamps
 
 _END = b"</programme>"
@@ -53,21 +53,20 @@ _LEGAL = b"\t\n\r" + bytes(range(0x20, 0x100))
 # A reference to anything but the five that XML predefines, or characters from 32 to 9999, all of them legal.
 _REFERENCE = re.compile(rb"&(?!(?:amp|lt|gt|quot|apos|#(?:3[2-9]|[4-9][0-9]|[1-9][0-9]{2,3}));)")
 
-Known = Callable[[str], MutableMapping[int, int]]
-"""What is known of a channel: the digest (`digest_of`) of each element that is stored, so was proven well formed, and
-its flags (`domain.days.IN_FORM`). The reader adds what it proves."""
+Known = Callable[[str], Mapping[int, int]]
+"""What is known of a channel: the digest of each element that is stored, so was proven well formed, and its flags (see
+`domain.days`)."""
 
 Recalled = Callable[[str], Stretch | None]
 """The stretch of a channel in an earlier file, which was proven then."""
 
-_Columns: TypeAlias = tuple[list[int | None], list[int | None], Sequence[bytes | None], list[bytes]]
-"""Starts, stops, titles as they stand, elements."""
+_Columns: TypeAlias = tuple[
+    list[int | None], list[int | None], Sequence[bytes | None], list[bytes], list[int], list[int]
+]
+"""Starts, stops, titles as they stand, elements, their digests and flags."""
 
-digest_of = xxhash.xxh3_64_intdigest
-"""A number for an element's bytes. Equal numbers only keep text that is stored already."""
 
-
-def nothing_known(_: str) -> MutableMapping[int, int]:
+def nothing_known(_: str) -> Mapping[int, int]:
     """For a guide that is read for the first time."""
     return {}
 
@@ -245,10 +244,10 @@ class _Cutter(ExactReader):
         except OddValue:
             plain = list(takewhile(_plain, pieces))
             return self._take(form, plain, bounds) if plain else 0
-        sure = self._sure(channels, raws, columns[-1])
+        sure, digests, flags = self._sure(channels, raws, columns[-1])
         if sure:
             self._measure(channels[:sure], starts, bounds)
-            self._add(channels[:sure], (starts, stops, columns[-2], raws), written)
+            self._add(channels[:sure], (starts, stops, columns[-2], raws, digests, flags), written)
         return sure
 
     def _form_at(self, position: int) -> Form | None:
@@ -314,29 +313,37 @@ class _Cutter(ExactReader):
 
     # ---- the proof ---------------------------------------------------------------------------------------------------
 
-    def _sure(self, channels: Sequence[bytes], raws: list[bytes], numbers: Sequence[bytes | None]) -> int:
-        """How many of the first elements are well formed, each by itself. `numbers`: see `_proof`."""
-        looked = self._mostly_new
-        fresh: list[tuple[int, int, MutableMapping[int, int]]] = []
-        at = 0
+    def _sure(
+        self, channels: Sequence[bytes], raws: list[bytes], numbers: Sequence[bytes | None]
+    ) -> tuple[int, list[int], list[int]]:
+        """How many of the first elements are well formed, each by itself; their digests and flags. `numbers`: see
+        `_proof`."""
+        digests = digests_of(raws)
+        flags, fresh, at = list[int](), list[int](), 0
         for channel, group in groupby(channels):
             begin, at = at, at + len(list(group))
             known = self._known(_name(channel))
-            digests = map(digest_of, raws[begin:at])
-            fresh += [(index, digest, known) for index, digest in enumerate(digests, begin) if digest not in known]
-        self._mostly_new = 2 * len(fresh) > len(raws)
-        found = [numbers[index] for index, _, _ in fresh] if looked else None
-        sound, flags, forms = _proof([raws[index] for index, _, _ in fresh], found)
-        for at, (_, digest, known) in enumerate(fresh):
-            if at < sound or forms[at]:  # what is sound behind a fault is met again
-                known[digest] = flags[at]
-        return len(raws) if sound == len(fresh) else fresh[sound][0]
+            if known:
+                flags += [known.get(digest, -1) for digest in digests[begin:at]]
+                fresh += [index for index in range(begin, at) if flags[index] < 0]
+            else:
+                flags += [-1] * (at - begin)
+                fresh += range(begin, at)
+        looked, self._mostly_new = self._mostly_new, 2 * len(fresh) > len(raws)
+        if len(fresh) == len(raws):
+            sure, flags = _proof(raws, numbers if looked else None)
+            return sure, digests, flags
+        found = [numbers[index] for index in fresh] if looked else None
+        sound, marks = _proof([raws[index] for index in fresh], found)
+        for index, mark in zip(fresh, marks, strict=True):
+            flags[index] = mark
+        return len(raws) if sound == len(fresh) else fresh[sound], digests, flags
 
     # ---- the columns -------------------------------------------------------------------------------------------------
 
     def _add(self, channels: Sequence[bytes], columns: _Columns, written: Sequence[Sequence[bytes]]) -> None:
         """The rows of the first elements; those that lack a time or a channel go the way that counts them."""
-        starts, stops, titles, raws = columns
+        starts, stops, titles, raws, digests, flags = columns
         stops = [stop or 0 for stop in stops]
         at = 0
         for channel, group in groupby(channels):
@@ -346,7 +353,8 @@ class _Cutter(ExactReader):
             run = starts[part]
             if name and None not in run:
                 read = _titles(titles[part], raws[part])
-                self._columns.extend(name, run, stops[part], read, raws[part])  # type: ignore[arg-type]
+                rows = (run, stops[part], read, raws[part], digests[part], flags[part])
+                self._columns.extend(Batch(name, *rows))  # type: ignore[arg-type]
                 continue
             for start, stop, raw in zip(written[0][part], written[1][part], raws[part], strict=True):
                 self._columns.add({"channel": name, "start": start.decode(), "stop": stop.decode()}, raw)
@@ -395,8 +403,8 @@ def _unescaped(text: str) -> str:
     return text
 
 
-def _proof(raws: list[bytes], numbers: list[bytes | None] | None) -> tuple[int, list[int], list[int]]:
-    """How many of the first elements are well formed; the flags of each; which are well formed by their form.
+def _proof(raws: list[bytes], numbers: Sequence[bytes | None] | None) -> tuple[int, list[int]]:
+    """How many of the first elements are well formed; the flags of each.
 
     `numbers`: group 2 of `BODY` of each element, None for those that are not in form; None: nobody has looked yet.
     """
@@ -406,7 +414,7 @@ def _proof(raws: list[bytes], numbers: list[bytes | None] | None) -> tuple[int, 
         forms = [form and _sound_bytes([raw]) for form, raw in zip(forms, raws, strict=True)]
     others = [index for index, form in enumerate(forms) if not form]
     sound = _well_formed([raws[index] for index in others])
-    return (len(raws) if sound == len(others) else others[sound]), flags, forms
+    return (len(raws) if sound == len(others) else others[sound]), flags
 
 
 def _sound_bytes(raws: Sequence[bytes]) -> bool:

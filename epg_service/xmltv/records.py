@@ -27,7 +27,8 @@ class Batch:
     """Programmes of one channel that stand one after the other in the file, as columns of equal length.
 
     `starts` and `stops` are epoch seconds; a stop of 0 is missing or unreadable. `titles` are the first titles,
-    blanks folded, "" when there is none. `raws` are the whole elements in UTF-8, each well formed by itself.
+    blanks folded, "" when there is none. `raws` are the whole elements in UTF-8, each well formed by itself; `digests`
+    and `flags` what names and describes each of them (see `domain.days`).
     """
 
     channel: str
@@ -35,6 +36,8 @@ class Batch:
     stops: list[int]
     titles: list[str]
     raws: list[bytes]
+    digests: list[int]
+    flags: list[int]
 
     def __len__(self) -> int:
         return len(self.starts)

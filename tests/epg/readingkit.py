@@ -17,6 +17,7 @@ from epg_service.domain.losses import Losses
 from epg_service.domain.model import Readable, Rows
 from epg_service.domain.retention import keep
 from epg_service.domain.timeline import timeline
+from epg_service.importer.grouping import Gathered
 from epg_service.providers.unpack import unpacked
 from epg_service.xmltv.cut import cut
 from epg_service.xmltv.iterparse import CHUNK_BYTES, iterparse
@@ -86,7 +87,7 @@ def read(
 ) -> Reading:
     """Reads a file; whatever it holds, every programme of it is either in the rows or counted as lost."""
     found = Reading()
-    columns: dict[str, tuple[list[int], list[int], list[str], list[bytes]]] = {}
+    gathered: dict[str, Gathered] = {}
     stream = (
         io.BytesIO(data.encode()) if isinstance(data, str) else io.BytesIO(data) if isinstance(data, bytes) else data
     )
@@ -98,13 +99,11 @@ def read(
             elif isinstance(item, ChannelElement):
                 found.channels.append(item)
             elif isinstance(item, Batch):
-                into = columns.setdefault(item.channel, ([], [], [], []))
-                for column, more in zip(into, (item.starts, item.stops, item.titles, item.raws), strict=True):
-                    column.extend(more)  # type: ignore[arg-type]
+                gathered.setdefault(item.channel, Gathered(item.channel)).extend(item)
             elif isinstance(item, End):
                 found.end = item
-    for channel, (starts, stops, titles, raws) in columns.items():
-        rows = clean(starts, stops, titles, raws, losses=found.losses)
+    for channel, one in gathered.items():
+        rows = clean(one.rows, losses=found.losses)
         if window:
             rows = rows.at(keep(rows.starts, rows.stops, window, losses=found.losses, titles=rows.titles))
         found.rows[channel] = rows

@@ -13,10 +13,13 @@ H = 3600
 Row = tuple[int, int, str]
 
 
+def rows_of(rows: list[tuple[int, int, str, bytes]]) -> Rows:
+    return Rows([r[0] for r in rows], [r[1] for r in rows], [], [r[2] for r in rows], [r[3] for r in rows])
+
+
 def cleaned(*rows: Row) -> tuple[list[tuple[int, int, int, str]], Losses]:
     losses = Losses()
-    columns = [row[0] for row in rows], [row[1] for row in rows], [row[2] for row in rows]
-    result = clean(*columns, [b"x"] * len(rows), losses=losses)
+    result = clean(rows_of([(*row, b"x") for row in rows]), losses=losses)
     return [row[:4] for row in result], losses
 
 
@@ -63,7 +66,7 @@ def test_what_has_no_title_is_told_by_its_start() -> None:
 def test_exact_doubles_fold_into_the_longer_the_later_of_equals() -> None:
     losses = Losses()
     raws = [b"short", b"longer", b"LONGER", b"other"]
-    rows = clean([1] * 4, [9] * 4, ["a", "a", "a", "b"], raws, losses=losses)
+    rows = clean(Rows([1] * 4, [9] * 4, [], ["a", "a", "a", "b"], raws), losses=losses)
     assert rows.raws == [b"LONGER", b"other"]
     assert rows.ordinals == [0, 1]
     assert losses.as_dict() == {"double": {"count": 2, "samples": ["a"]}}
@@ -93,27 +96,23 @@ ROWS = st.lists(
 )
 
 
-def columns(rows: list[tuple[int, int, str, bytes]]) -> tuple[list[int], list[int], list[str], list[bytes]]:
-    return [r[0] for r in rows], [r[1] for r in rows], [r[2] for r in rows], [r[3] for r in rows]
-
-
 @given(ROWS)
 def test_nothing_is_lost_in_silence_and_cleaning_twice_changes_nothing(rows: list[tuple[int, int, str, bytes]]) -> None:
     losses = Losses()
-    once = clean(*columns(rows), losses=losses)
+    once = clean(rows_of(rows), losses=losses)
     assert len(once) + losses.total() == len(rows)
     assert once.starts == sorted(once.starts)
     assert all(stop >= start for start, stop in zip(once.starts, once.stops, strict=True))
     keys = list(zip(once.starts, once.ordinals, strict=True))
     assert keys == sorted(set(keys))
     again = Losses()
-    assert clean(once.starts, once.stops, once.titles, once.raws, losses=again) == once
+    assert clean(once, losses=again) == once
     assert again.total() == 0
 
 
 @given(ROWS)
 def test_a_timeline_has_no_overlap_and_covers_what_was_covered(rows: list[tuple[int, int, str, bytes]]) -> None:
-    once = clean(*columns(rows), losses=Losses())
+    once = clean(rows_of(rows), losses=Losses())
     shown = timeline(once)
     assert all(start < stop for start, stop in zip(shown.starts, shown.stops, strict=True))
     assert all(stop <= start for stop, start in zip(shown.stops, shown.starts[1:], strict=False))

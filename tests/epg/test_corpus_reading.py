@@ -9,6 +9,7 @@ import pytest
 from epg_service.domain.clean import clean
 from epg_service.domain.losses import Losses
 from epg_service.domain.timeline import timeline
+from epg_service.importer.grouping import Gathered
 from epg_service.providers.unpack import unpacked
 from epg_service.xmltv import write
 from epg_service.xmltv.details import details
@@ -43,11 +44,10 @@ def test_a_real_guide_is_read_or_refused(path: Path) -> None:
     assert end.channels >= len(channels)
     assert sum(map(len, batches)) + losses.total() == end.programmes
     for name, group in groupby(sorted(batches, key=lambda batch: batch.channel), key=lambda batch: batch.channel):
-        columns: tuple[list[int], list[int], list[str], list[bytes]] = ([], [], [], [])
+        gathered = Gathered(name)
         for batch in group:
-            for column, part in zip(columns, (batch.starts, batch.stops, batch.titles, batch.raws), strict=True):
-                column.extend(part)  # type: ignore[arg-type]
-        rows = clean(*columns, losses=losses)
+            gathered.extend(batch)
+        rows = clean(gathered.rows, losses=losses)
         for title, raw in zip(rows.titles, rows.raws, strict=True):
             assert title in (details(raw).title, "") or title == details(raw).titles[0].value
         for start, stop, _, _, raw in timeline(rows):
@@ -68,6 +68,8 @@ def test_known_files_give_what_is_known(name: str, expected: tuple[int, dict[str
     losses = Losses()
     _, batches, end = read(CORPUS / name, losses)
     for batch in batches:
-        clean(batch.starts, batch.stops, batch.titles, batch.raws, losses=losses)
+        gathered = Gathered(batch.channel)
+        gathered.extend(batch)
+        clean(gathered.rows, losses=losses)
     assert end == End(True, expected[0], 0)
     assert {kind: tally["count"] for kind, tally in losses.as_dict().items()} == expected[1]

@@ -6,11 +6,13 @@ from epg_service.domain.days import (
     DayColumns,
     PackedDay,
     StoredDay,
+    digests_of,
     elements_of,
     unpacked_contents,
 )
 from epg_service.domain.model import Rows
 from epg_service.importer.compare import StoredChannel, changed_days
+from epg_service.xmltv.form import flags_of
 
 MIDNIGHT = 20_000 * 86_400
 PLAIN = "<title>One</title>\n  <desc lang='en'>A &amp; B</desc>"
@@ -24,7 +26,8 @@ def element(n: int, body: str, channel: str = "c") -> bytes:
 def rows(*bodies: str, from_s: int = MIDNIGHT) -> Rows:
     starts = [from_s + 3600 * n for n in range(len(bodies))]
     raws = [element(n, body) for n, body in enumerate(bodies)]
-    return Rows(starts, [start + 3600 for start in starts], [0] * len(starts), ["t"] * len(starts), raws)
+    stops, ordinals, titles = [start + 3600 for start in starts], [0] * len(starts), ["t"] * len(starts)
+    return Rows(starts, stops, ordinals, titles, raws, digests_of(raws), flags_of(raws))
 
 
 def never(day: int) -> DayColumns:
