@@ -97,7 +97,10 @@ class Unpacked:
             rest, self._rest = self._rest, memoryview(b"")
             return b"".join(chain([rest], self._pieces))
         if not self._rest:
-            self._rest = memoryview(next(self._pieces, b""))
+            whole = next(self._pieces, b"")
+            if len(whole) <= size:
+                return whole
+            self._rest = memoryview(whole)
         piece, self._rest = self._rest[:size], self._rest[size:]
         return bytes(piece)
 
