@@ -26,6 +26,7 @@ from epg_service.domain.profiles import FULL, STANDARD, options
 from epg_service.domain.rules import ProgrammeRules
 from epg_service.lineups.publish import WHOLE, Contents, lineup_publication
 from epg_service.lineups.published import PublishedGuides
+from epg_service.wiring import for_keeper
 
 ROOT = Path(__file__).resolve().parents[1]
 ROUNDS = 3
@@ -57,7 +58,7 @@ class House:
         names = [one.name for one in self.it.channels.all()]
         channels = [LineupChannel(f"ch.{at}", name, name, str(at)) for at, name in enumerate(names, 1)]
         self.it.lineups.put("default", "1", channels, {})
-        wiring.publishing(self.config, self.it).lineup("default")
+        for_keeper.publishing(self.config, self.it).lineup("default")
 
     def publish(self, name: str, profile: str) -> None:
         """Makes the two files of a publication, whatever is there already."""

@@ -7,6 +7,8 @@ export      writes the whole guide as XMLTV to a file or to standard output
 prune       deletes what is older than the retention
 backup      [FILE]: a copy of the database, while it is in use
 restore     FILE: puts a copy in the place of the database (the service must be stopped)
+
+The supervisor lives as long as the service: what only the keeper's work takes is loaded by the commands that do it.
 """
 
 import argparse
@@ -72,11 +74,11 @@ def _serve(config: Config, options: Options) -> int:
 
 
 def _keeper(config: Config, options: Options) -> int:
-    # The scheduler is heavy, and of all commands this one alone goes by the clock.
-    from epg_service.timetable import Timetable
+    from epg_service.timetable import Timetable  # of all commands this one alone goes by the clock
+    from epg_service.wiring.for_keeper import keeper
 
     def work(stopping: threading.Event) -> None:
-        wiring.keeper(config, stopping).run(Timetable(ZoneInfo(config.own.scheduler.timezone)))
+        keeper(config, stopping).run(Timetable(ZoneInfo(config.own.scheduler.timezone)))
 
     return commands.as_keeper(wiring.paths_of(config).keeper_lock, work)
 
@@ -114,8 +116,10 @@ def _import(config: Config, options: Options) -> int:
 
 def _rehearse(config: Config, known: Provider | None, name: str, address: str, *, force: bool) -> int:
     """Says what the import would come to, with every loss; changes nothing."""
+    from epg_service.wiring.for_keeper import rehearse
+
     provider = replace(known, xmltv_url=address) if known else Provider(0, name, address, True, 0, 0)
-    would = wiring.rehearse(config, wiring.stores(config), provider, force=force)
+    would = rehearse(config, wiring.stores(config), provider, force=force)
     print(f"{name}: would be {would.status}: {would.imported} programmes in the guide, {would.skipped} not")
     print(json.dumps(would.report, indent=2, ensure_ascii=False))
     if would.error:
@@ -129,7 +133,9 @@ def _keeper_meanwhile(config: Config) -> Iterator[None]:
     stopping = threading.Event()
     try:
         with run_lock(wiring.paths_of(config).keeper_lock):
-            work = threading.Thread(target=wiring.keeper(config, stopping).work_off, name="keeper")
+            from epg_service.wiring.for_keeper import keeper
+
+            work = threading.Thread(target=keeper(config, stopping).work_off, name="keeper")
             work.start()
             try:
                 yield
@@ -143,7 +149,9 @@ def _keeper_meanwhile(config: Config) -> Iterator[None]:
 
 
 def _export(config: Config, options: Options) -> int:
-    pieces = wiring.publishing(config, wiring.stores(config)).exported()
+    from epg_service.wiring.for_keeper import publishing
+
+    pieces = publishing(config, wiring.stores(config)).exported()
     if options.file:
         with atomic_file(Path(options.file)) as stream:
             stream.writelines(pieces)
@@ -155,7 +163,9 @@ def _export(config: Config, options: Options) -> int:
 
 
 def _prune(config: Config, options: Options) -> int:
-    print(f"{wiring.keeper(config, threading.Event()).prune()} programmes deleted")
+    from epg_service.wiring.for_keeper import keeper
+
+    print(f"{keeper(config, threading.Event()).prune()} programmes deleted")
     return 0
 
 

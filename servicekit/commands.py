@@ -87,7 +87,6 @@ def run(
         command.add_argument("--config", metavar="FILE", help="configuration file (default: config.yaml here)")
         one.options(command)
     options = parser.parse_args(_with_command(arguments, [one.name for one in commands]))
-    gc.freeze()  # what was loaded stays to the end: looking through it at the exit alone takes 50 ms
     try:
         config = configuration(options.config)
         logs.set_up(config.shared.logging.level, config.shared.logging.format)
@@ -96,6 +95,8 @@ def run(
     except (AerialError, OSError) as error:
         sys.stderr.write(f"{service}: {redact(str(error))}\n")
         return 2
+    finally:
+        gc.freeze()  # everything goes with the process: the collector's last look at it takes 50 ms
 
 
 def _with_command(arguments: Sequence[str], commands: Sequence[str]) -> list[str]:
@@ -147,6 +148,7 @@ def as_keeper(lock: Path, work: Callable[[threading.Event], None]) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the level of the logs is followed anyway
+    gc.freeze()  # what is loaded stays: the collector need not look through it for years
     with run_lock(lock):
         work(stopping)
     return 0

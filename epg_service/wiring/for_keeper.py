@@ -24,7 +24,6 @@ from epg_service.providers.download import Progress, Validators
 from epg_service.providers.feed import Feed, Feeds
 from epg_service.providers.unpack import unpacked
 from epg_service.store.applying import Applying
-from epg_service.store.search_index import SearchIndex
 from epg_service.stream_link import StreamLink
 from epg_service.wiring.parts import (
     CLOCK,
@@ -40,7 +39,6 @@ from epg_service.wiring.parts import (
     stores,
     stream_port,
 )
-from epg_service.xmltv import indexed
 from servicekit.clock import Clock
 from servicekit.notify import LoggedEvents, Notifier
 from servicekit.supervise import say_ready
@@ -132,6 +130,9 @@ def keeper(config: Config, stopping: threading.Event, *, clock: Clock = CLOCK) -
 
 def indexing(config: Config, it: Stores) -> Indexing:
     """Keeps the search index."""
+    from epg_service.store.search_index import SearchIndex  # where the search is switched off nothing else needs them
+    from epg_service.xmltv import indexed
+
     paths = paths_of(config)
     index = SearchIndex(paths.search, it.connections, texts=indexed, descriptions=config.own.search.descriptions)
     return Indexing(index=index, damaged=paths.search_damaged)

@@ -14,6 +14,7 @@ from xml.sax.saxutils import escape, quoteattr
 from epg_service import wiring
 from epg_service.config import EpgSection
 from epg_service.domain.entities import Listing, Provider, Run
+from epg_service.wiring import for_keeper
 from servicekit.config import Loaded
 from servicekit.files import atomic_write
 
@@ -102,10 +103,10 @@ class Station:
         self.paths.import_dir.mkdir(parents=True, exist_ok=True)
         self.it = wiring.stores(self.config, clock=self.clock)
         self.stopping = threading.Event()
-        self.importer = wiring.importer(self.config, self.it, self.stopping, clock=self.clock)
+        self.importer = for_keeper.importer(self.config, self.it, self.stopping, clock=self.clock)
 
     def keeper(self) -> Any:
-        return wiring.keeper(self.config, self.stopping, clock=self.clock)
+        return for_keeper.keeper(self.config, self.stopping, clock=self.clock)
 
     def provider(self, name: str = "sample", address: str = "", **values: object) -> Provider:
         return self.it.providers.create({"name": name, "xmltv_url": address or f"{name}.xml", **values})

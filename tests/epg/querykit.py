@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from epg_service import wiring
 from epg_service.domain.terms import terms_of
 from epg_service.domain.wishes import Wanted, Wish
 from epg_service.store.search import Hit, Search
+from epg_service.wiring import for_keeper
 from tests.epg.guidekit import DAY, HOUR, NOON, Show, Station
 
 FOREVER = (1 << 32) - 1
@@ -21,7 +21,7 @@ class Asked(Station):
         return Search(self.paths.search, self.paths.database, damaged=self.paths.search_damaged)
 
     def index(self) -> None:
-        work = wiring.indexing(self.config, self.it).work
+        work = for_keeper.indexing(self.config, self.it).work
         while work(0.5):
             pass
 

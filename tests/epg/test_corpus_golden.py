@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from epg_service import wiring
 from epg_service.domain.entities import Run
+from epg_service.wiring import for_keeper
 from servicekit.errors import AerialError
 from tests.epg.guidekit import HeldClock, Station
 from tests.epg.readingkit import CORPUS, FIXTURES, read
@@ -84,7 +84,7 @@ def test_a_real_guide_gives_what_it_gave(name: str, path: Path, tmp_path: Path) 
 
 def check_exported(station: Station, before: dict[str, list[tuple[int, int, int, str, bytes]]]) -> None:
     """The exported guide holds the same programmes for any reader of XMLTV."""
-    exported = read(b"".join(wiring.publishing(station.config, station.it).exported()))
+    exported = read(b"".join(for_keeper.publishing(station.config, station.it).exported()))
     assert exported.losses.warnings == []
     for channel, rows in before.items():
         if rows:

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from epg_service import wiring
 from epg_service.domain.entities import LineupChannel
+from epg_service.wiring import for_keeper
 from tests.epg.guidekit import HOUR, HeldClock, Show, Station, guide_of, hourly
 from tvkit.expressions import PROGRAMME
 
@@ -30,7 +30,7 @@ def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FlaskCli
         LineupChannel("nothing", "Zzz", None, "3"),
     ]
     station.it.lineups.put("default", "1", channels, {})
-    wiring.publishing(station.config, station.it, clock=station.clock).everything()
+    for_keeper.publishing(station.config, station.it, clock=station.clock).everything()
     yield runpy.run_module("epg_service.wsgi")["app"].test_client()
     station.close()
 

@@ -15,13 +15,13 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from epg_service import wiring
 from epg_service.domain.entities import LineupChannel
 from epg_service.domain.profiles import PROFILES, Options, options
 from epg_service.lineups import variants as variants_module
 from epg_service.lineups.published import PublishedGuides
 from epg_service.lineups.render import Piece
 from epg_service.lineups.variants import Variants
+from epg_service.wiring import for_keeper
 from servicekit.errors import Unavailable
 from tests.epg.guidekit import DAY, HOUR, HeldClock, Show, Station, guide_of, hourly, python
 from tests.waiting import until
@@ -62,7 +62,7 @@ def receive(station: Station, digest: str = "1") -> None:
 
 
 def publish(station: Station) -> None:
-    wiring.publishing(station.config, station.it, clock=station.clock).everything()
+    for_keeper.publishing(station.config, station.it, clock=station.clock).everything()
 
 
 def shown(answer: Any) -> list[str]:

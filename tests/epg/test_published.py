@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from epg_service import wiring
 from epg_service.domain.entities import LineupChannel
 from epg_service.lineups import published
 from epg_service.lineups.published import PublishedGuides
+from epg_service.wiring import for_keeper
 from tests.epg.guidekit import DAY, HOUR, MIDNIGHT, NOON, Show, Station, guide_of, hourly
 from tests.programs import needs
 from tests.waiting import until
@@ -69,7 +69,7 @@ def test_what_is_published_is_accepted_by_the_tools_of_xmltv(station: Station) -
         LineupChannel("a.2", "Second", "two.tv"),
     ]
     station.it.lineups.put("default", "1", channels, {})
-    wiring.publishing(station.config, station.it).everything()
+    for_keeper.publishing(station.config, station.it).everything()
     environment = {**os.environ, "XMLTV_SUPPLEMENT": str(dtd().parent)}  # the tool would fetch the DTD
     for name in ("guide", "lineup-default"):
         found = guides(station).find(name)
@@ -81,12 +81,12 @@ def test_what_is_published_is_accepted_by_the_tools_of_xmltv(station: Station) -
 
 def test_odd_ids_and_empty_names_are_published_validly(station: Station, tmp_path: Path) -> None:
     needs("xmllint")
-    wiring.publishing(station.config, station.it).whole()
+    for_keeper.publishing(station.config, station.it).whole()
     (tmp_path / "empty.xml").write_bytes(text_of(station))
     assert lint(tmp_path / "empty.xml") == ""
     odd = ["one & only", "a<b>", "\u202eabc", "x" * 300, '"quoted"', "1"]
     station.take(guide_of([one for id_ in odd for one in hourly(id_, NOON, 2)], {**dict.fromkeys(odd, ""), "3": "3"}))
-    wiring.publishing(station.config, station.it).whole()
+    for_keeper.publishing(station.config, station.it).whole()
     (tmp_path / "odd.xml").write_bytes(text_of(station))
     assert lint(tmp_path / "odd.xml") == ""
     root = ET.fromstring(text_of(station))
@@ -125,7 +125,7 @@ def test_a_lineups_guide_shows_one_programme_at_a_time_the_whole_guide_and_the_e
     ]
     station.take(guide_of(shows))
     station.it.lineups.put("default", "1", [LineupChannel("a", "A", "x")], {})
-    publishing = wiring.publishing(station.config, station.it)
+    publishing = for_keeper.publishing(station.config, station.it)
     publishing.everything()
     root = ET.fromstring(text_of(station, "lineup-default"))
     assert [(one.findtext("title"), one.get("stop")) for one in root.iter("programme")] == [
@@ -140,13 +140,13 @@ def test_a_lineups_guide_shows_one_programme_at_a_time_the_whole_guide_and_the_e
 
 def test_the_running_programme_is_in_it(station: Station) -> None:
     station.take(guide_of([Show("x", NOON - 30 * DAY, NOON + 1, "running"), *hourly("y", MIDNIGHT, 24)]))
-    wiring.publishing(station.config, station.it).whole()
+    for_keeper.publishing(station.config, station.it).whole()
     assert b"running" in text_of(station)
 
 
 def test_the_same_content_keeps_its_name(station: Station) -> None:
     station.take(guide_of(hourly("x", MIDNIGHT, 24)))
-    publishing = wiring.publishing(station.config, station.it)
+    publishing = for_keeper.publishing(station.config, station.it)
     first = publishing.whole()
     written = first.plain.stat().st_mtime_ns
     assert publishing.whole() == first
@@ -246,7 +246,7 @@ def test_a_guide_that_would_be_made_from_the_same_is_not_made_again(
     show = hourly("x", MIDNIGHT, 24)
     station.take(guide_of(show))
     station.it.lineups.put("default", "1", [LineupChannel("a", "A", "x")], {})
-    publishing = wiring.publishing(station.config, station.it, clock=station.clock)
+    publishing = for_keeper.publishing(station.config, station.it, clock=station.clock)
     publishing.everything()
     station.take(guide_of(show) + b"<!-- another file, the same guide -->")
     station.clock.at += HOUR

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from lxml import etree
 
-from epg_service import wiring
+from epg_service.wiring import for_keeper
 from epg_service.xmltv import write
 from epg_service.xmltv.elements import folded
 from tests.epg.dtdkit import ATTRIBUTES, CONTENT, PEOPLE, RANK, REQUIRED, programmes_said, said
@@ -164,7 +164,7 @@ def through_the_store(root: ET.Element) -> ET.Element:
     try:
         run = made.take(ET.tostring(root, encoding="utf-8"))
         assert run.status == ("success" if root.find("programme") is not None else "rejected")
-        return ET.fromstring(b"".join(wiring.publishing(made.config, made.it).exported()))
+        return ET.fromstring(b"".join(for_keeper.publishing(made.config, made.it).exported()))
     finally:
         made.close()
         shutil.rmtree(folder)

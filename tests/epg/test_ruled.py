@@ -12,11 +12,11 @@ from flask.testing import FlaskClient
 from hypothesis import given
 from hypothesis import strategies as st
 
-from epg_service import wiring
 from epg_service.domain.days import IN_FORM
 from epg_service.domain.profiles import FULL, PROFILES, STANDARD, Options, options
 from epg_service.domain.rules import ProgrammeRules
 from epg_service.lineups.render import Entry, Rendering
+from epg_service.wiring import for_keeper
 from epg_service.xmltv import edit, form, write
 from epg_service.xmltv.details import details
 from epg_service.xmltv.gzipped import Ready
@@ -277,7 +277,7 @@ class House:
         return self.client.put("/internal/v1/lineups/default", json=body, headers=INTERNAL)
 
     def publish(self) -> None:
-        wiring.publishing(self.station.config, self.station.it, clock=self.station.clock).everything()
+        for_keeper.publishing(self.station.config, self.station.it, clock=self.station.clock).everything()
 
     def get(self, path: str) -> bytes:
         answer = self.client.get(path, buffered=True)
