@@ -13,41 +13,52 @@ import apsw
 
 from epg_service.domain.days import ORDINAL_BITS
 from epg_service.domain.entities import Listing
+from epg_service.domain.tags import FLAG_BITS, NEW, PREMIERE
 from epg_service.domain.terms import Terms, folded
-from epg_service.domain.wishes import Wanted, Wish
+from epg_service.domain.wishes import Wish
 from epg_service.store.deadline import limited
-from epg_service.store.search_index import KEY_BITS, MAPPING_BITS, MAPPINGS, TAG_BITS, TAGS, usable
+from epg_service.store.search_file import KEY_BITS, TAG_BITS, TAGS, usable
+from epg_service.store.search_vocabulary import LENGTH_BITS, LENGTHS, TEXT_BITS
 from servicekit.errors import Unavailable
 from servicekit.store.sqlite import DatabaseUnusable, busy_as_unavailable, open_connection
 
 SEARCH_LIMIT_S = 1.5
 _CACHE_KIB = 8_192
-_KINDS = ("title", "sub-title", "people", "description")
-_RANK = 1000
-"""Between two kinds of text: a word in a title comes before the same word in a sub-title, and so on."""
 _ADVICE = "too many programmes match; give another word, a channel, a category or a shorter time"
+_COLUMNS = ("title", "sub_title", "people")
+_TOGETHER = len(_COLUMNS)
+_KINDS = ("title", "sub-title", "people", "several", "description")
+"""What a programme is found by, the best first: all words in one of its texts, in several of them, in descriptions."""
+_RANK = 1 << 16
+"""A score is kind * _RANK + length of the text: of two titles with the same word the shorter one says it more."""
 
-# A programme is found once, by its best text: kind first, then bm25, then time.
+# A programme is found once, by its best text: kind first, then length, then time.
 _FIND = f"""
 WITH found AS MATERIALIZED (
-    SELECT t.id AS text, t.kind * {_RANK} + round(bm25(words), 3) AS score
-    FROM words JOIN texts t ON t.id = words.rowid WHERE words MATCH :match),
+    SELECT t.id, t.shows, :kind * {_RANK} + CASE :kind
+        WHEN {_TOGETHER} THEN (t.lengths & {LENGTHS}) + (t.lengths >> {LENGTH_BITS} & {LENGTHS})
+            + (t.lengths >> {2 * LENGTH_BITS} & {LENGTHS})
+        ELSE t.lengths >> {LENGTH_BITS} * min(:kind, {_TOGETHER - 1}) & {LENGTHS} END AS score
+    FROM words w CROSS JOIN texts t ON t.id = w.rowid WHERE words MATCH :match
+        AND (:channels IS NULL OR t.id >> {TEXT_BITS} IN (SELECT id FROM guide.channel_mappings
+            WHERE channel_id IN (SELECT value FROM json_each(:channels))))),
 airing AS MATERIALIZED (
-    SELECT ((h.at & {MAPPINGS}) << {KEY_BITS}) + (s.value >> {TAG_BITS}) AS id, min(f.score) AS score
-    FROM found f CROSS JOIN spots h ON h.at BETWEEN f.text << {MAPPING_BITS} AND f.text << {MAPPING_BITS} | {MAPPINGS}
-        CROSS JOIN json_each(h.shows) s
+    SELECT ((f.id >> {TEXT_BITS}) << {KEY_BITS}) + (s.value >> {TAG_BITS}) AS id, f.score AS score
+    FROM found f CROSS JOIN json_each(f.shows) s
     WHERE s.value >> {TAG_BITS + ORDINAL_BITS} BETWEEN :from - :reach AND :to + :reach
-        AND (:tags IS NULL OR s.value & {TAGS} IN (SELECT value FROM json_each(:tags)))
-    GROUP BY 1)
+        AND (:new IS NULL OR (s.value & {NEW} <> 0) = :new)
+        AND (:premiere IS NULL OR (s.value & {PREMIERE} <> 0) = :premiere)
+        AND (:sets IS NULL OR (s.value & {TAGS}) >> {FLAG_BITS} IN (SELECT value FROM json_each(:sets))))
 SELECT a.score, p.id, m.channel_id, p.provider_id,
     p.start_time + 60 * (m.shift_minutes + c.shift_minutes) AS start,
     p.end_time + 60 * (m.shift_minutes + c.shift_minutes) AS stop, p.title, c.name
-FROM airing a JOIN guide.programs p ON p.id = a.id
-    JOIN guide.channel_mappings m ON m.id = p.id >> 35
-    JOIN guide.channels c ON c.id = m.channel_id AND c.hidden = 0
-    JOIN guide.providers v ON v.id = m.provider_id AND v.deleted = 0
+FROM airing a CROSS JOIN guide.programs p ON p.id = a.id
+    CROSS JOIN guide.channel_mappings m ON m.id = p.id >> 35
+    CROSS JOIN guide.channels c ON c.id = m.channel_id AND c.hidden = 0
+    CROSS JOIN guide.providers v ON v.id = m.provider_id AND v.deleted = 0
 WHERE start < :to AND (stop > :from OR start >= :from) AND (a.score, start, p.id) > (:score, :start, :id)
-    AND (:channels IS NULL OR m.channel_id IN (SELECT value FROM json_each(:channels)))
+    AND (:better IS NULL OR p.id NOT IN (
+        SELECT h.id FROM words w CROSS JOIN hits h ON h.text = w.rowid WHERE words MATCH :better))
 ORDER BY a.score, start, p.id LIMIT :limit
 """
 
@@ -59,7 +70,7 @@ class Hit:
     listing: Listing
     channel_name: str
     matched: str
-    score: float
+    score: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,25 +92,16 @@ class Search:
 
     def find(self, wish: Wish, *, after: tuple[float, ...] | None, limit: int) -> list[Hit]:
         """The best programmes first; `after` is (score, start, id) of the last one of the page before."""
-        score, start, id_ = after or (float("-inf"), 0, 0)
+        score, start, id_ = after or (-1, 0, 0)
+        found: list[Hit] = []
         with self._reading() as connection:
-            tags = self._tags(connection, wish.wanted)
-            reach: Any = connection.execute(
-                "SELECT coalesce(max(longest_s), 0) + 86400 * 15 FROM guide.channel_mappings"
-            ).fetchone()
-            values = {
-                "match": _match(wish.terms),
-                "tags": tags,
-                "channels": None if wish.channel_ids is None else json.dumps(list(wish.channel_ids)),
-                "from": wish.from_s,
-                "to": wish.to_s,
-                "reach": int(reach[0]),
-                "score": score,
-                "start": start,
-                "id": id_,
-                "limit": limit,
-            }
-            return [_hit(row) for row in _typed(connection.execute(_FIND, values))]
+            values = self._values(connection, wish) | {"score": score, "start": start, "id": id_}
+            for kind in range(max(0, int(score) // _RANK), len(_KINDS)):
+                match = _match(wish.terms, kind)
+                if match is not None and len(found) < limit:
+                    values |= {"kind": kind, "limit": limit - len(found), "match": match.wanted, "better": match.better}
+                    found += map(_hit, _typed(connection.execute(_FIND, values)))
+        return found
 
     def complete(self) -> bool:
         """Whether the index holds the guide as it is now; while an import is taken in it lags some seconds behind."""
@@ -110,23 +112,34 @@ class Search:
     def categories(self) -> list[Category]:
         """Every category that programmes have, the most frequent first."""
         query = (
-            "SELECT c.name, sum(t.programs) AS programs FROM tag_categories c JOIN tags t ON t.id = c.tag "
-            "GROUP BY c.name HAVING programs > 0 ORDER BY programs DESC, c.name"
+            "SELECT c.name, sum(s.programs) AS programs "
+            "FROM sets s CROSS JOIN json_each('[' || trim(s.key, ',') || ']') m JOIN categories c ON c.id = m.value "
+            "WHERE s.programs > 0 GROUP BY c.id ORDER BY programs DESC, c.name"
         )
         with self._reading() as connection:
             return [Category(*row) for row in _typed(connection.execute(query))]
 
-    def _tags(self, connection: apsw.Connection, wanted: Wanted) -> str | None:
-        """The tags that fit, as a JSON list; None: all."""
-        if not wanted.needs_elements:
-            return None
+    def _values(self, connection: apsw.Connection, wish: Wish) -> dict[str, Any]:
+        """What the statement is told of a wish."""
+        wanted = wish.wanted
+        reach: Any = connection.execute("SELECT coalesce(max(longest_s), 0) + 86400 * 15 FROM guide.channel_mappings")
+        return {
+            "new": wanted.new,
+            "premiere": wanted.premiere,
+            "sets": None if wanted.category is None else self._sets(connection, wanted.category),
+            "channels": None if wish.channel_ids is None else json.dumps(list(wish.channel_ids)),
+            "from": wish.from_s,
+            "to": wish.to_s,
+            "reach": int(reach.fetchone()[0]),
+        }
+
+    def _sets(self, connection: apsw.Connection, category: str) -> str:
+        """The sets that hold a category, as a JSON list."""
         query = (
-            "SELECT t.id FROM tags t WHERE (?1 IS NULL OR t.new = ?1) AND (?2 IS NULL OR t.premiere = ?2) "
-            "AND (?3 IS NULL OR t.id IN (SELECT tag FROM tag_categories WHERE folded = ?3))"
+            "SELECT s.id FROM categories c JOIN sets s ON instr(s.key, ',' || c.id || ',') WHERE c.folded = ? "
+            "AND s.programs > 0"
         )
-        category = None if wanted.category is None else wanted.category.casefold()
-        rows = _typed(connection.execute(query, (wanted.new, wanted.premiere, category)))
-        return json.dumps([row[0] for row in rows])
+        return json.dumps([row[0] for row in _typed(connection.execute(query, (category.casefold(),)))])
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[apsw.Connection]:
@@ -156,6 +169,7 @@ class Search:
         if not usable(self._path):
             raise DatabaseUnusable("not an index of this version")
         opened = open_connection(self._path, cache_kib=_CACHE_KIB)
+        opened.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)  # else each question is planned anew, at ten times its cost
         opened.execute("ATTACH ? AS guide", (str(self._guide),))
         self._local.connection, self._local.file = opened, (stat.st_dev, stat.st_ino)
         return opened
@@ -167,12 +181,32 @@ class Search:
             self._local.connection = None
 
 
-def _match(terms: Terms) -> str:
-    """The terms in FTS5's language, folded as texts are: each a quoted string, so that no sign means anything."""
+@dataclass(frozen=True, slots=True)
+class _Match:
+    """What a text of a kind matches, and what the programmes match that were told already as better ones."""
+
+    wanted: str
+    better: str | None = None
+
+
+def _match(terms: Terms, kind: int) -> _Match | None:
+    """The terms in FTS5's language, folded as texts are: each a quoted string, so that no sign means anything.
+
+    None: nothing can be found that way, as a single term does not stand in several texts.
+    """
     quoted = [_quoted(term) for term in terms.exact]
     if terms.beginning is not None:
         quoted.append(f"{_quoted(terms.beginning)} *")
-    return " AND ".join(quoted)
+    all_of = " AND ".join(quoted)
+    if kind > _TOGETHER:
+        return _Match(f"description : ({all_of})", f"{{{' '.join(_COLUMNS)}}} : ({all_of})")
+    if kind == _TOGETHER and len(quoted) == 1:
+        return None
+    columns = _COLUMNS[kind] if kind < _TOGETHER else " ".join(_COLUMNS)
+    matched = f"({{{columns}}} : ({all_of}))"
+    for column in _COLUMNS[:kind]:
+        matched = f"({matched} NOT ({column} : ({all_of})))"
+    return _Match(matched)
 
 
 def _quoted(term: str) -> str:
@@ -182,7 +216,7 @@ def _quoted(term: str) -> str:
 def _hit(row: Sequence[Any]) -> Hit:
     score, id_, channel_id, provider_id, start, stop, title, name = row
     listing = Listing(id_, channel_id, provider_id, start, stop, title)
-    return Hit(listing, name, _KINDS[min(len(_KINDS) - 1, max(0, -int(-score // _RANK)))], score)
+    return Hit(listing, name, _KINDS[score // _RANK], score)
 
 
 def _typed(rows: Any) -> list[Any]:

@@ -1,104 +1,149 @@
-"""The numbers that the search index gives to texts and to sets of categories."""
+"""The numbers that the search index gives: to what the programmes of a mapping say, and to sets of categories."""
 
-import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol, TypeAlias
 
 import apsw
 import xxhash
 
+from epg_service.domain.tags import tag_of
 from epg_service.domain.terms import fold
+from servicekit.store.sqlite import DatabaseUnusable
 
-TITLE, SUB_TITLE, PEOPLE, DESCRIPTION = range(4)
+TEXT_BITS = 26
+TEXTS = (1 << TEXT_BITS) - 1
+"""`texts.id` is mapping << TEXT_BITS | number: a mapping's texts stand together, and need no index to be found."""
+LENGTH_BITS = 10
+LENGTHS = (1 << LENGTH_BITS) - 1
 _CACHED = 20_000
 _SIGN = 1 << 63
 
-Said: TypeAlias = tuple[bytes, bytes, bytes, bytes | None, bytes, bytes | None, bytes | None]
-"""Unread pieces of one programme: titles, sub-titles, descriptions, people, categories, premiere, new."""
+Said: TypeAlias = tuple[bytes, bytes, int]
+"""Of one programme, unread: titles with sub-titles, people with categories; flags (`domain.tags`)."""
 
 
-class Texts(Protocol):
-    """Cuts an element into pieces and reads them."""
+class Reader(Protocol):
+    """Cuts an element into pieces and reads them (`xmltv.indexed`)."""
 
-    def pieces(self, raw: bytes) -> Said: ...
-    def pieces_in_form(self, raw: bytes) -> Said: ...
+    def said(self, raw: bytes) -> Said: ...
+    def said_in_form(self, raw: bytes) -> Said: ...
+    def description(self, raw: bytes) -> bytes: ...
     def words(self, piece: bytes) -> str: ...
+    def titles(self, piece: bytes) -> tuple[bytes, bytes]: ...
+    def crew(self, piece: bytes) -> tuple[bytes, bytes]: ...
+    def people(self, piece: bytes) -> str: ...
     def categories(self, piece: bytes) -> tuple[str, ...]: ...
 
 
-_Tag: TypeAlias = tuple[bytes, bytes | None, bytes | None]
-"""Unread: categories, premiere, new."""
+class Categories:
+    """The numbers of sets of categories, kept from step to step as far as they are found again soon."""
 
-
-class Vocabulary:
-    """The numbers of texts and tags, kept from step to step as far as they are found again soon."""
-
-    def __init__(self, connection: apsw.Connection, texts: Texts) -> None:
+    def __init__(self, connection: apsw.Connection, read: Callable[[bytes], tuple[str, ...]]) -> None:
         self._connection = connection
-        self._texts = texts
-        self._numbers: dict[int, int] = {}
-        self._tags: dict[_Tag, int] = {}
+        self._read = read
+        self._names: dict[str, int] = {}
+        self._sets: dict[bytes, int] = {}
 
-    def numbers(self, kind: int, said: Sequence[bytes | None]) -> Iterator[int]:
-        """The number of each piece of a kind; new texts are written. 0: it says nothing."""
-        seed, digest = kind + 1, xxhash.xxh3_64_intdigest
-        digests = {piece: digest(piece, seed) - _SIGN for piece in set(said) if piece}
-        known = self._numbers
-        if len(known) > _CACHED:
-            known.clear()
-        if unknown := [digest for digest in digests.values() if digest not in known]:
-            query = "SELECT digest, id FROM texts WHERE digest IN (SELECT value FROM json_each(?))"
-            known.update(_typed(self._connection.execute(query, (json.dumps(unknown),))))
-            self._add(kind, sorted((digest, piece) for piece, digest in digests.items() if digest not in known))
-        found: dict[bytes | None, int] = {piece: known[digest] for piece, digest in digests.items()}
-        found[b""] = found[None] = 0
-        return map(found.__getitem__, said)
+    def number(self, piece: bytes) -> int:
+        """The number of the set that a piece tells; a new one is written, and so are its categories."""
+        if (known := self._sets.get(piece)) is not None:
+            return known
+        if len(self._sets) > _CACHED:
+            self._sets.clear()
+        members = sorted(map(self._category, self._read(piece)))
+        key = f",{','.join(map(str, members))},"
+        number = self._sets[piece] = self._row("sets", {"key": key})
+        return number
 
-    def _add(self, kind: int, new: Sequence[tuple[int, bytes]]) -> None:
-        row: Any = self._connection.execute("SELECT coalesce(max(id), 0) FROM texts").fetchone()
-        numbered = list(enumerate(new, row[0] + 1))
-        self._connection.executemany(
-            "INSERT INTO texts (id, digest, kind) VALUES (?, ?, ?)",
-            [(at, digest, kind) for at, (digest, _) in numbered],
+    def _category(self, name: str) -> int:
+        if (known := self._names.get(name)) is not None:
+            return known
+        if len(self._names) > _CACHED:
+            self._names.clear()
+        number = self._names[name] = self._row("categories", {"name": name, "folded": name.casefold()})
+        return number
+
+    def _row(self, table: str, values: dict[str, str]) -> int:
+        """The number of a row, made if there is none. (One statement for both would make FTS5 write what waits.)"""
+        first = next(iter(values))
+        found: Any = self._connection.execute(f"SELECT id FROM {table} WHERE {first} = :{first}", values).fetchone()
+        if found:
+            return int(found[0])
+        marks = ", ".join(f":{column}" for column in values)
+        self._connection.execute(f"INSERT INTO {table} ({', '.join(values)}) VALUES ({marks})", values)
+        return self._connection.last_insert_rowid()
+
+
+class MappingTexts:
+    """The numbers of what the programmes of one mapping say, while its days are read.
+
+    Titles, sub-titles and people of a programme are one text, written once however often it is shown.
+    """
+
+    def __init__(self, connection: apsw.Connection, mapping: int, *, reader: Reader, categories: Categories) -> None:
+        self._reader = reader
+        self._categories = categories
+        self.first = mapping << TEXT_BITS
+        rows = connection.execute(
+            "SELECT digest, id FROM texts WHERE id BETWEEN ? AND ?", (self.first, self.first | TEXTS)
         )
-        self._connection.executemany(
-            "INSERT INTO words (rowid, text) VALUES (?, ?)",
-            [(at, fold(self._texts.words(piece))) for at, (_, piece) in numbered],
-        )
-        self._numbers.update((digest, at) for at, (digest, _) in numbered)
+        self._known: dict[int, int] = {digest: at & TEXTS for digest, at in _typed(rows)}
+        self._next = max(self._known.values(), default=0) + 1
+        self._titles: dict[bytes, str] = {}
+        self._people: dict[str, dict[bytes, int]] = {}
+        self._tails: dict[bytes, tuple[str, dict[bytes, int], int]] = {}
+        self.digests: dict[int, tuple[int, int]] = {}
+        """Of each new text its digest and the lengths of its columns."""
+        self.words: list[tuple[int, str, str, str, str]] = []
+        """Of each new text its id, titles, sub-titles, people and descriptions."""
 
-    def tags(self, wanted: Sequence[_Tag]) -> Iterator[int]:
-        """The number of each set of categories with its flags; new sets are written."""
-        known = self._tags
-        if len(known) > _CACHED:
-            known.clear()
-        names = {tag: self._texts.categories(tag[0]) for tag in set(wanted) if tag not in known}
-        if names:
-            known.update(self._tag_numbers({tag: _tag_key(tag, said) for tag, said in names.items()}, names))
-        return map(known.__getitem__, wanted)
+    def numbers(self, said: Iterable[Said]) -> tuple[list[int], list[int]]:
+        """The number of each programme's text, and its tag."""
+        texts, tags, tails = [], [], self._tails
+        for head, tail, flags in said:
+            known = tails.get(tail)
+            if known is None:
+                known = self._tail(tail)
+            people, heads, categories = known
+            text = heads.get(head)
+            if text is None:
+                text = heads[head] = self._text(head, people)
+            texts.append(text)
+            tags.append(categories | flags)
+        return texts, tags
 
-    def _tag_numbers(self, keys: dict[_Tag, str], names: dict[_Tag, tuple[str, ...]]) -> dict[_Tag, int]:
-        query = "SELECT key, id FROM tags WHERE key IN (SELECT value FROM json_each(?))"
-        numbers: dict[str, int] = dict(_typed(self._connection.execute(query, (json.dumps(list(keys.values())),))))
-        fresh = {key: tag for tag, key in keys.items() if key not in numbers}
-        row: Any = self._connection.execute("SELECT coalesce(max(id), 0) FROM tags").fetchone()
-        made = [(at, key, fresh[key]) for at, key in enumerate(fresh, row[0] + 1)]
-        self._connection.executemany(
-            "INSERT INTO tags (id, key, new, premiere, programs) VALUES (?, ?, ?, ?, 0)",
-            [(at, key, int(tag[2] is not None), int(tag[1] is not None)) for at, key, tag in made],
-        )
-        self._connection.executemany(
-            "INSERT INTO tag_categories (tag, name, folded) VALUES (?, ?, ?)",
-            [(at, name, name.casefold()) for at, _, tag in made for name in names[tag]],
-        )
-        numbers.update((key, at) for at, key, _ in made)
-        return {tag: numbers[key] for tag, key in keys.items()}
+    def descriptions(self, pieces: Iterable[bytes]) -> list[int]:
+        """The number of each programme's descriptions, 0 for none."""
+        words = self._reader.words
+        return [self._number("", "", "", fold(words(piece))) if piece else 0 for piece in pieces]
 
+    def _tail(self, tail: bytes) -> tuple[str, dict[bytes, int], int]:
+        crew, categories = self._reader.crew(tail)
+        people, tag = fold(self._reader.people(crew)), tag_of(self._categories.number(categories), 0)
+        found = self._tails[tail] = people, self._people.setdefault(people, {}), tag
+        return found
 
-def _tag_key(tag: _Tag, names: Iterable[str]) -> str:
-    """One text for each set of categories and flags."""
-    flags = f"{tag[2] is not None:d}{tag[1] is not None:d}"
-    return "\n".join((flags, *sorted(names)))
+    def _text(self, head: bytes, people: str) -> int:
+        reader = self._reader
+        titles, sub_titles = reader.titles(head)
+        read = self._titles.get(titles)
+        if read is None:
+            read = self._titles[titles] = fold(reader.words(titles))
+        return self._number(read, fold(reader.words(sub_titles)) if sub_titles else "", people)
+
+    def _number(self, titles: str, sub_titles: str, people: str, descriptions: str = "") -> int:
+        text = f"{titles}\0{sub_titles}\0{people}\0{descriptions}"
+        digest = xxhash.xxh3_64_intdigest(text.encode()) - _SIGN
+        if (known := self._known.get(digest)) is not None:
+            return known
+        number = self._known[digest] = self._next
+        if number > TEXTS:
+            raise DatabaseUnusable("the numbers of the search index are used up")
+        self._next += 1
+        lengths = min(LENGTHS, len(titles)) | min(LENGTHS, len(sub_titles)) << LENGTH_BITS
+        self.digests[number] = digest, lengths | min(LENGTHS, len(people or descriptions)) << 2 * LENGTH_BITS
+        self.words.append((self.first | number, titles, sub_titles, people, descriptions))
+        return number
 
 
 def _typed(rows: Any) -> list[Any]:

@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from epg_service.domain.days import IN_FORM
+from epg_service.domain.tags import NEW, PREMIERE
 from epg_service.xmltv import fields as lists
 from epg_service.xmltv import form, indexed
 from epg_service.xmltv.details import details
@@ -112,24 +113,39 @@ IN_ORDER = list(
 )
 
 
+def read(said: indexed.Said) -> tuple[list[str], set[str], set[str], tuple[str, ...], int]:
+    """What the index reads out of pieces: words of titles, sub-titles, people, categories, flags."""
+    titles, sub_titles = indexed.titles(said[0])
+    people, categories = indexed.crew(said[1])
+
+    def lines(text: str) -> set[str]:
+        return {folded(line) for line in text.split("\n")} - {""}
+
+    return (
+        indexed.words(titles).split(),
+        lines(indexed.words(sub_titles)),
+        lines(indexed.people(people)),
+        indexed.categories(categories),
+        said[2],
+    )
+
+
 @settings(max_examples=400, deadline=None)
 @given(elements(CHILDREN))
 def test_the_pieces_of_the_index_say_what_the_tree_says(raw: bytes) -> None:
     told = details(raw)
-    titles, subs, descs, people, categories, premiere, new = indexed.pieces(raw)
-
-    def lines(piece: bytes | None) -> set[str]:
-        return {folded(line) for line in indexed.words(piece or b"").split("\n")} - {""}
+    titles, sub_titles, people, categories, flags = read(indexed.said(raw))
 
     def said(values: list[str]) -> set[str]:
         return {line for value in values for line in value.split("\n") if line}
 
-    assert " ".join(indexed.words(titles).split()) == " ".join(" ".join(one.value for one in told.titles).split())
-    assert lines(subs) == said([one.value for one in told.sub_titles])
-    assert lines(descs) == said([one.value for one in told.descs])
-    assert lines(people) == said([one.name for one in told.credits])
-    assert set(indexed.categories(categories)) == {one.value for one in told.categories} - {""}
-    assert (premiere is not None, new is not None) == (told.premiere is not None, told.new)
+    assert titles == " ".join(one.value for one in told.titles).split()
+    assert sub_titles == said([one.value for one in told.sub_titles])
+    assert people == said([one.name for one in told.credits])
+    assert set(categories) == {one.value for one in told.categories} - {""}
+    assert flags == NEW * told.new + PREMIERE * (told.premiere is not None)
+    descriptions = {folded(line) for line in indexed.words(indexed.description(raw)).split("\n")} - {""}
+    assert descriptions == said([one.value for one in told.descs])
 
 
 @settings(max_examples=300, deadline=None)
@@ -138,11 +154,7 @@ def test_of_an_element_in_form_the_pieces_are_found_by_its_tags(children: list[t
     raw = b'<programme start="1" channel="c"><title lang=\'a>b\'>T</title>' + b"\n ".join(text for _, text in children)
     raw += b"\n</programme>"
     assert form.flags_of([raw])[0] & IN_FORM
-    usual, quick = indexed.pieces(raw), indexed.pieces_in_form(raw)
-    assert quick[:2] == usual[:2]
-    assert quick[3] == usual[3]
-    assert indexed.categories(quick[4]) == indexed.categories(usual[4])
-    assert [one is None for one in quick[5:]] == [one is None for one in usual[5:]]
+    assert read(indexed.said_in_form(raw)) == read(indexed.said(raw))
 
 
 @pytest.mark.parametrize(
@@ -162,4 +174,11 @@ def test_a_usual_element_is_read_without_the_tree(monkeypatch: pytest.MonkeyPatc
     usual = [child for child in CHILDREN if not any(odd in child for odd in ("<!", "<?", "Three"))]
     raw = f"{START}>{''.join(usual)}</programme>".encode()
     assert lists.fields(raw).actors == "A One, A Two"
-    assert indexed.words(indexed.pieces(raw)[0]).split() == ["News", "&", "more", "Nachrichten", "um", "acht"]
+    assert indexed.words(indexed.titles(indexed.said(raw)[0])[0]).split() == [
+        "News",
+        "&",
+        "more",
+        "Nachrichten",
+        "um",
+        "acht",
+    ]

@@ -3,7 +3,7 @@
 import random
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import apsw
 import pytest
@@ -16,27 +16,44 @@ from epg_service.xmltv import indexed
 from servicekit.errors import Unavailable
 from servicekit.store.sqlite import DatabaseUnusable
 from tests.epg.guidekit import DAY, HOUR, NOON, Show, guide_of, hourly
-from tests.epg.querykit import Asked, shows, station  # noqa: F401 (a fixture)
+from tests.epg.querykit import Asked, shows, station, wish  # noqa: F401 (a fixture)
+
+Told: TypeAlias = tuple[set[Any], set[Any], set[Any], set[Any]]
 
 
-def told(path: Path) -> tuple[set[Any], set[Any], set[Any]]:
-    """All that an index says, free of the numbers it gave: who says which text, tags with their counts, days."""
+def told(path: Path) -> Told:
+    """All that an index says, free of the numbers it gave: who shows which text, its words, sets with counts, days."""
     connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+    ask = connection.execute
     try:
-        hits = connection.execute(
-            "SELECT h.id, t.kind, t.digest, g.key FROM hits h JOIN texts t ON t.id = h.text JOIN tags g ON g.id = h.tag"
-        ).fetchall()
-        tags = connection.execute("SELECT key, programs FROM tags WHERE programs <> 0").fetchall()
-        days = connection.execute("SELECT id, contents FROM days").fetchall()
-        texts = connection.execute("SELECT count(*) FROM texts").fetchall()
-        said = connection.execute("SELECT count(DISTINCT text) FROM hits").fetchall()
-        assert texts == said, "texts that nobody says were not swept"
-        return set(hits), set(tags), set(days)
+        names = {row[0]: row[1] for row in ask("SELECT id, name FROM categories")}
+        sets = {
+            row[0]: (frozenset(names[int(one)] for one in row[1].split(",") if one), row[2])
+            for row in ask("SELECT id, key, programs FROM sets")
+        }
+        hits = {
+            (id_, digest, lengths, sets[tag >> 2][0], tag & 3)
+            for id_, digest, lengths, tag in ask(
+                "SELECT h.id, t.digest, t.lengths, h.tag FROM hits h JOIN texts t ON t.id = h.text"
+            )
+        }
+        counted = {(members, programs) for members, programs in sets.values() if programs}
+        days = set(ask("SELECT id, contents FROM days"))
+        texts = dict(ask("SELECT id, digest FROM texts"))
+        assert texts.keys() == {row[0] for row in ask("SELECT text FROM hits")}, (
+            "texts that nobody shows were not swept"
+        )
+        ask("CREATE VIRTUAL TABLE temp.said USING fts5vocab (main, words, instance)")
+        words = {
+            (term, texts[doc], column, offset)
+            for term, doc, column, offset in ask('SELECT term, doc, col, "offset" FROM temp.said')
+        }
+        return hits, words, counted, days
     finally:
         connection.close()
 
 
-def from_nothing(station: Asked) -> tuple[set[Any], set[Any], set[Any]]:  # noqa: F811
+def from_nothing(station: Asked) -> Told:  # noqa: F811
     path = station.folder / "again.db"
     index = SearchIndex(path, station.it.connections, texts=indexed, descriptions=False)
     index.discard()
@@ -44,6 +61,10 @@ def from_nothing(station: Asked) -> tuple[set[Any], set[Any], set[Any]]:  # noqa
         pass
     index.close()
     return told(path)
+
+
+def index_of(station: Asked) -> SearchIndex:  # noqa: F811
+    return SearchIndex(station.paths.search, station.it.connections, texts=indexed, descriptions=False)
 
 
 def random_guide(source: random.Random) -> list[Show]:
@@ -73,26 +94,92 @@ def test_after_any_history_the_index_is_as_one_made_from_nothing(station: Asked)
     assert station.found("title") == []
 
 
+def cut_short(station: Asked, steps: int) -> int:  # noqa: F811
+    """Works some steps of an update, then ends as when the process does; returns the programmes that were read."""
+    index = index_of(station)
+    run = index.update()
+    read = sum(next(run) for _ in range(steps))
+    run.close()
+    index.close()
+    assert not index.up_to_date()
+    index.close()
+    return read
+
+
 def test_a_killed_run_goes_on_where_it_was(station: Asked, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
-    monkeypatch.setattr(search_index, "STEP_PROGRAMMES", 20)
     station.take(guide_of(random_guide(random.Random(1))))
-    for _ in range(4):
-        index = SearchIndex(station.paths.search, station.it.connections, texts=indexed, descriptions=False)
-        if not station.paths.search.exists():
-            index.discard()
-        run = index.update()
-        next(run)
-        run.close()  # as when the process ends between two transactions
-        index.close()
-        assert not index.up_to_date()
     station.index()
+    station.take(guide_of(random_guide(random.Random(2))), force=True)
+    monkeypatch.setattr(search_index, "STEP_PROGRAMMES", 20)
+    done = cut_short(station, 2) + cut_short(station, 3)
+    assert done >= 100
+    index = index_of(station)
+    assert sum(index.update()) <= 3 * 72 - done + 24
+    index.close()
+    assert told(station.paths.search) == from_nothing(station)
+
+
+def test_a_first_index_that_was_killed_is_begun_again(
+    station: Asked,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(search_index, "BUILD_PROGRAMMES", 20)
+    station.take(guide_of(random_guide(random.Random(1))))
+    before = set(station.paths.search.parent.iterdir())
+    cut_short(station, 3)
+    assert set(station.paths.search.parent.iterdir()) == before
+    with pytest.raises(Unavailable, match="not made yet") as refused:
+        station.found("title")
+    assert refused.value.retry_after_s > 0
+    leftover = station.paths.search.with_name(f".{station.paths.search.name}.new")
+    leftover.write_bytes(b"what a kill -9 leaves" * 999)
+    station.index()
+    assert not leftover.exists()
+    assert told(station.paths.search) == from_nothing(station)
+    station.take(guide_of(random_guide(random.Random(2))), force=True)
+    station.index()
+    assert told(station.paths.search) == from_nothing(station)
+
+
+def test_a_long_channel_is_taken_in_parts(station: Asked, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+    monkeypatch.setattr(search_index, "BUILD_PROGRAMMES", 30)
+    station.take(guide_of([Show("a", at, at + HOUR, "Same") for at in range(NOON, NOON + 6 * DAY, HOUR)]))
+    index = index_of(station)
+    steps = list(index.update())
+    index.close()
+    assert len(steps) >= 4
+    assert len(station.found("same")) == 24 * 6
+    connection = apsw.Connection(str(station.paths.search))
+    assert connection.execute("SELECT count(*) FROM texts").fetchall() == [(1,)]
+    connection.close()
+
+
+def test_the_old_index_answers_while_one_of_much_more_is_made(
+    station: Asked,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    station.take(guide_of(hourly("a", NOON, 30)))
+    station.index()
+    search = station.search()
+    station.take(guide_of([show for name in "abcdef" for show in hourly(name, NOON, 30)]))
+    monkeypatch.setattr(search_index, "BUILD_PROGRAMMES", 20)
+    index = index_of(station)
+    run = index.update()
+    next(run)
+    assert len(search.find(wish("show"), after=None, limit=1000)) == 30
+    assert not search.complete()
+    for _ in run:
+        assert len(search.find(wish("show"), after=None, limit=1000)) in (30, 180)
+    index.close()
+    assert len(search.find(wish("show"), after=None, limit=1000)) == 180
+    assert search.complete()
     assert told(station.paths.search) == from_nothing(station)
 
 
 def test_an_unchanged_guide_is_not_read_again(station: Asked) -> None:  # noqa: F811
     station.take(guide_of(shows()))
     station.index()
-    index = SearchIndex(station.paths.search, station.it.connections, texts=indexed, descriptions=False)
+    index = index_of(station)
     assert index.up_to_date()
     assert list(index.update()) == []
     index.close()
@@ -104,7 +191,7 @@ def test_only_changed_days_are_read_again(station: Asked) -> None:  # noqa: F811
     station.index()
     listed[-1] = Show("a", listed[-1].start, listed[-1].stop, "Another end")
     station.take(guide_of(listed))
-    index = SearchIndex(station.paths.search, station.it.connections, texts=indexed, descriptions=False)
+    index = index_of(station)
     assert sum(index.update()) <= 24 + 1
     index.close()
     assert station.found("another end") == ["Another end"]

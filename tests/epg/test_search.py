@@ -31,6 +31,32 @@ def test_titles_come_before_sub_titles_and_these_before_people(guide: Asked) -> 
     ]  # fmt: skip
 
 
+def test_words_of_several_texts_come_behind_those_of_one(station: Asked) -> None:  # noqa: F811
+    station.take(guide_of([*shows(), Show("four", NOON, NOON + HOUR, "Noir at the Desk")]))
+    station.index()
+    assert [(hit.listing.title, hit.matched) for hit in station.find("noir desk")] == [
+        ("Noir at the Desk", "title"), ("Café Noir", "several"),
+    ]  # fmt: skip
+    assert [(hit.listing.title, hit.matched) for hit in station.find("ada quiz")] == [("Quiz", "several")]
+    assert station.found("cafe stone desk") == ["Café Noir"]
+    assert station.found('"cafe stone"') == []
+    assert station.found("quiz desk") == []
+
+
+def test_a_text_that_says_little_else_comes_first(station: Asked) -> None:  # noqa: F811
+    at = [NOON + hour * HOUR for hour in range(5)]
+    crowd = "<credits>" + "".join(f"<actor>Actor {n}</actor>" for n in range(20)) + "</credits>"
+    listed = [
+        Show("one", at[0], at[1], "A long talk about chess and more"),
+        Show("one", at[1], at[2], "Chess now"),
+        Show("one", at[2], at[3], "Chess", crowd),
+        Show("one", at[3], at[4], "Quiz", "<sub-title>Chess</sub-title>"),
+    ]
+    station.take(guide_of(listed))
+    station.index()
+    assert station.found("chess") == ["Chess", "Chess now", "A long talk about chess and more", "Quiz"]
+
+
 @pytest.mark.parametrize(
     ("query", "titles"),
     [
@@ -88,12 +114,41 @@ def test_pages_walk_over_everything_exactly_once(station: Asked) -> None:  # noq
     whole = [hit.listing.id for hit in station.find("news")]
     assert len(whole) == len(set(whole)) == 124
     for limit in (1, 2, 50):
-        walked, after = [], None
-        while page := station.search().find(wish("news"), after=after, limit=limit):
-            walked += [hit.listing.id for hit in page]
-            last = page[-1]
-            after = (last.score, last.listing.start_s, last.listing.id)
-        assert walked == whole
+        assert walked(station, "news", limit) == whole
+
+
+def walked(station: Asked, text: str, limit: int) -> list[int]:  # noqa: F811
+    """The ids of all pages."""
+    found: list[int] = []
+    after = None
+    while page := station.search().find(wish(text), after=after, limit=limit):
+        found += [hit.listing.id for hit in page]
+        last = page[-1]
+        after = (last.score, last.listing.start_s, last.listing.id)
+    return found
+
+
+def test_pages_go_on_from_one_kind_of_text_to_the_next(station: Asked) -> None:  # noqa: F811
+    kinds = [
+        "<desc>ada stone</desc>",
+        "<sub-title>Ada Stone</sub-title>",
+        "<credits><actor>Ada Stone</actor></credits>",
+        "<sub-title>Ada</sub-title><desc>Stone, ada</desc>",
+    ]
+    listed = [
+        Show("one", NOON + at * HOUR, NOON + (at + 1) * HOUR, ("Show", "Ada Stone", "Stone")[at % 3], kinds[at % 4])
+        for at in range(36)
+    ]
+    with_descriptions = Asked(station.folder, settings={"search": {"descriptions": True}, "retention": {"days": 30}})
+    with_descriptions.take(guide_of(listed))
+    with_descriptions.index()
+    hits = with_descriptions.find("ada stone")
+    assert {hit.matched for hit in hits} == {"title", "sub-title", "people", "several", "description"}
+    assert [hit.score for hit in hits] == sorted(hit.score for hit in hits)
+    whole = [hit.listing.id for hit in hits]
+    assert len(whole) == len(set(whole)) == 36
+    for limit in (1, 2, 5, 36):
+        assert walked(with_descriptions, "ada stone", limit) == whole
 
 
 def test_shifts_hidden_channels_and_deleted_providers_show_at_once(guide: Asked) -> None:
