@@ -1,7 +1,7 @@
 """The search index's file: what stands in it, how one is begun and how it takes another's place.
 
     state                  the guide's mark that it was made from
-    texts                  what a programme says (titles, sub-titles, people), once a mapping, and its shows (view: hits)
+    texts                  what a programme says (titles, sub-titles, people), once a mapping; its shows (view: hits)
     words                  the texts' words (FTS5, without the texts themselves)
     sets, categories       sets of categories; a set's `key` is their numbers with a comma on each side
     days                   which version of a packed day was read, and its programmes' texts, descriptions and tags
