@@ -27,6 +27,10 @@ class LastGoodFile:
     report: Mapping[str, object] = field(default_factory=dict)
     """Its losses, notes and warnings."""
     at: int | None = None
+    channels_skipped: int = 0
+    """Channels that it had programmes of, none of which were kept."""
+    source: Mapping[str, str] = field(default_factory=dict)
+    """What its `<tv>` says of where it comes from: attributes of the DTD, without secrets."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,8 @@
 What the provider no longer sends is gone inside the window that its file covers for the channel: from the channel's
 first programme in the file to the last day of the whole file. Older programmes are history: they stay until retention
 takes them. Days after the file's last one stay too: a shorter file is no word about them. Which day that is, only the
-end of the file tells, so emptied days are told apart here and judged afterwards (`RedoLog.days`).
+end of the file tells, so emptied days are told apart here and judged afterwards (`RedoLog.days`). Where a provider's
+times are read in another way than before (zone, shift), what is not over yet is no history: it stands at wrong times.
 
 An element in the DTD's own form is stored as it is published, its start tag in UTC; any other as the provider wrote
 it. Its digest is that of the provider's text, so that the next file can be compared.
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from epg_service.domain.days import (
+    DAY_BITS,
     DAY_S,
     ORDINAL_BITS,
     ROW_BYTES,
@@ -29,6 +31,9 @@ from epg_service.domain.days import (
 )
 from epg_service.domain.model import Rows
 from epg_service.xmltv.write import stored_elements
+
+MAX_DAY = (1 << DAY_BITS) - 1
+"""Behind all that can start before the end of 32 bits of seconds."""
 
 
 @dataclass(frozen=True)
@@ -57,30 +62,66 @@ class StoredChannel:
         return found
 
 
-def changed_days(rows: Rows, stored: StoredChannel, day_columns: Callable[[int], DayColumns]) -> Iterator[PackedDay]:
-    """The days of `rows` that differ from what is stored, packed; then later days without a programme.
+def changed_days(
+    rows: Rows, stored: StoredChannel, day_columns: Callable[[int], DayColumns], over_by_s: int | None = None
+) -> Iterator[PackedDay]:
+    """The days of `rows` that differ from what is stored, packed, and days without a programme any more; rising.
 
-    `day_columns` reads a stored day whole; it is asked only for the first day, when that day began before the file.
+    `day_columns` reads a stored day whole; it is asked only for the first day, when that day began before the file,
+    and for days of which a part goes: with `over_by_s`, of the history only what had ended by then stays.
     """
     if not rows.starts:
         return
     first_day = rows.starts[0] // DAY_S
     keys = [start << ORDINAL_BITS | ordinal for start, ordinal in zip(rows.starts, rows.ordinals, strict=True)]
-    present = set()
+    waiting = sorted((day for day in stored.contents if day > first_day), reverse=True)
+    if over_by_s is not None:
+        yield from _without_stale(stored, first_day, day_columns, over_by_s)
     for day, part in by_day(rows.starts):
-        present.add(day)
+        yield from _emptied(waiting, day)
         before = stored.contents.get(day, b"")
         if before and _same(before, keys[part], rows.digests[part], rows.stops[part]):
             continue
         columns = _columns(keys[part], rows, part, stored.name)
         if day == first_day and before and first_key(before) < rows.starts[0] << ORDINAL_BITS:
-            columns = _with_history(day_columns(day), columns)
+            columns = _with_history(_over(day_columns(day), over_by_s), columns)
         contents = contents_of(columns)
         if before != contents:
             yield packed(day, columns, contents)
-    for day in sorted(stored.contents):
-        if day > first_day and day not in present:
+    yield from _emptied(waiting, MAX_DAY)
+
+
+def _emptied(waiting: list[int], until: int) -> Iterator[PackedDay]:
+    """The days (the last one first) before one that the file has, as days that are to go; that one waits no more."""
+    while waiting and waiting[-1] <= until:
+        day = waiting.pop()
+        if day < until:
             yield PackedDay(day, b"", b"", b"")
+
+
+def _without_stale(
+    stored: StoredChannel, first_day: int, day_columns: Callable[[int], DayColumns], over_by_s: int
+) -> Iterator[PackedDay]:
+    """The days before the first that hold something that is not over, without it."""
+    for day in sorted(stored.contents):
+        if day < first_day and max(unpacked_contents(stored.contents[day]).stops) > over_by_s:
+            columns = _over(day_columns(day), over_by_s)
+            yield packed(day, columns, contents_of(columns)) if columns.keys else PackedDay(day, b"", b"", b"")
+
+
+def _over(old: DayColumns, by_s: int | None) -> DayColumns:
+    """The programmes that had ended at an instant; None: all."""
+    if by_s is None:
+        return old
+    kept = [at for at, stop in enumerate(old.stops) if stop <= by_s]
+    return DayColumns(
+        [old.keys[at] for at in kept],
+        [old.digests[at] for at in kept],
+        [old.stops[at] for at in kept],
+        [old.titles[at] for at in kept],
+        [old.elements[at] for at in kept],
+        [old.flags[at] for at in kept],
+    )
 
 
 def _same(before: bytes, keys: list[int], digests: list[int], stops: list[int]) -> bool:

@@ -20,7 +20,7 @@ from epg_service.domain.losses import Losses
 from epg_service.domain.model import Readable, Rows
 from epg_service.domain.retention import Window, keep
 from epg_service.domain.spelling import Spelling
-from epg_service.importer.compare import StoredChannel, changed_days
+from epg_service.importer.compare import MAX_DAY, StoredChannel, changed_days
 from epg_service.importer.grouping import Gathered, Ungrouped, direct, spooled
 from epg_service.importer.progress import Progress
 from epg_service.importer.redo import ChannelNote, RedoLog, RedoWriter
@@ -102,6 +102,8 @@ class Tally:
     channels: dict[str, ChannelNote] = field(default_factory=dict)
     kept: int = 0
     channels_kept: int = 0
+    channels_read: int = 0
+    """Those with programmes, kept or not."""
     latest_stop_s: int = 0
     last_day: int = 0
     changed_days: int = 0
@@ -121,6 +123,20 @@ class Tally:
         return not self.changed_days and not any(day <= self.last_day for day in self.emptied_days)
 
 
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A file to be read."""
+
+    feed: Readings
+    provider: Provider
+    redo: RedoLog
+    progress: Progress
+    remembered: Mapping[str, Outcome]
+    """What became of the channels of the last good file, when that is what the guide holds."""
+    stale: bool
+    """The times of what is stored were read in another way, so that what is not over is wrong."""
+
+
 class Reading:
     """From a file to the changes that it means; every collaborator is handed in."""
 
@@ -131,67 +147,48 @@ class Reading:
         self._clock = clock
         self._limits = limits
 
-    def read(
-        self, feed: Readings, provider: Provider, redo: RedoLog, progress: Progress, remembered: Mapping[str, Outcome]
-    ) -> Tally:
-        """Reads the file into the redo log; a file that is not grouped by channel is read again through a spool.
-
-        `remembered`: what became of the channels of the last good file, when that is what the guide holds.
-        """
+    def read(self, task: Task) -> Tally:
+        """Reads the file into the redo log; a file that is not grouped by channel is read again through a spool."""
         try:
-            return self._read_whole(feed, provider, redo, progress, direct, remembered)
+            return self._read_whole(task, direct, known=True)
         except Ungrouped:
-            directory = self._limits.work_dir / f"spool-{provider.id}"
+            directory = self._limits.work_dir / f"spool-{task.provider.id}"
             try:
                 # No use of what is known: asking for it anew with every programme would cost more than the proof.
-                by_channel = partial(spooled, directory=directory)
-                return self._read_whole(feed, provider, redo, progress, by_channel, None)
+                return self._read_whole(task, partial(spooled, directory=directory), known=False)
             finally:
                 shutil.rmtree(directory, ignore_errors=True)
 
-    def _read_whole(
-        self,
-        feed: Readings,
-        provider: Provider,
-        redo: RedoLog,
-        progress: Progress,
-        grouped: Grouped,
-        remembered: Mapping[str, Outcome] | None,
-    ) -> Tally:
+    def _read_whole(self, task: Task, grouped: Grouped, *, known: bool) -> Tally:
         while True:
             try:
-                return self._read_once(feed, provider, redo, progress, grouped, remembered)
+                return self._read_once(task, grouped, known=known)
             except StartedAnew:  # the download broke off, and the provider has another version now
                 continue
 
-    def _read_once(
-        self,
-        feed: Readings,
-        provider: Provider,
-        redo: RedoLog,
-        progress: Progress,
-        grouped: Grouped,
-        remembered: Mapping[str, Outcome] | None,
-    ) -> Tally:
-        """`remembered` None: nothing that is known of the guide is used."""
-        tally = Tally()
+    def _read_once(self, task: Task, grouped: Grouped, *, known: bool) -> Tally:
+        """`known`: use is made of what is known of the guide."""
+        provider, feed = task.provider, task.feed
+        tally = Tally(last_day=MAX_DAY if task.stale else 0)
         before = _Before(self._mappings.of_provider(provider.id), self._stored)
+        remembered = task.remembered if known else {}
         recalled = self._recalled(remembered, provider, before) if remembered else nothing_recalled
-        with feed.open() as packed, redo.writer() as writer, closing(self._plain(packed, tally)) as stream:
+        with feed.open() as packed, task.redo.writer() as writer, closing(self._plain(packed, tally)) as stream:
             items = cut(
                 stream,
                 stamps=Stamps(_zone(provider)),
                 losses=tally.losses,
-                known=nothing_known if remembered is None else before.flags,
+                known=before.flags if known else nothing_known,
                 recalled=recalled,
             )
             for found in grouped(_batches(items, tally)):
-                progress.count(tally.kept, tally.channels_kept, packed.tell(), feed.size)
+                task.progress.count(tally.kept, tally.channels_kept, packed.tell(), feed.size)
+                tally.channels_read += 1
                 tally.channels.setdefault(found.channel, ChannelNote(found.channel, None, None, None))
                 if isinstance(found, Same):
-                    self._still(found, (remembered or {})[found.stretch.channel], provider, tally)
+                    self._still(found, remembered[found.stretch.channel], provider, tally)
                 else:
-                    self._gathered(found, provider, before, writer, tally)
+                    self._gathered(found, task, before, writer, tally)
         return tally
 
     def _plain(self, packed: Packed, tally: Tally) -> Plain:
@@ -219,15 +216,14 @@ class Reading:
         tally.fresh_until = min(tally.fresh_until, outcome.earliest_stop_s + past_s)
         tally.outcomes[same.stretch.channel] = outcome
 
-    def _gathered(
-        self, gathered: Gathered, provider: Provider, before: "_Before", writer: RedoWriter, tally: Tally
-    ) -> None:
+    def _gathered(self, gathered: Gathered, task: Task, before: "_Before", writer: RedoWriter, tally: Tally) -> None:
         """A channel on its way into the log; remembered when nothing about it was odd."""
         noted = tally.losses.entries()
-        rows = self._kept(_cleaned(gathered, provider, tally.losses), provider, tally)
+        rows = self._kept(_cleaned(gathered, task.provider, tally.losses), task.provider, tally)
         if not rows.starts:
             return
-        swept = self._compare(rows, before.channel(gathered.channel), writer, tally)
+        over_by_s = self._clock.now_s() if task.stale else None
+        swept = self._compare(rows, before.channel(gathered.channel), writer, tally, over_by_s)
         stretch = tally.stretches.pop(gathered.channel, None)
         whole = stretch is not None and stretch.programmes == len(gathered.rows) == len(rows)
         if stretch and whole and not swept and tally.losses.entries() == noted and stretch.length <= MAX_STRETCH_BYTES:
@@ -252,14 +248,17 @@ class Reading:
             tally.fresh_until = min(tally.fresh_until, min(kept.stops) + int(window.past_days * DAY_S))
         return kept
 
-    def _compare(self, rows: Rows, before: StoredChannel, writer: RedoWriter, tally: Tally) -> bool:
-        """Writes the days that differ; whether days are stored behind the channel's last one in the file."""
+    def _compare(
+        self, rows: Rows, before: StoredChannel, writer: RedoWriter, tally: Tally, over_by_s: int | None
+    ) -> bool:
+        """Writes the days that differ; whether days are stored on which the channel has nothing in the file."""
         tally.kept += len(rows)
         tally.channels_kept += 1
         tally.latest_stop_s = max(tally.latest_stop_s, *rows.stops)
         tally.last_day = max(tally.last_day, rows.starts[-1] // DAY_S)
         emptied = 0
-        for day in changed_days(rows, before, lambda day: self._stored.day_columns(before.mapping_id, day)):
+        read = partial(self._stored.day_columns, before.mapping_id)
+        for day in changed_days(rows, before, read, over_by_s):
             writer.add(before.name, day)
             if day.contents:
                 tally.changed_days += 1

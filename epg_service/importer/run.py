@@ -8,7 +8,6 @@ Nothing is visible before the verdict, nothing is half shown after it, and a run
 """
 
 import dataclasses
-import json
 import logging
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -18,9 +17,10 @@ from typing import Protocol
 from epg_service.domain.days import PackedDay
 from epg_service.domain.entities import LastGoodFile, Provider, Run, RunStatus
 from epg_service.domain.losses import Losses
-from epg_service.domain.verdict import Found, LastGood, rejection
+from epg_service.domain.verdict import Found, LastGood, Share, rejection
+from epg_service.importer.basis import basis_of, moves_times
 from epg_service.importer.progress import Cancelled, Progress, Stopping
-from epg_service.importer.reading import Limits, Mappings, Reading, Readings, Stored, Tally, Unpacked
+from epg_service.importer.reading import Limits, Mappings, Reading, Readings, Stored, Tally, Task, Unpacked
 from epg_service.importer.redo import BrokenLog, ChannelNote, Decided, RedoLog
 from epg_service.importer.remembered import Memory
 from servicekit.clock import Clock
@@ -180,7 +180,7 @@ class Importer:
 
     def _decide(self, run: Run, provider: Provider, redo: RedoLog, progress: Progress) -> Decided | RunStatus:
         """From the feed to what is to be applied; the status when nothing is, with the end of the run written."""
-        basis = self._basis(provider)
+        basis = basis_of(provider, self._limits.window_of(provider))
         comparable = provider.good.basis == basis and self._clock.now_s() < provider.good.fresh_until
         good = provider.good if comparable and not run.force else LastGoodFile()
         progress.stage("download")
@@ -190,29 +190,19 @@ class Importer:
             progress.stage("read")
             known = not run.force and provider.good.basis == basis and provider.good.digest
             remembered = self._memory.read(provider.id, _mark(provider.good)) if known else {}
-            tally = self._reading.read(feed, provider, redo, progress, remembered)
+            stale = moves_times(provider.good.basis, basis)
+            tally = self._reading.read(Task(feed, provider, redo, progress, remembered, stale))
             digest, asked = feed.digest, feed.validators
         if good.digest is not None and digest == good.digest:  # of one whose size nobody said, only its end tells
             redo.remove()
             return self._unchanged(run, good)
         progress.stage("verdict")
-        if reason := self._rejection(tally, run, provider):
+        if reason := self._rejection(tally, run, _last(provider.good, digest, basis)):
             redo.remove()
             return self._failed(
                 run, provider, "rejected", f"{reason}; the guide stays as it was", _report(tally.losses)
             )
-        taken = LastGoodFile(
-            etag=asked.etag,
-            last_modified=asked.last_modified,
-            digest=digest,
-            basis=basis,
-            fresh_until=tally.fresh_until,
-            kept=tally.kept,
-            channels=tally.channels_kept,
-            skipped=tally.end.programmes - tally.kept,
-            report=_report(tally.losses),
-            at=self._clock.now_s(),
-        )
+        taken = _taken(tally, asked, digest, basis, self._clock.now_s())
         decided = _decided(run, provider, tally, taken)
         progress.stage("apply")
         self._memory.write(provider.id, _mark(taken), tally.outcomes)
@@ -223,15 +213,13 @@ class Importer:
         self._log.finish(run.id, "unchanged", imported=good.kept, skipped=good.skipped, report={**good.report})
         return "unchanged"
 
-    def _rejection(self, tally: Tally, run: Run, provider: Provider) -> str | None:
+    def _rejection(self, tally: Tally, run: Run, last: LastGood | None) -> str | None:
         found = Found(
             complete=tally.end.complete,
-            programmes=tally.end.programmes,
-            kept=tally.kept,
-            channels=tally.channels_kept,
+            whole=Share(tally.end.programmes, tally.channels_read),
+            kept=Share(tally.kept, tally.channels_kept),
             latest_stop_s=tally.latest_stop_s,
         )
-        last = LastGood(provider.good.kept, provider.good.channels) if provider.good.at else None
         reason = rejection(found, last, min_share=self._limits.min_share, now_s=self._clock.now_s())
         return None if run.force and tally.kept else reason
 
@@ -266,10 +254,34 @@ class Importer:
         )
         return status
 
-    def _basis(self, provider: Provider) -> str:
-        """What a file is read with."""
-        window = self._limits.window_of(provider)
-        return json.dumps([provider.default_timezone, provider.shift_minutes, window.past_days, window.future_days])
+
+def _last(good: LastGoodFile, digest: str | None, basis: str) -> LastGood | None:
+    """What a file is held against."""
+    if good.at is None:
+        return None
+    return LastGood(
+        whole=Share(good.kept + good.skipped, good.channels + good.channels_skipped),
+        kept=Share(good.kept, good.channels),
+        same_window=good.basis == basis,
+        same_file=good.digest is not None and good.digest == digest,
+    )
+
+
+def _taken(tally: Tally, asked: Asked, digest: str | None, basis: str, now_s: int) -> LastGoodFile:
+    """What is remembered of a file that was accepted."""
+    return LastGoodFile(
+        etag=asked.etag,
+        last_modified=asked.last_modified,
+        digest=digest,
+        basis=basis,
+        fresh_until=tally.fresh_until,
+        kept=tally.kept,
+        channels=tally.channels_kept,
+        skipped=tally.end.programmes - tally.kept,
+        report=_report(tally.losses),
+        at=now_s,
+        channels_skipped=tally.channels_read - tally.channels_kept,
+    )
 
 
 def _mark(good: LastGoodFile) -> str:

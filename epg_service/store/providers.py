@@ -23,6 +23,8 @@ _GOOD = (
     "good_skipped",
     "good_report",
     "good_at",
+    "good_channels_skipped",
+    "good_source",
 )
 _COLUMNS = (
     "id, name, xmltv_url, enabled, created_at, updated_at, priority, schedule, default_timezone, shift_minutes, "
@@ -162,6 +164,6 @@ def _known(values: Mapping[str, object]) -> dict[str, Any]:
 def _provider(row: Sequence[Any]) -> Provider:
     values = list(row)
     values[3] = bool(values[3])
-    values[19] = json.loads(values[19])
+    values[19], values[22] = json.loads(values[19]), json.loads(values[22])
     values[11:] = [LastGoodFile(*values[11:-1]), values[-1]]
     return Provider(*values)

@@ -38,6 +38,8 @@ CREATE TABLE providers (
     good_skipped INTEGER NOT NULL DEFAULT 0,
     good_report TEXT NOT NULL DEFAULT '{}',
     good_at INTEGER,
+    good_channels_skipped INTEGER NOT NULL DEFAULT 0,
+    good_source TEXT NOT NULL DEFAULT '{}',       -- the attributes of that file's <tv>
     linked TEXT                                   -- what the stream service calls it: the guide of a panel it takes
 );
 CREATE UNIQUE INDEX providers_linked ON providers (linked) WHERE deleted = 0;

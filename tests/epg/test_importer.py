@@ -140,6 +140,14 @@ def test_a_day_inside_the_file_that_a_channel_lacks_now_is_gone(station: Station
     assert len(station.titles("two.tv")) == 48, "other channels show that the file goes on"
 
 
+def test_a_day_may_go_while_a_later_one_changes(station: Station) -> None:
+    station.take(guide_of(hourly("one.tv", MIDNIGHT, 96)))
+    later = hourly("one.tv", MIDNIGHT + 2 * DAY, 47, "New")
+    run = station.take(guide_of([*hourly("one.tv", MIDNIGHT, 24), *later]))
+    assert run.report["changes"] == {"added": 0, "changed": 47, "removed": 25}
+    assert len(station.titles("one.tv")) == 24 + 47
+
+
 def test_a_channel_that_the_file_lacks_keeps_its_programmes(station: Station) -> None:
     station.take(guide_of([*week("one.tv"), *week("two.tv")]))
     station.take(guide_of(week("one.tv")))

@@ -105,9 +105,9 @@ def compared(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The channels that were compared with the guide."""
     names: list[str] = []
 
-    def noted(rows, stored, day_columns):  # type: ignore[no-untyped-def]
+    def noted(rows, stored, *more):  # type: ignore[no-untyped-def]
         names.append(stored.name)
-        return changed_days(rows, stored, day_columns)
+        return changed_days(rows, stored, *more)
 
     monkeypatch.setattr(reading, "changed_days", noted)
     return names
