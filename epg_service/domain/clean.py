@@ -1,9 +1,9 @@
 """Cleaning of one channel's programmes: order, stop times, doubles, and room for what starts at the same instant."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from functools import partial
 
-from epg_service.domain.losses import Losses
+from epg_service.domain.losses import MAX_SAMPLES, Losses, called
 from epg_service.domain.model import Rows
 
 DEFAULT_LENGTH_S = 30 * 60
@@ -12,7 +12,7 @@ MAX_SAME_START = 8
 _MAX_EPOCH_S = 2**32 - 1
 
 
-def clean(rows: Rows, *, losses: Losses, default_length_s: int = DEFAULT_LENGTH_S) -> Rows:
+def clean(rows: Rows, *, losses: Losses, default_length_s: int = DEFAULT_LENGTH_S, channel: str = "") -> Rows:
     """The programmes of one whole channel, in file order (ordinals are not looked at), as rows that the store can keep.
 
     - Sorted by start; equal starts keep the order of the file.
@@ -21,11 +21,11 @@ def clean(rows: Rows, *, losses: Losses, default_length_s: int = DEFAULT_LENGTH_
     - Exact doubles (start, stop, title) fold into one, the one with the longer element, the later of equals.
     - Programmes with one start get ordinals 0 to 7; a ninth is left out.
 
-    Everything is counted; the rows that come out and the losses counted here add up to the rows that went in. Cleaning
-    what is clean changes nothing.
+    Everything is counted; samples name the `channel` where a title is missing. The rows that come out and the losses
+    counted here add up to the rows that went in. Cleaning what is clean changes nothing.
     """
     starts, stops = rows.starts, rows.stops
-    _note(starts, stops, rows.titles, losses)
+    _note(starts, stops, rows.titles, losses, channel)
     if _is_clean(starts, stops):
         return replace(rows, ordinals=[0] * len(rows))
     order = sorted(range(len(starts)), key=starts.__getitem__)
@@ -38,9 +38,11 @@ def clean(rows: Rows, *, losses: Losses, default_length_s: int = DEFAULT_LENGTH_
         start = starts[order[position]]
         while group_end < len(order) and starts[order[group_end]] == start:
             group_end += 1
-        group = _folded(order[position:group_end], ends, rows.titles, rows.raws, losses)
+        group, doubles = _folded(order[position:group_end], ends, rows.titles, rows.raws)
+        for index in doubles:
+            losses.add("double", called(rows.titles[index], start, channel))
         for index in group[MAX_SAME_START:]:
-            losses.add("crowded", rows.titles[index])
+            losses.add("crowded", called(rows.titles[index], start, channel))
         kept += group[:MAX_SAME_START]
         ordinals += range(min(len(group), MAX_SAME_START))
         position = group_end
@@ -52,30 +54,29 @@ def _is_clean(starts: list[int], stops: list[int]) -> bool:
     return all(stops) and all(map(int.__le__, starts, stops)) and all(map(int.__lt__, starts, starts[1:]))
 
 
-def _note(starts: list[int], stops: list[int], titles: list[str], losses: Losses) -> None:
+def _note(starts: list[int], stops: list[int], titles: list[str], losses: Losses, channel: str) -> None:
     """Count what is odd but kept."""
     if not all(titles):
-        losses.add("no_title", _called("", starts[titles.index("")]), n=titles.count(""))
+        untitled = [start for start, title in zip(starts, titles, strict=True) if not title]
+        for start in untitled[:MAX_SAMPLES]:
+            losses.add("no_title", called("", start, channel))
+        losses.add("no_title", n=len(untitled) - MAX_SAMPLES)
     lengths = list(map(int.__sub__, stops, starts))
     if not lengths or (min(lengths) > 0 and max(lengths) <= MAX_LENGTH_S):
         return
+    name = partial(called, channel=channel)
     for start, stop, title in zip(starts, stops, titles, strict=True):
         length = stop - start
         if 0 < length <= MAX_LENGTH_S:
             continue
         if not stop:
-            losses.add("missing_stop", _called(title, start))
+            losses.add("missing_stop", name(title, start))
         elif length < 0:
-            losses.add("backward_stop", f"{_called(title, start)}: stop {-length} s before its start")
+            losses.add("backward_stop", f"{name(title, start)}: stop {-length} s before its start")
         elif length == 0:
-            losses.add("zero_length", _called(title, start))
+            losses.add("zero_length", name(title, start))
         else:
-            losses.add("overlong", f"{_called(title, start)}: {length // 3600} hours")
-
-
-def _called(title: str, start_s: int) -> str:
-    """A programme in a report: without a title, when it starts is what it can be found by."""
-    return title or f"without a title, at {datetime.fromtimestamp(start_s, UTC):%Y-%m-%dT%H:%M:%SZ}"
+            losses.add("overlong", f"{name(title, start)}: {length // 3600} hours")
 
 
 def _ends(order: list[int], starts: list[int], stops: list[int], default_length_s: int) -> list[int]:
@@ -93,16 +94,18 @@ def _ends(order: list[int], starts: list[int], stops: list[int], default_length_
     return ends
 
 
-def _folded(group: list[int], ends: list[int], titles: list[str], raws: list[bytes], losses: Losses) -> list[int]:
-    """One index for each different (stop, title) of programmes with one start, in the order of the file."""
+def _folded(group: list[int], ends: list[int], titles: list[str], raws: list[bytes]) -> tuple[list[int], list[int]]:
+    """One index for each different (stop, title) of programmes with one start, in the order of the file; and those that
+    are left out."""
     if len(group) == 1:
-        return group
+        return group, []
     best: dict[tuple[int, str], int] = {}
+    doubles: list[int] = []
     for index in group:
         key = (ends[index], titles[index])
         if key in best:
-            losses.add("double", titles[index])
+            doubles.append(index)
             if len(raws[index]) < len(raws[best[key]]):
                 continue
         best[key] = index
-    return list(best.values())
+    return list(best.values()), doubles

@@ -1,6 +1,7 @@
 """What a run left out or had to mend: counted by kind with a few samples, and warnings about the whole file."""
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 MAX_SAMPLES = 5
 MAX_SAMPLE_CHARS = 200
@@ -46,6 +47,12 @@ WARNINGS: dict[str, str] = {
     "unknown_zone": "Some times name a zone that nobody knows; they were read in the provider's own zone.",
 }
 """Words of warnings about a whole file."""
+
+
+def called(title: str, start_s: int, channel: str = "") -> str:
+    """A programme as a sample: without a title, channel and start are what it can be found by."""
+    where = f"channel {channel!r}, " if channel else ""
+    return title or f"{where}without a title, at {datetime.fromtimestamp(start_s, UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 @dataclass(slots=True)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from epg_service.domain.losses import Losses
+from epg_service.domain.losses import Losses, called
 
 DAY_S = 86_400
 
@@ -49,4 +49,4 @@ def _count(
     future = [i for i in range(len(starts)) if i not in kept and stops[i] > begin]
     for kind, gone in (("outside_retention_past", past), ("outside_retention_future", future)):
         if gone:
-            losses.add(kind, titles[gone[0]] if titles else "", len(gone))
+            losses.add(kind, called(titles[gone[0]], starts[gone[0]]) if titles else "", len(gone))

@@ -325,7 +325,7 @@ def _cleaned(gathered: Gathered, provider: Provider, losses: Losses) -> Rows:
         starts = [_within(start + shift_s) for start in rows.starts]
         stops = [_within(stop + shift_s) if stop else 0 for stop in rows.stops]
         rows = dataclasses.replace(rows, starts=starts, stops=stops)
-    return clean(rows, losses=losses)
+    return clean(rows, losses=losses, channel=gathered.channel)
 
 
 def _within(epoch_s: int) -> int:

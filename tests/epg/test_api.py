@@ -243,7 +243,10 @@ def test_a_programme_without_a_title_is_shown_with_a_placeholder_as_in_the_publi
     site: Site, client: FlaskClient
 ) -> None:
     run = imported(site, client, guide_of([Show("x", THIS_HOUR, THIS_HOUR + HOUR, "")]))
-    assert run["notes"]["no_title"] == {"count": 1, "samples": [f"without a title, at {moment(THIS_HOUR)}"]}
+    assert run["notes"]["no_title"] == {
+        "count": 1,
+        "samples": [f"channel 'x', without a title, at {moment(THIS_HOUR)}"],
+    }
     (found,) = client.get("/api/v1/channels/1/programs").json
     assert found["title"] == "No title"
     (entry,) = client.get("/api/v1/now").json["items"]

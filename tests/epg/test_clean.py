@@ -60,7 +60,18 @@ def test_what_has_no_title_is_told_by_its_start() -> None:
     _, losses = cleaned((0, 0, ""), (H, 2 * H, ""), (3 * H, 3 * H, ""))
     samples = {kind: tally["samples"] for kind, tally in losses.notes_dict().items()}
     first, last = "without a title, at 1970-01-01T00:00:00Z", "without a title, at 1970-01-01T03:00:00Z"
-    assert samples == {"no_title": [first], "missing_stop": [first], "zero_length": [last]}
+    between = "without a title, at 1970-01-01T01:00:00Z"
+    assert samples == {"no_title": [first, between, last], "missing_stop": [first], "zero_length": [last]}
+
+
+def test_a_sample_without_a_title_names_its_channel() -> None:
+    losses = Losses()
+    rows = rows_of([(H, 2 * H, "", b"x"), (H, 2 * H, "", b"y"), *((3 * H, 3 * H + n, "", b"x") for n in range(1, 10))])
+    clean(rows, losses=losses, channel="x.tv")
+    told = {**losses.as_dict(), **losses.notes_dict()}
+    assert {kind: tally["count"] for kind, tally in told.items()} == {"double": 1, "crowded": 1, "no_title": 11}
+    for kind, hour in (("double", 1), ("crowded", 3)):
+        assert told[kind]["samples"] == [f"channel 'x.tv', without a title, at 1970-01-01T0{hour}:00:00Z"]
 
 
 def test_exact_doubles_fold_into_the_longer_the_later_of_equals() -> None:

@@ -122,6 +122,22 @@ def test_a_rehearsal_comes_to_the_same_verdict(station: Station, monkeypatch: py
     assert ends == [("success", 36), ("success", 240), ("success", 84 + 3 * 36)]
 
 
+def test_nobody_is_woken_for_a_rehearsal(
+    station: Station, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(for_keeper, "CLOCK", station.clock)
+    station.take(guide_of(week()))
+    provider = station.it.providers.all()[0]
+    station.lay(guide_of(week()[:9]))
+    told = []
+    for run in (lambda: for_keeper.rehearse(station.config, station.it, provider, force=False).status,
+                lambda: station.run(provider).status):  # fmt: skip
+        caplog.clear()
+        assert run() == "rejected"
+        told.append("import_rejected" in caplog.text)
+    assert told == [False, True]
+
+
 # ---- times that are read in another way ------------------------------------------------------------------------------
 
 
