@@ -36,6 +36,7 @@ _XZ_MEMORY_BYTES = 100 * 1024 * 1024
 _ZSTD_WINDOW_LOG = 27
 _SNIFF_BYTES = 4096  # brotli gives nothing before its tables end
 _SPOOL_BYTES = 8 * 1024 * 1024
+_MAGIC_BYTES = 6  # the longest of those that begin another member
 _BLOCK_BYTES = tarfile.BLOCKSIZE
 _LONG_NAME_BYTES = 64 * 1024
 _PAX_PATH = re.compile(rb"(?:\A|\n)\d+ path=([^\n]+)\n")
@@ -235,9 +236,9 @@ def _deflated(bits: int, kind: str) -> _Layer:
                     given = True
                     yield out
                 if inflater.eof:
-                    data = _next_member(inflater.unused_data, pieces, b"\x1f\x8b" if bits == _GZIP else None)
-                    if not data:
-                        return _ended(inflater.unused_data, pieces, kind, told)
+                    data = _behind(inflater.unused_data, pieces)
+                    if bits != _GZIP or not data.startswith(b"\x1f\x8b"):
+                        return _ended(data, pieces, kind, told)
                     inflater = isal_zlib.decompressobj(bits)
                     continue
                 data = inflater.unconsumed_tail
@@ -262,13 +263,11 @@ def _trailer_apart(pieces: Iterator[bytes], trailer_bytes: int) -> Iterator[byte
         yield tail
 
 
-def _next_member(rest: bytes, pieces: Iterator[bytes], magic: bytes | None) -> bytes:
-    """The beginning of another member behind the end of one; b"" when there is none."""
-    if magic is None:
-        return b""
-    while len(rest) < len(magic) and (piece := next(pieces, b"")):
+def _behind(rest: bytes, pieces: Iterator[bytes]) -> bytes:
+    """What stands behind the end of a member, long enough to tell whether that is another one."""
+    while len(rest) < _MAGIC_BYTES and (piece := next(pieces, b"")):
         rest += piece
-    return rest if rest.startswith(magic) else b""
+    return rest
 
 
 def _ended(rest: bytes, pieces: Iterator[bytes], kind: str, told: Told) -> None:
@@ -296,9 +295,9 @@ def _inflated(make: Callable[[], _Inflater], kind: str, magic: bytes | None) -> 
                     yield out
                 data = b""
                 if inflater.eof:
-                    data = _next_member(inflater.unused_data, pieces, magic)
-                    if not data:
-                        return _ended(inflater.unused_data, pieces, kind, told)
+                    data = _behind(inflater.unused_data, pieces)
+                    if magic is None or not data.startswith(magic):
+                        return _ended(data, pieces, kind, told)
                     inflater = make()
                 elif inflater.needs_input:
                     break

@@ -31,10 +31,13 @@ from epg_service.xmltv.elements import joined
 from epg_service.xmltv.records import Batch, ChannelElement, End, Same, Stretch
 from epg_service.xmltv.times import Stamps
 from servicekit.clock import Clock
+from servicekit.errors import BadAnswer, TooLarge
 
 Grouped = Callable[[Iterator[Batch | Same]], Iterator[Gathered | Same]]
 MINUTE_S = 60
 KEPT_CHANNELS = 16
+PIECE_BYTES = 256 * 1024
+BEHIND_BYTES = 8 << 20
 MAX_EPOCH_S = 2**32 - 1
 
 
@@ -189,6 +192,7 @@ class Reading:
                     self._still(found, remembered[found.stretch.channel], provider, tally)
                 else:
                     self._gathered(found, task, before, writer, tally)
+            _read_on(stream, tally.losses)
         return tally
 
     def _plain(self, packed: Packed, tally: Tally) -> Plain:
@@ -305,6 +309,16 @@ def _batches(items: Iterator[object], tally: Tally) -> Iterator[Batch | Same]:
             _note(item, spelling.declared(item.id), tally)
         elif isinstance(item, End):
             tally.end = item
+
+
+def _read_on(stream: Plain, losses: Losses) -> None:
+    """Reads what follows the guide, as far as that is worth it: behind it stand checksums, and perhaps junk."""
+    left = BEHIND_BYTES
+    try:
+        while left > 0 and (piece := stream.read(PIECE_BYTES)):
+            left -= len(piece)
+    except (BadAnswer, TooLarge) as reason:
+        losses.warn("trailing_junk", f"what follows the guide cannot be unpacked: {reason}")
 
 
 def _note(item: ChannelElement, name: str, tally: Tally) -> None:

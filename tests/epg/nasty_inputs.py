@@ -402,6 +402,10 @@ PACKINGS = [
     packed(85, "members of xz", lzma.compress(PLAIN[:99]) + lzma.compress(PLAIN[99:])),
     packed(86, "zeros behind", GZIPPED + bytes(512)),
     packed(86, "junk behind", GZIPPED + b"junk", "trailing_junk"),
+    *(packed(86, f"junk of {n} bytes behind {kind}", pack(PLAIN) + b"junk!!"[:n] + b"x" * (n - 6), "trailing_junk")
+      for n in (1, 2, 5, 6, 7, 8, 9, 4096)
+      for kind, pack in [("gzip", gzip.compress), ("zlib", zlib.compress), ("xz", lzma.compress),
+                         ("bzip2", bz2.compress), ("zstd", zstd.compress)]),
     packed(86, "a wrong checksum", spoiled(GZIPPED, len(GZIPPED) - 6), "corrupt"),
     packed(86, "a wrong length", spoiled(GZIPPED, len(GZIPPED) - 2), "corrupt"),
     packed(86, "no trailer", GZIPPED[:-8], "truncated"),

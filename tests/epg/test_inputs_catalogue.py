@@ -407,6 +407,22 @@ def test_x86_a_download_that_breaks_off_is_no_guide(station: Station, site: Scri
     assert station.everything() == before
 
 
+@pytest.mark.parametrize("at", [-6, -2], ids=["checksum", "length"])
+@pytest.mark.parametrize("behind", [b"", b"<br/>", guide_of(days("d"))], ids=["nothing", "junk", "another guide"])
+def test_x86_a_wrong_checksum_is_told_whatever_follows_the_guide(station: Station, behind: bytes, at: int) -> None:
+    packed = bytearray(gzip.compress(guide_of(days()) + behind))
+    packed[at] ^= 1
+    run = station.take(bytes(packed))
+    assert held(run) == ("success", 72, 0)
+    assert "corrupt" in str(run.report["warnings"])
+
+
+def test_x86_x87_a_bomb_behind_the_guide_is_not_unpacked(station: Station) -> None:
+    run = station.take(gzip.compress(guide_of(days()) + guide_of(days("d")) + bytes(100 * MB)))
+    assert held(run) == ("success", 72, 0)
+    assert run.report["warnings"] == ["second_document"]
+
+
 def test_x87_a_bomb_fails_its_run_only(station: Station) -> None:
     station.take(guide_of(days()))
     before = station.everything()
