@@ -4,8 +4,10 @@ The guide service sets PROMETHEUS_MULTIPROC_DIR before its web workers start (it
 the stream service has one worker and a plain registry.
 """
 
+import logging
 import os
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -17,6 +19,9 @@ CONTENT_TYPE = CONTENT_TYPE_LATEST
 _BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
+_ROOM_BYTES = 512 * 1024  # a few times what all routes need; a file that outgrew it would have holes again
+_log = logging.getLogger("metrics")
+
 Sample = tuple[str, str, str, dict[str, str], float]
 """Kind (`gauge` or `counter`), name, help, labels, value."""
 
@@ -27,6 +32,7 @@ class Metrics:
     def __init__(self, prefix: str, *, figures: Callable[[], Iterable[Sample]]) -> None:
         self._registry = CollectorRegistry()
         self._figures = figures
+        self._counting = _has_room(os.environ.get(MULTIPROC_DIR))
         self._requests = Counter(
             f"{prefix}_http_requests_total",
             "Requests answered.",
@@ -39,6 +45,8 @@ class Metrics:
 
     def request(self, method: str, route: str, status: int, seconds: float) -> None:
         """Counts one answered request under its route's rule (never its path: that is unbounded)."""
+        if not self._counting:
+            return
         named = method if method in _METHODS else "other"  # a client may invent thousands
         self._requests.labels(named, route, str(status)).inc()
         self._seconds.labels(route).observe(seconds)
@@ -53,6 +61,24 @@ class Metrics:
         asked = CollectorRegistry()
         asked.register(_Asked(self._figures))
         return generate_latest(registry) + generate_latest(asked)
+
+
+def _has_room(shared: str | None) -> bool:
+    """Whether counting is safe: the shared files are mapped memory, and the kernel ends a process (SIGBUS) that writes
+    into a hole of one when the disk is full. So their room is written before anything is counted."""
+    if not shared:
+        return True
+    files = [Path(shared) / f"{kind}_{os.getpid()}.db" for kind in ("counter", "histogram")]  # as they are called there
+    try:
+        for file in files:
+            if not file.exists():
+                file.write_bytes(bytes(_ROOM_BYTES))
+    except OSError as reason:
+        _log.warning("requests are not counted: there is no room for the figures (%s)", reason)
+        for file in files:
+            file.unlink(missing_ok=True)
+        return False
+    return True
 
 
 class _Asked(Collector):

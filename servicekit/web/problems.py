@@ -1,5 +1,6 @@
 """Errors as problem+json (RFC 9457): the one table from kinds of errors to HTTP, and the one shape they have."""
 
+import errno
 import json
 import logging
 import traceback
@@ -16,6 +17,7 @@ from servicekit.redact import redact
 from servicekit.web.door import Door
 
 PROBLEM = "application/problem+json"
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 _log = logging.getLogger("web")
 
 # The one table. Kinds that a fetch raises stand here for calls that fetch while the client waits.
@@ -60,6 +62,9 @@ def explain(error: Exception) -> Response:
         return response
     if isinstance(error, ValidationError):
         return invalid(error)
+    if isinstance(error, OSError) and error.errno in _NO_ROOM:
+        _log.error("%s %s failed: %s", request.method, request.path, error)
+        return _problem(503, "the disk is full: free some space, then ask again", {}, None)
     _log.error("%s %s failed", request.method, request.path, exc_info=error)
     door: Door = current_app.config["AERIAL_DOOR"]
     if not door.debug:

@@ -1,5 +1,6 @@
 """Signs of life, and figures shared by several web workers."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -86,3 +87,20 @@ def test_several_workers_share_their_counts_by_a_directory(tmp_path: Path) -> No
     line = 'epg_http_requests_total{method="GET",route="/live",status="200"}'
     assert f"{line} 3.0" in texts[0]
     assert f"{line} 6.0" in texts[1]
+    for file in tmp_path.glob("*.db"):  # no hole that a full disk could not fill: that would end the worker
+        assert file.stat().st_blocks * 512 >= file.stat().st_size, file.name
+
+
+def test_where_there_is_no_room_for_figures_requests_are_answered_uncounted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(file: Path, data: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
+    monkeypatch.setattr(Path, "write_bytes", full)
+    metrics = Metrics("y", figures=list)
+    metrics.request("GET", "/a", 200, 0.1)
+    assert b"y_http_requests_total" not in metrics.render()
+    assert list(tmp_path.iterdir()) == []
+    assert "No space left" in caplog.text

@@ -277,6 +277,12 @@ def test_a_fault_of_ours_is_told_only_with_debug_and_always_logged(
     assert [record.exc_info is not None for record in caplog.records] == [True]
 
 
+def test_a_full_disk_is_told_as_what_it_is(site: Site) -> None:
+    answer = site.ask("/api/v1/error/FullDisk")
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
+    assert "the disk is full" in answer.json["detail"]
+
+
 # ---- addresses handed out --------------------------------------------------------------------------------------------
 
 PROXY = {

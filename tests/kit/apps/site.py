@@ -1,5 +1,6 @@
 """A small application on `servicekit.web`, for the test client and for gunicorn (`tests.kit.apps.site:served()`)."""
 
+import errno
 import gc
 import os
 from pathlib import Path
@@ -53,6 +54,8 @@ class ErrorPath(web.Shape):
 def _error(kind: str) -> Exception:
     if kind == "Bug":
         return RuntimeError("inside http://u:S3CR3T@h/")
+    if kind == "FullDisk":
+        return OSError(errno.ENOSPC, "No space left on device")
     told: dict[str, Exception] = {
         "Unavailable": errors.Unavailable("locked", retry_after_s=9),
         "RateLimited": errors.RateLimited("too often", retry_after_s=60),
