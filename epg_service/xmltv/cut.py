@@ -53,6 +53,9 @@ _LEGAL = b"\t\n\r" + bytes(range(0x20, 0x100))
 # A reference to anything but the five that XML predefines, or characters from 32 to 9999, all of them legal.
 _REFERENCE = re.compile(rb"&(?!(?:amp|lt|gt|quot|apos|#(?:3[2-9]|[4-9][0-9]|[1-9][0-9]{2,3}));)")
 
+_Run: TypeAlias = tuple[str, slice]
+"""A channel and its elements, which stand one after the other."""
+
 Known = Callable[[str], Mapping[int, int]]
 """What is known of a channel: the digest of each element that is stored, so was proven well formed, and its flags (see
 `domain.days`)."""
@@ -116,7 +119,7 @@ class _Instants(dict[bytes, int | None]):
 class _Measured:
     """The stretch of a channel, as far as it was read."""
 
-    def __init__(self, channel: bytes) -> None:
+    def __init__(self, channel: str) -> None:
         self.channel = channel
         self._programmes = 0
         self._length = 0
@@ -132,10 +135,9 @@ class _Measured:
 
     def stretch(self) -> Stretch | None:
         """All of it; None when a programme in it was lost."""
-        name = _name(self.channel)
-        if not name or not self._whole:
+        if not self.channel or not self._whole:
             return None
-        return Stretch(name, self._programmes, self._length, self._digest.intdigest())
+        return Stretch(self.channel, self._programmes, self._length, self._digest.intdigest())
 
 
 class _Cutter(ExactReader):
@@ -189,7 +191,7 @@ class _Cutter(ExactReader):
         ends: list[int] = []
         whole = form.whole if self._mostly_new else None
         head, buffer, at = form.head, self._buffer, form.channel + 1
-        while position < end and len(found) < self._reach:
+        for _ in range(self._reach):
             if whole is not None and (match := whole(buffer, position, end)):
                 found.append(match.groups())
                 position = match.end()
@@ -233,21 +235,24 @@ class _Cutter(ExactReader):
     def _take(self, form: Form, pieces: list[Piece], bounds: list[int]) -> int:
         """Takes over the first pieces, as many as are sure to be one element each; how many. `bounds`: where they lie
         in the buffer."""
-        if bounds[len(pieces)] - bounds[0] > MAX_ELEMENT_BYTES and _largest(pieces) > MAX_ELEMENT_BYTES:
+        too_large = bounds[len(pieces)] - bounds[0] > MAX_ELEMENT_BYTES and _largest(pieces) > MAX_ELEMENT_BYTES
+        if not pieces or too_large:
             return 0
         columns = list(zip(*pieces, strict=True))
-        raws, channels = list(columns[0]), columns[form.channel + 1]
-        written = columns[form.start + 1], columns[form.stop + 1] if form.stop >= 0 else (b"",) * len(raws)
+        raws, count = list(columns[0]), len(pieces)
+        written = columns[form.start + 1], columns[form.stop + 1] if form.stop >= 0 else (b"",) * count
         try:
-            list(map(_name, set(channels)))
+            runs = _runs(columns[form.channel + 1], count)
             starts, stops = (list(map(self._instants.__getitem__, column)) for column in written)
         except OddValue:
             plain = list(takewhile(_plain, pieces))
             return self._take(form, plain, bounds) if plain else 0
-        sure, digests, flags = self._sure(channels, raws, columns[-1])
+        sure, digests, flags = self._sure(runs, raws, columns[-1])
         if sure:
-            self._measure(channels[:sure], starts, bounds)
-            self._add(channels[:sure], (starts, stops, columns[-2], raws, digests, flags), written)
+            if sure < count:
+                runs = _runs(columns[form.channel + 1], sure)
+            self._measure(runs, starts, bounds)
+            self._add(runs, (starts, stops, columns[-2], raws, digests, flags), written)
         return sure
 
     def _form_at(self, position: int) -> Form | None:
@@ -294,16 +299,13 @@ class _Cutter(ExactReader):
         except OddValue:
             return None
 
-    def _measure(self, channels: Sequence[bytes], starts: Sequence[int | None], bounds: list[int]) -> None:
+    def _measure(self, runs: Sequence[_Run], starts: Sequence[int | None], bounds: list[int]) -> None:
         """Notes the bytes of each channel's pieces; those of one channel follow those of the leap before."""
-        at = 0
-        for channel, group in groupby(channels):
-            part = slice(at, at + len(list(group)))
-            if self._measured is None or self._measured.channel != channel:
+        for name, part in runs:
+            if self._measured is None or self._measured.channel != name:
                 self._end_stretch()
-                self._measured = _Measured(channel)
-            self._measured.add(memoryview(self._buffer)[bounds[at] : bounds[part.stop]], starts[part])
-            at = part.stop
+                self._measured = _Measured(name)
+            self._measured.add(memoryview(self._buffer)[bounds[part.start] : bounds[part.stop]], starts[part])
 
     def _end_stretch(self) -> None:
         stretch = self._measured.stretch() if self._measured else None
@@ -314,21 +316,18 @@ class _Cutter(ExactReader):
     # ---- the proof ---------------------------------------------------------------------------------------------------
 
     def _sure(
-        self, channels: Sequence[bytes], raws: list[bytes], numbers: Sequence[bytes | None]
+        self, runs: Sequence[_Run], raws: list[bytes], numbers: Sequence[bytes | None]
     ) -> tuple[int, list[int], list[int]]:
         """How many of the first elements are well formed, each by itself; their digests and flags. `numbers`: see
         `_proof`."""
-        digests = digests_of(raws)
-        flags, fresh, at = list[int](), list[int](), 0
-        for channel, group in groupby(channels):
-            begin, at = at, at + len(list(group))
-            known = self._known(_name(channel))
-            if known:
-                flags += [known.get(digest, -1) for digest in digests[begin:at]]
-                fresh += [index for index in range(begin, at) if flags[index] < 0]
+        digests, flags, fresh = digests_of(raws), list[int](), list[int]()
+        for name, part in runs:
+            if known := self._known(name):
+                flags += [known.get(digest, -1) for digest in digests[part]]
+                fresh += [index for index in range(part.start, part.stop) if flags[index] < 0]
             else:
-                flags += [-1] * (at - begin)
-                fresh += range(begin, at)
+                flags += [-1] * (part.stop - part.start)
+                fresh += range(part.start, part.stop)
         looked, self._mostly_new = self._mostly_new, 2 * len(fresh) > len(raws)
         if len(fresh) == len(raws):
             sure, flags = _proof(raws, numbers if looked else None)
@@ -341,23 +340,28 @@ class _Cutter(ExactReader):
 
     # ---- the columns -------------------------------------------------------------------------------------------------
 
-    def _add(self, channels: Sequence[bytes], columns: _Columns, written: Sequence[Sequence[bytes]]) -> None:
-        """The rows of the first elements; those that lack a time or a channel go the way that counts them."""
+    def _add(self, runs: Sequence[_Run], columns: _Columns, written: Sequence[Sequence[bytes]]) -> None:
+        """The rows of these elements; those that lack a time or a channel go the way that counts them."""
         starts, stops, titles, raws, digests, flags = columns
-        stops = [stop or 0 for stop in stops]
-        at = 0
-        for channel, group in groupby(channels):
-            part = slice(at, at + len(list(group)))
-            at = part.stop
-            name = _name(channel)
+        for name, part in runs:
             run = starts[part]
             if name and None not in run:
-                read = _titles(titles[part], raws[part])
-                rows = (run, stops[part], read, raws[part], digests[part], flags[part])
+                ends = [stop or 0 for stop in stops[part]]
+                rows = (run, ends, _titles(titles[part], raws[part]), raws[part], digests[part], flags[part])
                 self._columns.extend(Batch(name, *rows))  # type: ignore[arg-type]
                 continue
             for start, stop, raw in zip(written[0][part], written[1][part], raws[part], strict=True):
                 self._columns.add({"channel": name, "start": start.decode(), "stop": stop.decode()}, raw)
+
+
+def _runs(channels: Sequence[bytes], count: int) -> list[_Run]:
+    """Who the first elements belong to, one channel after the other; raises `OddValue`."""
+    runs, at = list[_Run](), 0
+    for channel, group in groupby(channels[:count]):
+        part = slice(at, at + len(list(group)))
+        runs.append((_name(channel), part))
+        at = part.stop
+    return runs
 
 
 def _largest(pieces: list[Piece]) -> int:

@@ -64,6 +64,7 @@ FALSE_PROGRAMME = '<programme start="20261121220000 +0000" stop="20261121230000 
 TEXTS = ["word ", "a  b", " lead", "\n\t", "\r\n", "é", "日本", "&amp;", "&lt;x&gt;", "&#233;", "&#x41;", "> ]] >",
          "--", "<!-- c -->", "<![CDATA[]]>", "<!---->", "<?pi x?>", f"<!-- </programme> {FALSE_PROGRAMME} -->",
          f"<![CDATA[ & </programme> {FALSE_PROGRAMME} ]]>", "<?pi </programme>?>", "<b>bold</b>"]  # fmt: skip
+STRAY = '<programme start="20261121" stop="20261122" channel="c1"><title>a</title></programme>'
 WRONG = ["&", "&nbsp;", "&eacute;", "<", "\x01", "</programme>", "<b>", "</title>", "<!-- ", "<![CDATA[", "<?x", "]]>",
          "<programme>", "</tv>", "<tv>", "\ud800", FALSE_PROGRAMME, "\ufffe", "-->", "</programme >", "\x00",
          '"', "<programme ", "<channel id='x'>"]  # fmt: skip
@@ -160,6 +161,7 @@ DAMAGES = st.lists(
 
 @settings(max_examples=700, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(documents(), DAMAGES, CHUNKS)
+@example(b"<tv>" + 3 * STRAY.encode() + b"</programme>" + STRAY.encode() + b"</tv>", [(0, 0, b"")], 64)
 @example(f"<tv>{FALSE_PROGRAMME}<!-- </programme>{FALSE_PROGRAMME}--</programme></tv>".encode(), [(0, 0, b"")], 7)
 def test_a_damaged_guide_costs_the_fast_reader_what_it_costs_the_exact_one(
     document: bytes, damages: list[tuple[int, int, bytes]], chunk: int
