@@ -7,6 +7,7 @@ not there is told by its first letters.
 
 import re
 from collections.abc import Iterable, Sequence
+from functools import cache
 from operator import itemgetter
 
 from epg_service.domain.days import IN_FORM, NUMBERED
@@ -142,6 +143,7 @@ BODY = _body()
 """What may stand between the tags of a programme in form."""
 
 
+@cache
 def _child() -> re.Pattern[bytes]:
     """One child in valid form, group n for the n-th kind of the DTD; the last group: what is to be left out, elements
     that the DTD does not know and texts that say nothing."""
@@ -155,10 +157,13 @@ def _child() -> re.Pattern[bytes]:
     return re.compile(rb"\s*+(?:" + b"|".join(groups) + rb")")
 
 
-_READY = re.compile(
-    rb"<programme(?:\s++(?:start|stop|channel)=(?:\"[^\"<>]*+\"|'[^'<>]*+'))*+\s*+>" + BODY + rb"</programme\s*+>"
-)
-_CHILD = _child()
+@cache
+def _ready() -> re.Pattern[bytes]:
+    """A whole element in form; compiled when it is first asked for, as commands that read no guide never do."""
+    tag = rb"<programme(?:\s++(?:start|stop|channel)=(?:\"[^\"<>]*+\"|'[^'<>]*+'))*+\s*+>"
+    return re.compile(tag + BODY + rb"</programme\s*+>")
+
+
 _OPENING = re.compile(rb"<programme((?:\s++" + _NAME + rb"\s*+=\s*+" + _QUOTED + rb")*+)\s*+>")
 _KEPT_ATTRIBUTES = re.compile(rb"\s(?:pdc-start|vps-start|showview|videoplus|clumpidx)\s*+=\s*+" + _QUOTED)
 _SINGLE_RANKS = frozenset(rank for rank, repeats in enumerate(CHILDREN.values(), 1) if not repeats)
@@ -170,7 +175,7 @@ def flags_of(raws: Sequence[bytes]) -> list[int]:
 
     In form: publishing changes nothing of it but its start tag, which ends at the first `>`.
     """
-    return flags_in_form(raws, [found and found[2] for found in map(_READY.fullmatch, raws)])
+    return flags_in_form(raws, [found and found[2] for found in map(_ready().fullmatch, raws)])
 
 
 def flags_in_form(raws: Sequence[bytes], numbers: Sequence[bytes | None]) -> list[int]:
@@ -187,7 +192,7 @@ def _numbered(numbers: bytes) -> bool:
 
 def copied(opening: bytes, raw: bytes) -> bytes | None:
     """The element behind another start tag (`opening` lacks its `>`); None when it is not in form."""
-    found = _READY.fullmatch(raw)
+    found = _ready().fullmatch(raw)
     if found is None or has_controls(raw):
         return None
     return b"%b>%b\n  </programme>\n" % (opening, raw[raw.index(b">") + 1 : raw.rindex(b"<")].rstrip())
@@ -200,7 +205,7 @@ def put_in_order(opening: bytes, raw: bytes) -> bytes | None:
         return None
     position, end = tag.end(), raw.rfind(b"</programme")
     parts: list[tuple[int, bytes]] = []
-    for child in _CHILD.finditer(raw, position, end):
+    for child in _child().finditer(raw, position, end):
         if child.start() != position:
             return None
         position = child.end()
