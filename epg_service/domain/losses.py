@@ -22,6 +22,8 @@ KINDS: dict[str, str] = {
 NOTES: dict[str, str] = {
     "repaired": "The element was not well formed; it was mended without touching its structure and kept.",
     "capped": 'The element is larger than the limit for one element; a text in it was cut, and ends in "…".',
+    "cut_behind": "Elements stood behind the text that was cut; they are lost with it. The samples name them.",
+    "nested": "Elements are nested deeper than 32 levels, in a programme of over 4 KiB; of those below, text is kept.",
     "missing_stop": "No readable stop time: it was taken from the next programme, or from a usual length.",
     "backward_stop": "The stop time lay before the start and was replaced like a missing one.",
     "zero_length": "Start and stop are the same instant; kept, but only shown where nothing longer stands.",

@@ -16,7 +16,7 @@ from typing import Protocol
 from epg_service.domain.clean import clean
 from epg_service.domain.days import DAY_S, DayColumns
 from epg_service.domain.entities import Mapped, Provider
-from epg_service.domain.losses import Losses
+from epg_service.domain.losses import Losses, called
 from epg_service.domain.model import Readable, Rows
 from epg_service.domain.retention import Window, keep
 from epg_service.domain.spelling import Spelling
@@ -27,7 +27,7 @@ from epg_service.importer.redo import ChannelNote, RedoLog, RedoWriter
 from epg_service.importer.remembered import MAX_STRETCH_BYTES, Outcome
 from epg_service.providers.arriving import StartedAnew
 from epg_service.xmltv.cut import Recalled, cut, nothing_known, nothing_recalled
-from epg_service.xmltv.elements import joined
+from epg_service.xmltv.elements import joined, too_deep
 from epg_service.xmltv.records import Batch, ChannelElement, End, Same, Stretch
 from epg_service.xmltv.times import Stamps
 from servicekit.clock import Clock
@@ -38,6 +38,7 @@ MINUTE_S = 60
 KEPT_CHANNELS = 16
 PIECE_BYTES = 256 * 1024
 BEHIND_BYTES = 8 << 20
+LARGE_BYTES = 4 * 1024
 MAX_EPOCH_S = 2**32 - 1
 
 
@@ -226,6 +227,7 @@ class Reading:
         rows = self._kept(_cleaned(gathered, task.provider, tally.losses), task.provider, tally)
         if not rows.starts:
             return
+        _look_at_large(rows, gathered.channel, tally.losses)
         over_by_s = self._clock.now_s() if task.stale else None
         swept = self._compare(rows, before.channel(gathered.channel), writer, tally, over_by_s)
         stretch = tally.stretches.pop(gathered.channel, None)
@@ -340,6 +342,15 @@ def _cleaned(gathered: Gathered, provider: Provider, losses: Losses) -> Rows:
         stops = [_within(stop + shift_s) if stop else 0 for stop in rows.stops]
         rows = dataclasses.replace(rows, starts=starts, stops=stops)
     return clean(rows, losses=losses, channel=gathered.channel)
+
+
+def _look_at_large(rows: Rows, channel: str, losses: Losses) -> None:
+    """Notes what is nested so deep that it is not looked into. In the DTD's form (any flag) nothing is."""
+    if all(rows.flags) or max(map(len, rows.raws)) <= LARGE_BYTES:
+        return
+    for title, start, raw in zip(rows.titles, rows.starts, rows.raws, strict=True):
+        if len(raw) > LARGE_BYTES and too_deep(raw):
+            losses.add("nested", called(title, start, channel))
 
 
 def _within(epoch_s: int) -> int:

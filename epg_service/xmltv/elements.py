@@ -84,6 +84,36 @@ def tree(raw: bytes) -> Node:
     return next(root.nodes())
 
 
+def too_deep(raw: bytes) -> bool:
+    """Whether elements inside a well-formed one are nested deeper than they are ever looked into."""
+    if raw.count(b"</") < MAX_DEPTH:
+        return False
+    depth = 0
+    parser = pyexpat.ParserCreate("utf-8")
+
+    def start(*_: object) -> None:
+        nonlocal depth
+        depth += 1
+        if depth > MAX_DEPTH:
+            raise _Deep
+
+    def end(_: str) -> None:
+        nonlocal depth
+        depth -= 1
+
+    parser.StartElementHandler = start
+    parser.EndElementHandler = end
+    try:
+        parser.Parse(raw, True)
+    except _Deep:
+        return True
+    return False
+
+
+class _Deep(Exception):
+    """Deep enough to know."""
+
+
 def proven(raw: bytes) -> tuple[str, dict[str, str]] | None:
     """Name and attributes of the root when the bytes are one well-formed element, else None."""
     parser = pyexpat.ParserCreate("utf-8")

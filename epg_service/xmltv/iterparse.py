@@ -34,7 +34,9 @@ _LEAST_STEP_BYTES = 64
 
 _MARK = re.compile(rb"<(programme|channel)(?=[\s/>])|</(tv)\s*>")
 _EDGE = re.compile(rb"</(programme|channel)\s*>|<(?:programme|channel)(?=[\s/>])|</tv\s*>")
-_MARK_TAIL_BYTES = 16
+_MARK_TAIL_BYTES = 32  # the beginning of the longest tag that is looked for
+_BEGUN = re.compile(rb"<([A-Za-z_][\w:.-]{0,28})(?=[\s/>])")
+_MOST_NAMED = 10
 _SLASH = ord("/")
 _PREAMBLE_BYTES = 4096
 _PREAMBLE_TAGS = frozenset(("b", "br", "p", "pre", "font", "div", "span", "i"))  # how PHP words its warnings
@@ -376,16 +378,15 @@ class ExactReader:
         self._channels += kind == "channel"
         begin = self._needed()
         if end < 0:
-            self._too_large(kind, self._buffer[begin : begin + CAPPED_BYTES])
-            self._open, self._last = -1, self._open + 8
-            end = self._next_mark()
+            end = self._too_large(kind, self._buffer[begin : begin + CAPPED_BYTES])
         elif not self._mended(kind, self._buffer[begin:end].strip()):
             lost = "broken_channel" if kind == "channel" else "cut_off" if at_end_of_file else "broken"
             self._losses.add(lost, f"{reason}: {self._buffer[begin : begin + 160].decode('utf-8', 'replace')}")
         self._resume(end)
 
-    def _too_large(self, kind: str, begin: bytes) -> None:
-        """An element over the limit: a programme whose text can be cut is kept for its place in the guide."""
+    def _too_large(self, kind: str, begin: bytes) -> int:
+        """An element over the limit: a programme whose text can be cut is kept for its place in the guide. Returns
+        where the next one begins."""
         sample = begin[:200].decode("utf-8", "replace")
         fixed = capped(begin) if kind == "programme" else None
         facts = proven(fixed) if fixed else None
@@ -394,16 +395,28 @@ class ExactReader:
             self._columns.add(facts[1], fixed)
         else:
             self._losses.add("too_large" if kind == "programme" else "broken_channel", sample)
+        self._open, self._last = -1, self._open + (CAPPED_BYTES if facts else 8)
+        behind: dict[bytes, None] = {}
+        position = self._next_mark(behind)
+        if facts and behind:
+            names = ", ".join(name.decode() for name in list(behind)[:_MOST_NAMED])
+            self._losses.add("cut_behind", f"{names} of {sample[: sample.find('>') + 1] or sample}")
+        return position
 
     def _resume(self, position: int) -> None:
         """Go on at `position` of the buffer, between two elements; below zero: nothing is left."""
         self._fresh(position if position >= 0 else len(self._buffer), inside=True)
 
-    def _next_mark(self) -> int:
-        """Where the next element, or `</tv>`, begins behind what was understood; what is passed over is forgotten."""
+    def _next_mark(self, names: dict[bytes, None] | None = None) -> int:
+        """Where the next element, or `</tv>`, begins behind what was understood; what is passed over is forgotten, but
+        for the names of the elements in it."""
         while True:
             position = max(self._needed(), 0)
-            if match := _MARK.search(self._buffer, position):
+            match = _MARK.search(self._buffer, position)
+            if names is not None and len(names) < _MOST_NAMED:
+                found = _BEGUN.findall(self._buffer, position, match.start() if match else len(self._buffer))
+                names.update(dict.fromkeys(found))
+            if match:
                 return match.start()
             self._last = max(position, len(self._buffer) - _MARK_TAIL_BYTES) + self._base
             if not self._more():

@@ -223,6 +223,8 @@ STRUCTURE = [
          titles=["before", "T", "after"]),
     Case(36, "a text of 5 MB", among(show(f"<title>T</title><desc>{'d' * 5_000_000}</desc>")),
          titles=["before", "T", "after"], noted={"capped": 1}),
+    Case(36, "more behind a text of 5 MB", among(show(f"<title>T</title><desc>{'d' * 5_000_000}</desc><new/>")),
+         titles=["before", "T", "after"], noted={"capped": 1, "cut_behind": 1}),
     Case(37, "a name that only begins so", guide("<programmeX start='1'><title>no</title></programmeX>", titled("T"),
          "<channels/>"), titles=["T"]),
     Case(37, "single quotes", guide(titled("T").replace('"', "'")), titles=["T"]),

@@ -133,11 +133,31 @@ def test_x35_what_the_dtd_does_not_know_stays_in_the_store_and_out_of_the_guide(
 
 
 def test_x36_the_limit_of_an_element_marks_what_was_cut() -> None:
-    (raw,) = read(guide(show(f"<title>T</title><desc>{'ä&amp;' * 900_000}</desc><new/>"))).raws
+    found = read(guide(show(f"<title>T</title><desc>{'ä&amp;' * 900_000}</desc><new/>")))
+    (raw,) = found.raws
     description = details(raw).description or ""
     assert description.endswith("…")
     assert 30_000 < len(raw) < 70_000
     assert set(description) == {"ä", "&", "…"}
+    assert found.noted() == {"capped": 1, "cut_behind": 1}
+
+
+@pytest.mark.parametrize("by", READERS)
+@pytest.mark.parametrize("text_bytes", [5_000_000 + step for step in (0, 1, 7, 20, 31, 33, 64)])
+def test_x36_what_stood_behind_the_cut_is_named(text_bytes: int, by: str) -> None:
+    """Wherever the file is cut into pieces."""
+    behind = "<previously-shown start='2020'/><category>K</category><category>L</category><my:own_1>x</my:own_1>"
+    found = read(guide(show(f"<title>T</title><desc>{'d' * text_bytes}</desc>{behind}"), titled("T2")), reader=by)
+    assert found.losses.notes_dict()["cut_behind"] == {"count": 1, "samples": [
+        f"previously-shown, category, my:own_1 of {show()[:show().index('>') + 1]}"
+    ]}  # fmt: skip
+    assert found.titles == ["T", "T2"]
+
+
+def test_x36_a_thousand_things_behind_the_cut_are_named_in_few_words() -> None:
+    found = read(guide(show("<title>T</title>" + "".join(f"<x{n}>{'y' * 40}</x{n}>" for n in range(90_000)))))
+    (sample,) = found.losses.notes_dict()["cut_behind"]["samples"]  # type: ignore[misc]
+    assert sample.count(", ") == 9
 
 
 def test_x60_no_control_character_comes_out_again() -> None:
@@ -405,6 +425,15 @@ def test_x86_a_download_that_breaks_off_is_no_guide(station: Station, site: Scri
     site.cut("/g", whole.replace(b"Show", b"Late"), len(whole) // 2)
     assert station.run(provider).status in ("failed", "rejected")
     assert station.everything() == before
+
+
+def test_x73_what_is_nested_too_deep_to_be_read_is_noted(station: Station) -> None:
+    deep, shallow = (f"<a>{'<b>' * n}{'x' * 5000}{'</b>' * n}</a>" for n in (100_000, 30))
+    shows = [Show("c", NOON + n * HOUR, NOON + (n + 1) * HOUR, f"T{n}", more) for n, more in enumerate((deep, shallow))]
+    for _ in range(2):
+        run = station.take(guide_of(shows), force=True)
+        assert held(run) == ("success", 2, 0)
+        assert run.report["notes"] == {"nested": {"count": 1, "samples": ["T0"]}}
 
 
 @pytest.mark.parametrize("at", [-6, -2], ids=["checksum", "length"])
