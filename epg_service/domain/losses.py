@@ -37,7 +37,7 @@ NOTES: dict[str, str] = {
 
 
 WARNINGS: dict[str, str] = {
-    "truncated": "The file, or what it is packed in, ends early; what stood whole before that was read.",
+    "truncated": "The file, its download or what it is packed in ends early; what stood whole before that was read.",
     "corrupt": "The packed data are damaged, or their checksum is wrong; what came before was read.",
     "encoding": "The file is in another encoding than it says; its bytes were believed.",
     "undecodable": "Some bytes mean nothing in the encoding of the file; they were replaced by U+FFFD.",

@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import IO, Self
 
 from epg_service.providers.download import Begun, Progress, Validators
+from servicekit.errors import Unreachable
 from servicekit.redact import redact
 
 WAIT_S = 0.5
@@ -26,18 +27,20 @@ class _Unwanted(BaseException):
 
 class Arriving:
     """Runs a download and says how far it is. `waiting` hears the bytes and the total while somebody waits for more;
-    it may raise to end that."""
+    it may raise to end that. `part_will_do`: when it breaks off for good, what came is the file."""
 
-    def __init__(self, run: Run, *, waiting: Progress) -> None:
+    def __init__(self, run: Run, *, waiting: Progress, part_will_do: bool = False) -> None:
         self._run = run
         self._waiting = waiting
+        self._part_will_do = part_will_do
         self._change = threading.Condition()
         self._unwanted = False
         self._beginnings = 0
         self._ended = False
         self._error: Exception | None = None
         self.result: tuple[str, Validators] | None = None
-        """Digest and validators, when it is whole; None on 304."""
+        """Digest and validators, when it is whole; None on 304 and of a part."""
+        self.is_part = False
         self.done = 0
         self.total: int | None = None
         self._thread = threading.Thread(target=self._work, name="download", daemon=True)
@@ -96,7 +99,8 @@ class Arriving:
             pass
         except Exception as reason:  # noqa: BLE001 - whatever it is, it rises where the file is read
             _log.warning("the download ended: %s", redact(str(reason)))
-            error = reason
+            self.is_part = self._part_will_do and self.done > 0 and isinstance(reason, Unreachable)
+            error = None if self.is_part else reason
         with self._change:
             self._error, self._ended = error, True
             self._change.notify_all()

@@ -119,7 +119,8 @@ class DownloadedFeed:
         arriving.start()
         if of_size(known, arriving.total):
             arriving.whole()
-        self.unchanged = arriving.ended and (arriving.result is None or arriving.result[0] == known)
+        told = arriving.result
+        self.unchanged = arriving.ended and not arriving.is_part and (told is None or told[0] == known)
 
     @property
     def size(self) -> int | None:
@@ -164,19 +165,28 @@ class Feeds:
 
     @contextmanager
     def opened(
-        self, address: str, validators: Validators, progress: Progress, *, known: str | None = None
+        self,
+        address: str,
+        validators: Validators,
+        progress: Progress,
+        *,
+        known: str | None = None,
+        part_will_do: bool = False,
     ) -> Iterator[Feed]:
         """The guide behind `address`; a download goes into a temporary file that goes away with the block.
 
-        `known`: the digest of the last good file. `progress` hears of a download while somebody waits for it, and may
-        raise. Raises `Unreachable`, `BadAnswer`, `Refused`, `NotFound` (no such file), `Invalid`.
+        `known`: the digest of the last good file. `part_will_do`: there is none, so what came of a download that breaks
+        off for good is better than nothing. `progress` hears of a download while somebody waits for it, and may raise.
+        Raises `Unreachable`, `BadAnswer`, `Refused`, `NotFound` (no such file), `Invalid`.
         """
         if not _is_address(address):
             yield self._local(address, known)
             return
         self._work_dir.mkdir(parents=True, exist_ok=True)
         path = self._work_dir / f"feed-{time.time_ns()}"
-        arriving = Arriving(partial(self._download, address, validators, path), waiting=progress)
+        arriving = Arriving(
+            partial(self._download, address, validators, path), waiting=progress, part_will_do=part_will_do
+        )
         try:
             yield DownloadedFeed(arriving, path, known)
         finally:

@@ -180,7 +180,8 @@ def _source(guides: Feeds) -> Callable[[Provider, LastGoodFile, Progress], Abstr
     @contextmanager
     def opened(provider: Provider, good: LastGoodFile, progress: Progress) -> Iterator[Feed]:
         asked = Validators(good.etag, good.last_modified)
-        with guides.opened(provider.xmltv_url, asked, progress, known=good.digest) as feed:
+        first = provider.good.at is None
+        with guides.opened(provider.xmltv_url, asked, progress, known=good.digest, part_will_do=first) as feed:
             yield feed
 
     return opened

@@ -116,6 +116,26 @@ def test_a_download_that_fails_fails_the_reading(script: Script) -> None:
             stream.read(100)
 
 
+def test_where_a_part_will_do_the_end_of_a_failed_download_is_an_end(script: Script) -> None:
+    script.arriving._part_will_do = True
+    script.sends(b"half")
+    script.fails()
+    with script.following() as stream:
+        script.go.release(2)
+        until(lambda: script.arriving.ended)
+        assert (stream.read(100), stream.read(100)) == (b"half", b"")
+    assert (script.arriving.is_part, script.arriving.result) == (True, None)
+
+
+def test_where_nothing_came_there_is_no_part(script: Script) -> None:
+    script.arriving._part_will_do = True
+    script.fails()
+    with script.following() as stream:
+        script.go.release()
+        with pytest.raises(Unreachable, match="gone"):
+            stream.read(100)
+
+
 def test_another_version_voids_what_was_read(script: Script) -> None:
     script.sends(b"old")
     script.begins(3)
@@ -208,4 +228,29 @@ def test_an_import_whose_download_begins_anew_holds_the_new_version(tmp_path: Pa
     assert {one.title.split()[0] for one in station.listings("a")} == {"Young"}
     again = station.run(station.it.providers.all()[0])
     assert (again.status, state["asked"]) == ("unchanged", 3)
+    station.close()
+
+
+def test_a_download_that_always_breaks_off_is_better_than_no_guide_but_replaces_none(
+    tmp_path: Path, provider: ScriptedProvider
+) -> None:
+    guide = guide_of(hourly("a", MIDNIGHT, 2_000))
+    answers = {
+        "whole": Reply(headers={"ETag": '"1"'}, body=guide),
+        "part": Reply(body=guide[:150_000], length=len(guide)),
+    }
+    sent = ["part"]
+    provider.script("/g", lambda asked: answers[sent[0]])
+    station = Station(tmp_path, {"retention": {"days": 400}}, shared={"fetch": {"allow": ["127.0.0.0/8"]}})
+    made = station.provider(address=provider.url("/g"))
+    first = station.run(made)
+    assert (first.status, first.report["warnings"]) == ("success", ["truncated"])
+    assert 0 < first.programs_imported < 2_000
+    sent[0] = "whole"
+    assert station.run(station.it.providers.get(made.id)).programs_imported == 2_000
+    sent[0] = "part"
+    again = station.run(station.it.providers.get(made.id))
+    assert again.status == "failed"
+    assert "the connection ended before the answer was whole" in str(again.error_message)
+    assert len(station.listings("a")) == 2_000
     station.close()
