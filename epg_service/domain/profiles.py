@@ -24,6 +24,8 @@ class Profile:
     name: str
     overlaps: bool = False
     """Everything that is stored, overlaps and programmes with one start included."""
+    as_it_came: bool = False
+    """Nothing is made up where the DTD can do without, and nothing left out that it allows."""
     both_numbers: bool = True
     """Episode numbers in both systems, one made from the other."""
     plain_numbers: bool = False
@@ -60,7 +62,7 @@ PROFILES = {
     one.name: one
     for one in (
         Profile(STANDARD),
-        Profile(FULL, overlaps=True, both_numbers=False),
+        Profile(FULL, overlaps=True, as_it_came=True, both_numbers=False),
         Profile(
             "plex", plain_numbers=True, number_first=True, urls=False, poster_icon=True, repeats_told=True, kinds=True,
             placeholders=True,

@@ -28,7 +28,7 @@ from servicekit.errors import Invalid
 Thing = TypeVar("Thing")
 WHOLE = "guide"
 _LINEUP = "lineup-"
-_FORM = "2"
+_FORM = "3"
 """Another one when the same guide is written in another way, so that files are made again."""
 _MOST_NAMED = 10
 _HOUR_S = 3_600

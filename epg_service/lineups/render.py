@@ -158,7 +158,12 @@ class Rendering:
         if row.flags & IN_FORM:
             return row.raw
         return write.programme(
-            row.raw, start=row.start_s, stop=row.stop_s, channel_id=channel_id, title_fallback=edit.NO_TITLE
+            row.raw,
+            start=row.start_s,
+            stop=row.stop_s,
+            channel_id=channel_id,
+            title_fallback=edit.NO_TITLE,
+            as_it_came=self._rules.as_it_came,
         )
 
     def _with_placeholders(self, rows: list[_Row], entry: Entry, from_s: int, to_s: int) -> list[_Row]:

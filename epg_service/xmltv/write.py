@@ -6,9 +6,10 @@ into them and put in order. Any other is read and written anew.
 """
 
 import re
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 
 from epg_service.domain.days import IN_FORM
+from epg_service.domain.episodes import read_onscreen
 from epg_service.xmltv import form
 from epg_service.xmltv.details import CREDIT_KINDS
 from epg_service.xmltv.elements import Node, tree
@@ -108,17 +109,20 @@ def with_extras(written: bytes, raw: bytes) -> bytes:
     )
 
 
-def programme(raw: bytes, *, start: int, stop: int, channel_id: str, title_fallback: str) -> bytes:
+def programme(
+    raw: bytes, *, start: int, stop: int, channel_id: str, title_fallback: str, as_it_came: bool = False
+) -> bytes:
     """One `<programme>` from the bytes of an element, under another channel id, with its times in UTC.
 
-    `stop` 0 leaves the attribute out; `title_fallback` stands where no title says anything. Raises ValueError when the
-    bytes are not one well-formed element.
+    `stop` 0 leaves the attribute out; `title_fallback` stands where no title says anything. `as_it_came`: an empty
+    title stands there, and an `xmltv_ns` number that is none stays, which would mislead clients. Raises ValueError when
+    the bytes are not one well-formed element.
     """
     ends = f' stop="{text_utc(stop)}"' if stop else ""
     opening = f'  <programme start="{text_utc(start)}"{ends} channel="{_attribute(channel_id)}"'
     if copied := form.copied(opening.encode(), raw) or form.put_in_order(opening.encode(), raw):
         return copied
-    return _rewritten(opening, tree(raw), title_fallback).encode()
+    return _rewritten(opening, tree(raw), None if as_it_came else title_fallback).encode()
 
 
 def start_tags(starts: Iterable[int], stops: Iterable[int], channel_id: str) -> list[bytes]:
@@ -216,12 +220,15 @@ def _length(node: Node) -> str:
     return _element("length", f' units="{units}"', text) if units in _LENGTH_UNITS and text else ""
 
 
+_NUMBER = _texted("system")
+
+
 def _episode_num(node: Node) -> str:
-    text, system = node.text(), node.attributes.get("system")
-    if system == "xmltv_ns" and not _XMLTV_NS.fullmatch(text):
-        system = None  # not what that system is; people can still read it
-    said = _text(text)
-    return _element("episode-num", _attributes(system=system), said) if said else ""
+    """A number that is not of the system it names is an on-screen one where it can be read as such."""
+    text = node.text()
+    if node.attributes.get("system") != "xmltv_ns" or _XMLTV_NS.fullmatch(text):
+        return _NUMBER(node)
+    return _element("episode-num", "", _text(text)) if read_onscreen(text) else ""
 
 
 def _wrapped(*names: str) -> Callable[[Node], str]:
@@ -304,7 +311,7 @@ def _credits(wrappers: list[Node]) -> str:
     return _element("credits", "", inside) if inside else ""
 
 
-_WRITERS: dict[str, Callable[[Node], str]] = {
+_WRITERS: Mapping[str, Callable[[Node], str]] = {
     "title": _texted("lang"),
     "sub-title": _texted("lang"),
     "desc": _texted("lang"),
@@ -331,23 +338,33 @@ _WRITERS: dict[str, Callable[[Node], str]] = {
     "review": _review,
     "image": _image,
 }
+_AS_IT_CAME: Mapping[str, Callable[[Node], str]] = {**_WRITERS, "episode-num": _NUMBER}
 
 
-def _rewritten(opening: str, root: Node, title_fallback: str) -> str:
+def _rewritten(opening: str, root: Node, title_fallback: str | None) -> str:
+    """`title_fallback` None: as it came."""
+    writers = _WRITERS if title_fallback is not None else _AS_IT_CAME
     groups: dict[str, list[Node]] = {}
     for node in root.nodes():
         groups.setdefault(node.name, []).append(node)
     lines = [opening + _kept(root, "pdc-start", "vps-start", "showview", "videoplus", "clumpidx") + ">"]
     for name, repeats in CHILDREN.items():
-        nodes, write = groups.get(name), _WRITERS[name]
+        nodes, write = groups.get(name), writers[name]
         if name == "credits":
             written = [_credits(nodes)] if nodes else []
         else:
             written = [text for node in nodes if (text := write(node))] if nodes else []
         if name == "title" and not written:
-            written = [_element("title", "", _text(title_fallback) or "-")]
+            written = [_no_title(nodes, title_fallback)]
         lines += written if repeats else written[:1]
     return "\n    ".join(filter(None, lines)) + "\n  </programme>\n"
+
+
+def _no_title(nodes: Sequence[Node] | None, fallback: str | None) -> str:
+    """The title of what has none: the DTD asks for one."""
+    if fallback is None:
+        return f"<title{_kept(nodes[0], 'lang') if nodes else ''}/>"
+    return _element("title", "", _text(fallback) or "-")
 
 
 # ---- what the DTD does not know --------------------------------------------------------------------------------------

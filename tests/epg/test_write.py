@@ -53,9 +53,11 @@ def valid(dtd_path: Path) -> Callable[[bytes], None]:
     return check
 
 
-def written(inner: str, attributes: str = "", title_fallback: str = "No title") -> bytes:
+def written(inner: str, attributes: str = "", *, as_it_came: bool = False) -> bytes:
     raw = f'<programme start="20261121000000" channel="x"{attributes}>{inner}</programme>'.encode()
-    return write.programme(raw, start=START, stop=STOP, channel_id="c.1", title_fallback=title_fallback)
+    return write.programme(
+        raw, start=START, stop=STOP, channel_id="c.1", title_fallback="No title", as_it_came=as_it_came
+    )
 
 
 def document(*programmes: bytes) -> bytes:
@@ -69,14 +71,15 @@ def everything() -> bytes:
 
 
 def block(monkeypatch: pytest.MonkeyPatch, *ways: str) -> None:
+    never = form.re.compile(rb"(never)\Z(?=x)")
     for way in ways:
-        monkeypatch.setattr(form, way, form.re.compile(rb"(never)\Z(?=x)"))
+        monkeypatch.setattr(form, way, never if isinstance(getattr(form, way), form.re.Pattern) else lambda: never)
 
 
 @pytest.fixture(params=["copied", "sorted", "rewritten"])
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """The three ways of writing one programme."""
-    block(monkeypatch, *{"copied": (), "sorted": ("_READY",), "rewritten": ("_READY", "_OPENING")}[request.param])
+    block(monkeypatch, *{"copied": (), "sorted": ("_ready",), "rewritten": ("_ready", "_OPENING")}[request.param])
     return str(request.param)
 
 
@@ -102,9 +105,9 @@ def test_everything_that_the_dtd_knows_is_written(valid: Callable[[bytes], None]
 
 def test_all_ways_say_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     raw = b'<programme start="1" channel="x">' + everything().split(b">", 1)[1]
-    assert form._READY.fullmatch(raw), "the fixture is in the form that is copied"
+    assert form._ready().fullmatch(raw), "the fixture is in the form that is copied"
     copied = write.programme(raw, start=START, stop=STOP, channel_id="c", title_fallback="")
-    block(monkeypatch, "_READY")
+    block(monkeypatch, "_ready")
     assert form.put_in_order(b"<programme", raw), "and in the form that is sorted"
     put_in_order = write.programme(raw, start=START, stop=STOP, channel_id="c", title_fallback="")
     block(monkeypatch, "_OPENING")
@@ -160,6 +163,10 @@ REWRITTEN = {
         "<title>t</title><episode-num system='xmltv_ns'>S1E2</episode-num>",
         "<title>t</title><episode-num>S1E2</episode-num>",
     ),
+    "a number that is of no system": (
+        "<title>t</title><episode-num system='xmltv_ns'>-1.0.</episode-num><episode-num>12</episode-num>",
+        "<title>t</title><episode-num>12</episode-num>",
+    ),
     "C1 controls": ("<title>a\u0092b</title>", "<title>ab</title>"),
     "quotes in attributes": ("<title x='' lang='\"'>t</title>", '<title lang="&quot;">t</title>'),
     "a premiere without words": (
@@ -174,6 +181,27 @@ def test_what_is_not_in_the_form_of_the_dtd_is_rewritten(
     inner: str, expected: str, valid: Callable[[bytes], None]
 ) -> None:
     out = written(inner)
+    body = out.split(b">", 1)[1].removesuffix(b"</programme>\n")
+    assert "".join(line.strip() for line in body.decode().splitlines()) == expected
+    valid(document(out))
+
+
+AS_IT_CAME = {
+    "no title": ("<desc>d</desc>", "<title/><desc>d</desc>"),
+    "empty titles": ("<title lang='de'> </title><title/>", '<title lang="de"/>'),
+    "numbers": (
+        "".join(
+            f"<episode-num system='xmltv_ns'>{text}</episode-num>" for text in ("S1E2", " -1.0. ", "a &amp; b", "")
+        ),
+        "<title/>"
+        + "".join(f'<episode-num system="xmltv_ns">{text}</episode-num>' for text in ("S1E2", "-1.0.", "a &amp; b")),
+    ),
+}
+
+
+@pytest.mark.parametrize(("inner", "expected"), AS_IT_CAME.values(), ids=AS_IT_CAME.keys())
+def test_as_it_came_nothing_is_made_up_or_judged(inner: str, expected: str, valid: Callable[[bytes], None]) -> None:
+    out = written(inner, as_it_came=True)
     body = out.split(b">", 1)[1].removesuffix(b"</programme>\n")
     assert "".join(line.strip() for line in body.decode().splitlines()) == expected
     valid(document(out))
@@ -229,9 +257,10 @@ def test_whatever_comes_in_what_goes_out_is_valid(
     copied = written("".join(pieces), attributes)
     valid(document(copied))
     with pytest.MonkeyPatch.context() as patch:
-        block(patch, "_READY", "_OPENING")
+        block(patch, "_ready", "_OPENING")
         rewritten = written("".join(pieces), attributes)
     valid(document(rewritten))
+    valid(document(written("".join(pieces), attributes, as_it_came=True)))
     assert details(copied) == details(rewritten), "all ways keep the same"
 
 
