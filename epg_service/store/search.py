@@ -18,7 +18,7 @@ from epg_service.domain.terms import Terms, folded
 from epg_service.domain.wishes import Wish
 from epg_service.store.deadline import limited
 from epg_service.store.search_file import KEY_BITS, TAG_BITS, TAGS, usable
-from epg_service.store.search_vocabulary import LENGTH_BITS, LENGTHS, TEXT_BITS
+from epg_service.store.search_vocabulary import TEXT_BITS
 from servicekit.errors import Unavailable
 from servicekit.store.sqlite import DatabaseUnusable, busy_as_unavailable, open_connection
 
@@ -35,10 +35,8 @@ _RANK = 1 << 16
 # A programme is found once, by its best text: kind first, then length, then time.
 _FIND = f"""
 WITH found AS MATERIALIZED (
-    SELECT t.id, t.shows, :kind * {_RANK} + CASE :kind
-        WHEN {_TOGETHER} THEN (t.lengths & {LENGTHS}) + (t.lengths >> {LENGTH_BITS} & {LENGTHS})
-            + (t.lengths >> {2 * LENGTH_BITS} & {LENGTHS})
-        ELSE t.lengths >> {LENGTH_BITS} * min(:kind, {_TOGETHER - 1}) & {LENGTHS} END AS score
+    SELECT t.id, t.shows, :kind * {_RANK} + min({_RANK - 1}, CASE :kind WHEN 0 THEN t.titles WHEN 1 THEN t.sub_titles
+        WHEN {_TOGETHER} THEN t.titles + t.sub_titles + t.people ELSE t.people END) AS score
     FROM words w CROSS JOIN texts t ON t.id = w.rowid WHERE words MATCH :match
         AND (:channels IS NULL OR t.id >> {TEXT_BITS} IN (SELECT id FROM guide.channel_mappings
             WHERE channel_id IN (SELECT value FROM json_each(:channels))))),

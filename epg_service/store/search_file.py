@@ -33,7 +33,14 @@ _MERGE = 8
 _SCHEMA = f"""
 CREATE TABLE state (mark INTEGER, descriptions INTEGER NOT NULL);
 INSERT INTO state VALUES (NULL, 0);
-CREATE TABLE texts (id INTEGER PRIMARY KEY, digest INTEGER NOT NULL, lengths INTEGER NOT NULL, shows TEXT NOT NULL);
+CREATE TABLE texts (
+    id INTEGER PRIMARY KEY,
+    digest INTEGER NOT NULL,
+    titles INTEGER NOT NULL,                      -- how long they are, as are
+    sub_titles INTEGER NOT NULL,
+    people INTEGER NOT NULL,                      -- or descriptions
+    shows TEXT NOT NULL
+);
 CREATE VIRTUAL TABLE words USING fts5 (title, sub_title, people, description, content = '', contentless_delete = 1,
     tokenize = 'unicode61 remove_diacritics 0');
 CREATE VIEW hits AS SELECT texts.id AS text, show.value & {TAGS} AS tag,

@@ -95,7 +95,7 @@ class Step:
 
     def _said(self, raws: Sequence[bytes], flags: bytes) -> Iterator[Said]:
         said, in_form = self._reader.said, self._reader.said_in_form
-        if all(map(IN_FORM.__and__, flags)):
+        if all(flag & IN_FORM for flag in set(flags)):
             return map(in_form, raws)
         return (in_form(raw) if flag & IN_FORM else said(raw) for raw, flag in zip(raws, flags, strict=True))
 
@@ -116,11 +116,12 @@ class Step:
         write("INSERT INTO words (rowid, title, sub_title, people, description) VALUES (?, ?, ?, ?, ?)", texts.words)
         if told.gone:
             self._forget(first, told)
-        old = (0, 0)
+        old = (0, 0, 0, 0)
         write(
-            "INSERT INTO texts (id, digest, lengths, shows) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET "
+            "INSERT INTO texts (id, digest, titles, sub_titles, people, shows) VALUES (?, ?, ?, ?, ?, ?) "
+            "ON CONFLICT (id) DO UPDATE SET "
             "shows = substr(shows, 1, length(shows) - 1) || ',' || substr(excluded.shows, 2)",
-            [(first | text, *texts.digests.get(text, old), str(shows)) for text, shows in sorted(told.shows.items())],
+            [(first | text, *texts.new.get(text, old), str(shows)) for text, shows in sorted(told.shows.items())],
         )
 
     def _forget(self, first: int, told: "_Told") -> None:

@@ -13,10 +13,9 @@ from servicekit.store.sqlite import DatabaseUnusable
 TEXT_BITS = 26
 TEXTS = (1 << TEXT_BITS) - 1
 """`texts.id` is mapping << TEXT_BITS | number: a mapping's texts stand together, and need no index to be found."""
-LENGTH_BITS = 10
-LENGTHS = (1 << LENGTH_BITS) - 1
 _CACHED = 20_000
 _SIGN = 1 << 63
+_DESCRIPTION = 1
 
 Said: TypeAlias = tuple[bytes, bytes, int]
 """Of one programme, unread: titles with sub-titles, people with categories; flags (`domain.tags`)."""
@@ -90,10 +89,10 @@ class MappingTexts:
         self._known: dict[int, int] = {digest: at & TEXTS for digest, at in _typed(rows)}
         self._next = max(self._known.values(), default=0) + 1
         self._titles: dict[bytes, str] = {}
-        self._people: dict[str, dict[bytes, int]] = {}
-        self._tails: dict[bytes, tuple[str, dict[bytes, int], int]] = {}
-        self.digests: dict[int, tuple[int, int]] = {}
-        """Of each new text its digest and the lengths of its columns."""
+        self._crews: dict[str, _Crew] = {}
+        self._tails: dict[bytes, tuple[_Crew, int]] = {}
+        self.new: dict[int, tuple[int, int, int, int]] = {}
+        """Of each new text its digest and the lengths of titles, sub-titles and people or descriptions."""
         self.words: list[tuple[int, str, str, str, str]] = []
         """Of each new text its id, titles, sub-titles, people and descriptions."""
 
@@ -104,46 +103,62 @@ class MappingTexts:
             known = tails.get(tail)
             if known is None:
                 known = self._tail(tail)
-            people, heads, categories = known
-            text = heads.get(head)
+            crew, categories = known
+            text = crew.texts.get(head)
             if text is None:
-                text = heads[head] = self._text(head, people)
+                text = crew.texts[head] = self._text(head, crew)
             texts.append(text)
             tags.append(categories | flags)
         return texts, tags
 
     def descriptions(self, pieces: Iterable[bytes]) -> list[int]:
         """The number of each programme's descriptions, 0 for none."""
-        words = self._reader.words
-        return [self._number("", "", "", fold(words(piece))) if piece else 0 for piece in pieces]
+        return [self._description(piece) if piece else 0 for piece in pieces]
 
-    def _tail(self, tail: bytes) -> tuple[str, dict[bytes, int], int]:
-        crew, categories = self._reader.crew(tail)
-        people, tag = fold(self._reader.people(crew)), tag_of(self._categories.number(categories), 0)
-        found = self._tails[tail] = people, self._people.setdefault(people, {}), tag
-        return found
+    def _tail(self, tail: bytes) -> tuple["_Crew", int]:
+        people, categories = self._reader.crew(tail)
+        names = fold(self._reader.people(people))
+        crew = self._crews.get(names)
+        if crew is None:
+            crew = self._crews[names] = _Crew(names, xxhash.xxh3_64_intdigest(names.encode()))
+        known = self._tails[tail] = crew, tag_of(self._categories.number(categories), 0)
+        return known
 
-    def _text(self, head: bytes, people: str) -> int:
-        reader = self._reader
-        titles, sub_titles = reader.titles(head)
-        read = self._titles.get(titles)
-        if read is None:
-            read = self._titles[titles] = fold(reader.words(titles))
-        return self._number(read, fold(reader.words(sub_titles)) if sub_titles else "", people)
+    def _text(self, head: bytes, crew: "_Crew") -> int:
+        digest = xxhash.xxh3_64_intdigest(head, crew.digest) - _SIGN
+        number = self._known.get(digest)
+        if number is None:
+            reader = self._reader
+            titles, sub_titles = reader.titles(head)
+            said = self._titles.get(titles)
+            if said is None:
+                said = self._titles[titles] = fold(reader.words(titles))
+            number = self._add(digest, said, fold(reader.words(sub_titles)) if sub_titles else "", crew.names, "")
+        return number
 
-    def _number(self, titles: str, sub_titles: str, people: str, descriptions: str = "") -> int:
-        text = f"{titles}\0{sub_titles}\0{people}\0{descriptions}"
-        digest = xxhash.xxh3_64_intdigest(text.encode()) - _SIGN
-        if (known := self._known.get(digest)) is not None:
-            return known
+    def _description(self, piece: bytes) -> int:
+        digest = xxhash.xxh3_64_intdigest(piece, _DESCRIPTION) - _SIGN
+        return self._known.get(digest) or self._add(digest, "", "", "", fold(self._reader.words(piece)))
+
+    def _add(self, digest: int, titles: str, sub_titles: str, people: str, descriptions: str) -> int:
         number = self._known[digest] = self._next
         if number > TEXTS:
             raise DatabaseUnusable("the numbers of the search index are used up")
         self._next += 1
-        lengths = min(LENGTHS, len(titles)) | min(LENGTHS, len(sub_titles)) << LENGTH_BITS
-        self.digests[number] = digest, lengths | min(LENGTHS, len(people or descriptions)) << 2 * LENGTH_BITS
+        self.new[number] = digest, len(titles), len(sub_titles), len(people or descriptions)
         self.words.append((self.first | number, titles, sub_titles, people, descriptions))
         return number
+
+
+class _Crew:
+    """People who are named together, and the texts of programmes that they make by the bytes of their titles."""
+
+    __slots__ = ("digest", "names", "texts")
+
+    def __init__(self, names: str, digest: int) -> None:
+        self.names = names
+        self.digest = digest
+        self.texts: dict[bytes, int] = {}
 
 
 def _typed(rows: Any) -> list[Any]:

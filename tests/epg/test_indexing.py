@@ -32,9 +32,10 @@ def told(path: Path) -> Told:
             for row in ask("SELECT id, key, programs FROM sets")
         }
         hits = {
-            (id_, digest, lengths, sets[tag >> 2][0], tag & 3)
-            for id_, digest, lengths, tag in ask(
-                "SELECT h.id, t.digest, t.lengths, h.tag FROM hits h JOIN texts t ON t.id = h.text"
+            (id_, tuple(lengths), sets[tag >> 2][0], tag & 3)
+            for id_, tag, *lengths in ask(
+                "SELECT h.id, h.tag, t.digest, t.titles, t.sub_titles, t.people "
+                "FROM hits h JOIN texts t ON t.id = h.text"
             )
         }
         counted = {(members, programs) for members, programs in sets.values() if programs}
