@@ -412,18 +412,20 @@ def _proof(raws: list[bytes], numbers: Sequence[bytes | None] | None) -> tuple[i
 
     `numbers`: group 2 of `BODY` of each element, None for those that are not in form; None: nobody has looked yet.
     """
-    flags = flags_of(raws) if numbers is None else flags_in_form(raws, numbers)
+    joined = b"".join(raws)
+    flags = flags_of(raws) if numbers is None else flags_in_form(raws, joined, numbers)
     forms = [flag & IN_FORM for flag in flags]
-    if not _sound_bytes(raws if all(forms) else list(compress(raws, forms))):
-        forms = [form and _sound_bytes([raw]) for form, raw in zip(forms, raws, strict=True)]
+    chosen = raws if all(forms) else list(compress(raws, forms))
+    if not _sound_bytes(chosen, joined if chosen is raws else b"".join(chosen)):
+        forms = [form and _sound_bytes([raw], raw) for form, raw in zip(forms, raws, strict=True)]
     others = [index for index, form in enumerate(forms) if not form]
     sound = _well_formed([raws[index] for index in others])
     return (len(raws) if sound == len(others) else others[sound]), flags
 
 
-def _sound_bytes(raws: Sequence[bytes]) -> bool:
-    """Whether nothing in elements without fault in their tags makes one ill formed; False in doubt."""
-    text = b"".join(raws)
+def _sound_bytes(raws: Sequence[bytes], text: bytes) -> bool:
+    """Whether nothing in elements without fault in their tags makes one ill formed; False in doubt. `text`: all of
+    them joined."""
     if text.translate(None, _LEGAL) or _REFERENCE.search(text) or (b"]" in text and b"]]>" in text):
         return False
     try:

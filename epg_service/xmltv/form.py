@@ -175,13 +175,13 @@ def flags_of(raws: Sequence[bytes]) -> list[int]:
 
     In form: publishing changes nothing of it but its start tag, which ends at the first `>`.
     """
-    return flags_in_form(raws, [found and found[2] for found in map(_ready().fullmatch, raws)])
+    return flags_in_form(raws, b"".join(raws), [found and found[2] for found in map(_ready().fullmatch, raws)])
 
 
-def flags_in_form(raws: Sequence[bytes], numbers: Sequence[bytes | None]) -> list[int]:
+def flags_in_form(raws: Sequence[bytes], joined: bytes, numbers: Sequence[bytes | None]) -> list[int]:
     """The flags of elements of which `numbers` says whether they are in form: group 2 of `BODY`, or None."""
     flags = [0 if one is None else IN_FORM | NUMBERED if _numbered(one) else IN_FORM for one in numbers]
-    if has_controls(b"".join(raws)):
+    if has_controls(joined):
         return [0 if has_controls(raw) else flag for raw, flag in zip(raws, flags, strict=True)]
     return flags
 
