@@ -146,6 +146,11 @@ class Lineups:
                 "ON CONFLICT (lineup, id) DO UPDATE SET channel_id = excluded.channel_id, channel = excluded.channel",
                 (name, channel, guide_channel_id, guide_name, self._clock.now_s()),
             )
+            connection.execute(  # told at once; the keeper's matching comes to the same, with the runners-up
+                "UPDATE lineup_channels SET channel_id = ?, method = 'pin', score = 100, shift_minutes = 0 "
+                "WHERE lineup = ? AND id = ?",
+                (guide_channel_id, name, channel),
+            )
             _match_again(connection, name)
 
     def unpin(self, name: str, channel: str) -> None:

@@ -336,7 +336,10 @@ def test_a_wrong_match_is_undone_by_one_call_and_stays_so(two: Site) -> None:
     send(two, LineupChannel("c1", "BBC One", "bbc1"), LineupChannel("c2", "ITV", "itv"))
     two.look()
     wanted = two.channel_id("BBC-ONE")
-    assert client.put("/api/v1/lineups/default/matches/c1", json={"channel_id": wanted}).status_code == 200
+    answer = client.put("/api/v1/lineups/default/matches/c1", json={"channel_id": wanted})
+    assert answer.status_code == 200
+    told = {key: answer.get_json()[key] for key in ("channel_id", "method", "score", "shift_minutes", "pinned")}
+    assert told == {"channel_id": wanted, "method": "pin", "score": 100.0, "shift_minutes": 0, "pinned": True}
     assert client.put("/api/v1/lineups/default/matches/c2", json={"channel_id": None}).status_code == 200
     two.look()
     expected = [("c1", "BBC-ONE", "pin", True), ("c2", None, "pin", True)]
