@@ -8,16 +8,18 @@ What needs no rewriting is copied, and the more so the less is asked:
     any other element, or a client that wants more                              xmltv.write, xmltv.shape
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import NamedTuple, Protocol, TypeAlias
 
-from epg_service.domain.days import DAY_S, IN_FORM, NUMBERED, ORDINAL_BITS, StoredDay, inflated, raws_of
+from epg_service.domain.days import DAY_S, IN_FORM, NUMBERED, ORDINAL_BITS, Contents, StoredDay, inflated, raws_of
 from epg_service.domain.entities import Mapped
 from epg_service.domain.merging import merged
 from epg_service.domain.placeholders import gaps, least_span
 from epg_service.domain.profiles import Options
 from epg_service.domain.rules import ProgrammeRules
+from epg_service.domain.shown import SEVERAL_LOOK_S
 from epg_service.domain.timeline import apart, shown
 from epg_service.xmltv import edit, shape, write
 from epg_service.xmltv.gzipped import Ready
@@ -90,8 +92,9 @@ class Rendering:
             if not mapped.shift_s + entry.shift_s and (self._rules.overlaps or _apart(days)):
                 yield from self._by_day(mapped, days, entry.id)
                 return
-        rows = merged([self._rows(days, mapped.shift_s + entry.shift_s) for mapped, days in sources])
-        rows = self._one_at_a_time(rows)
+        guides = [[_moved(day, mapped.shift_s + entry.shift_s) for day in days] for mapped, days in sources]
+        rows = merged([_rows(days, *self._reach(guides)) for days in guides])
+        rows = self._in_window(self._one_at_a_time(rows))
         if self._ruled is not None:
             rows = list(self._by_rules(rows, entry, self._ruled))
         yield from self._written(rows, entry)
@@ -106,7 +109,7 @@ class Rendering:
                 if renamed is not None:
                     yield Ready(text, day.body) if renamed == text else renamed
                     continue
-            yield self._each(self._rows([day], 0), channel_id, marks_new=False)
+            yield self._each(self._in_window(_rows([_moved(day, 0)])), channel_id, marks_new=False)
 
     def _holds(self, day: StoredDay) -> bool:
         """Whether the window holds the day whole."""
@@ -114,22 +117,28 @@ class Rendering:
 
     # ---- writing -----------------------------------------------------------------------------------------------------
 
-    def _rows(self, days: Sequence[StoredDay], by_s: int) -> list[_Row]:
-        """The programmes of some days that touch the window."""
-        found: list[_Row] = []
-        for day in days:
-            known = day.contents
-            starts = [max(0, (key >> ORDINAL_BITS) + by_s) for key in known.keys]
-            stops = [max(0, stop + by_s) for stop in known.stops]
-            if not stops or max(*stops, starts[-1] + 1) <= self._from_s or starts[0] >= self._to_s:
-                continue
-            found += map(_Row, starts, stops, raws_of(known, day.body), known.flags)
-        if self._from_s or self._to_s < FOREVER_S:
-            found = [one for one in found if one.start_s < self._to_s and self._begins(one)]
-        return found
+    def _reach(self, guides: Sequence[Sequence["_Day"]]) -> tuple[int, int]:
+        """From when to when programmes begin that decide what is shown in the window: what reaches into it may have
+        been cut off by something that is over. Where several providers fill one channel, what they fill depends on
+        what was filled before."""
+        if not self._from_s and self._to_s >= FOREVER_S:
+            return 0, FOREVER_S
+        look_s = SEVERAL_LOOK_S if len(guides) > 1 else 0
+        low, high = self._from_s - look_s, self._to_s + look_s
+        for day in chain.from_iterable(guides):
+            for start, stop in zip(day.starts, day.stops, strict=True):
+                if self._touches(start, stop):
+                    low, high = min(low, start), max(high, stop)
+        return low, high
 
-    def _begins(self, row: _Row) -> bool:
-        return row.stop_s > self._from_s or row.start_s >= self._from_s
+    def _touches(self, start_s: int, stop_s: int) -> bool:
+        return start_s < self._to_s and (stop_s > self._from_s or start_s >= self._from_s)
+
+    def _in_window(self, rows: list[_Row]) -> list[_Row]:
+        """Those that touch the window, judged by what is left of them."""
+        if not self._from_s and self._to_s >= FOREVER_S:
+            return rows
+        return [one for one in rows if self._touches(one.start_s, one.stop_s)]
 
     def _one_at_a_time(self, rows: list[_Row]) -> list[_Row]:
         starts, stops = [one.start_s for one in rows], [one.stop_s for one in rows]
@@ -196,6 +205,35 @@ class Rendering:
         if self._options.extras and not row.flags & IN_FORM:
             written = write.with_extras(written, row.raw)
         return written
+
+
+class _Day(NamedTuple):
+    """A stored day, unpacked but for its elements, with the times of its programmes as they are shown."""
+
+    day: StoredDay
+    contents: Contents
+    starts: list[int]
+    stops: list[int]
+
+
+def _moved(day: StoredDay, by_s: int) -> _Day:
+    known = day.contents
+    starts = [max(0, (key >> ORDINAL_BITS) + by_s) for key in known.keys]
+    return _Day(day, known, starts, [max(0, stop + by_s) for stop in known.stops])
+
+
+def _rows(days: Iterable[_Day], from_s: int = 0, to_s: int = FOREVER_S) -> list[_Row]:
+    """The programmes of some days that begin in a window."""
+    found: list[_Row] = []
+    for one in days:
+        if one.starts and one.starts[-1] >= from_s and one.starts[0] < to_s:
+            rows = map(_Row, one.starts, one.stops, raws_of(one.contents, one.day.body), one.contents.flags)
+            found += (
+                rows
+                if from_s <= one.starts[0] and one.starts[-1] < to_s
+                else (row for row in rows if from_s <= row.start_s < to_s)
+            )
+    return found
 
 
 def _apart(days: Sequence[StoredDay]) -> bool:

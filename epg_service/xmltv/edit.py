@@ -172,7 +172,7 @@ def _texted(name: bytes, fallback: str = "") -> Callable[[list[Child], str], lis
             return [one for one in children if one.name != name]
         at = next((n for n, one in enumerate(children) if one.name == name and plain_text(one.content)), None)
         if at is None:
-            return [*children, _element(name, b"", text)]
+            return [*(one for one in children if one.name != name), _element(name, b"", text)]
         return [*children[:at], _element(name, children[at].attributes, text), *children[at + 1 :]]
 
     return write

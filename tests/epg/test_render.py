@@ -122,6 +122,32 @@ def test_a_window_holds_what_touches_it(found: list[tuple[int, int, str]], past:
     assert [one.get("start") for one in root.iter("programme")] == expected
 
 
+@settings(max_examples=150, deadline=None)
+@given(st.lists(steps, min_size=1, max_size=2), st.integers(0, 2), st.integers(1, 2))
+def test_a_window_shows_what_the_whole_guide_shows_there(
+    providers: list[list[tuple[int, int, str]]], past: int, ahead: int
+) -> None:
+    stored = Stored(*map(placed, providers))
+    whole = ET.fromstring(text(written(stored, asked_for("standard"))))
+    begin, end = stamp(NOON - past * DAY), stamp(NOON + ahead * DAY)
+    expected = [one for one in spans(whole) if one[0] < end and one[1] > begin]
+    part = ET.fromstring(text(written(stored, asked_for("standard", past_days=past, days=ahead))))
+    assert spans(part) == expected
+
+
+def spans(root: ET.Element) -> list[tuple[str, str]]:
+    return [(str(one.get("start")), str(one.get("stop"))) for one in root.iter("programme")]
+
+
+def test_what_another_programme_cut_off_before_the_window_is_over() -> None:
+    title = "<title>T</title>"
+    shows = [(NOON - 3 * HOUR, NOON + 3 * HOUR, title), (NOON - 2 * HOUR, NOON - HOUR, title)]
+    assert spans(ET.fromstring(text(written(Stored(shows), asked_for("standard", past_days=0))))) == []
+    shows[1] = (NOON - 2 * HOUR, NOON + HOUR, title)
+    now = asked_for("standard", past_days=0)
+    assert spans(ET.fromstring(text(written(Stored(shows), now)))) == [(stamp(NOON - 2 * HOUR), stamp(NOON + HOUR))]
+
+
 HOURS = [(NOON + at * HOUR, NOON + (at + 1) * HOUR, "<title>T</title>") for at in range(30)]
 
 
