@@ -16,6 +16,7 @@ KINDS: dict[str, str] = {
     "crowded": "More than eight programmes start on this channel at the same instant.",
     "outside_retention_past": "The programme ended before the window that is kept.",
     "outside_retention_future": "The programme starts after the window that is kept.",
+    "rejected": "The programme could be kept, but the file was refused as a whole (see `error_message`).",
 }
 """Kinds that cost a programme: their sum is what the file held and the guide does not."""
 

@@ -200,9 +200,9 @@ class Importer:
         progress.stage("verdict")
         if reason := self._rejection(tally, run, _last(provider.good, digest, basis)):
             redo.remove()
-            return self._failed(
-                run, provider, "rejected", f"{reason}; the guide stays as it was", _report(tally.losses)
-            )
+            tally.losses.add("rejected", reason, tally.end.programmes - tally.losses.total())
+            why, held = f"{reason}; the guide stays as it was", tally.end.programmes
+            return self._failed(run, provider, "rejected", why, _report(tally.losses), skipped=held)
         taken = _taken(tally, asked, digest, basis, self._clock.now_s())
         decided = _decided(run, provider, tally, taken)
         progress.stage("apply")
@@ -247,9 +247,16 @@ class Importer:
     # ---- ends --------------------------------------------------------------------------------------------------------
 
     def _failed(
-        self, run: Run, provider: Provider, status: RunStatus, why: str, report: Mapping[str, object] | None
+        self,
+        run: Run,
+        provider: Provider,
+        status: RunStatus,
+        why: str,
+        report: Mapping[str, object] | None,
+        *,
+        skipped: int = 0,
     ) -> RunStatus:
-        self._log.finish(run.id, status, error=why, report=report)
+        self._log.finish(run.id, status, skipped=skipped, error=why, report=report)
         if run.id != NO_RUN:  # nobody is woken for a rehearsal
             self._notifier.event(
                 f"import_{status}", "warning", f"{provider.name}: {why}", provider_id=provider.id, run_id=run.id

@@ -294,6 +294,8 @@ def test_a_bad_file_says_why_and_leaves_the_last_good_guide(station: Station, da
     assert run.status in ("failed", "rejected")
     assert run.error_message is not None
     assert word in run.error_message
+    if run.status == "rejected":
+        assert lost(run) == run.programs_skipped == data.count(b"<programme ")
     assert station.everything() == before
     assert station.it.providers.all()[0].good == good
     assert not list(station.paths.redo.glob("*"))
