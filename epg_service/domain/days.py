@@ -54,9 +54,23 @@ class DayColumns:
     digests: Sequence[int]
     stops: Sequence[int]
     titles: Sequence[str]
-    elements: Sequence[bytes]
-    """As they are stored, a line feed behind each."""
+    lengths: Sequence[int]
     flags: Sequence[int]
+    text: bytes
+    """The elements as they are stored, a line feed behind each, which their lengths do not count."""
+
+    def at(self, indexes: Sequence[int]) -> "DayColumns":
+        """Some of them, in this order."""
+        ends = list(accumulate(length + 1 for length in self.lengths))
+        return DayColumns(
+            [self.keys[at] for at in indexes],
+            [self.digests[at] for at in indexes],
+            [self.stops[at] for at in indexes],
+            [self.titles[at] for at in indexes],
+            [self.lengths[at] for at in indexes],
+            [self.flags[at] for at in indexes],
+            b"".join([self.text[ends[at] - self.lengths[at] - 1 : ends[at]] for at in indexes]),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +133,7 @@ def digests_of(raws: Sequence[bytes]) -> list[int]:
 
 def contents_of(columns: DayColumns) -> bytes:
     """All but titles and elements packed."""
-    lengths = array("I", [len(element) - 1 for element in columns.elements])
+    lengths = array("I", columns.lengths)
     return identity_of(columns.keys, columns.digests, columns.stops) + lengths.tobytes() + bytes(columns.flags)
 
 
@@ -148,7 +162,7 @@ def _layout(n: int) -> struct.Struct:
 def packed(day: int, columns: DayColumns, contents: bytes) -> PackedDay:
     """The day with its elements compressed."""
     titles = "\0".join(columns.titles).encode("utf-8", "replace")
-    return PackedDay(day, contents, titles, deflated(b"".join(columns.elements)))
+    return PackedDay(day, contents, titles, deflated(columns.text))
 
 
 def deflated(text: bytes) -> bytes:
@@ -160,13 +174,6 @@ def deflated(text: bytes) -> bytes:
 def inflated(body: bytes) -> bytes:
     """The text of `deflated`."""
     return isal_zlib.decompress(body + LAST_BLOCK, RAW_DEFLATE)
-
-
-def elements_of(contents: Contents, body: bytes) -> list[bytes]:
-    """The elements of a day, in the order of its keys, a line feed behind each."""
-    text = inflated(body)
-    ends = accumulate(length + 1 for length in contents.lengths)
-    return [text[end - length - 1 : end] for end, length in zip(ends, contents.lengths, strict=True)]
 
 
 def raws_of(contents: Contents, body: bytes) -> list[bytes]:

@@ -30,7 +30,7 @@ from epg_service.domain.days import (
     unpacked_contents,
 )
 from epg_service.domain.model import Rows
-from epg_service.xmltv.write import stored_elements
+from epg_service.xmltv.write import stored_text
 
 MAX_DAY = (1 << DAY_BITS) - 1
 """Behind all that can start before the end of 32 bits of seconds."""
@@ -113,15 +113,7 @@ def _over(old: DayColumns, by_s: int | None) -> DayColumns:
     """The programmes that had ended at an instant; None: all."""
     if by_s is None:
         return old
-    kept = [at for at, stop in enumerate(old.stops) if stop <= by_s]
-    return DayColumns(
-        [old.keys[at] for at in kept],
-        [old.digests[at] for at in kept],
-        [old.stops[at] for at in kept],
-        [old.titles[at] for at in kept],
-        [old.elements[at] for at in kept],
-        [old.flags[at] for at in kept],
-    )
+    return old.at([at for at, stop in enumerate(old.stops) if stop <= by_s])
 
 
 def _same(before: bytes, keys: list[int], digests: list[int], stops: list[int]) -> bool:
@@ -132,18 +124,19 @@ def _same(before: bytes, keys: list[int], digests: list[int], stops: list[int]) 
 def _columns(keys: list[int], rows: Rows, part: slice, channel_id: str) -> DayColumns:
     """A day as it is to be stored."""
     starts, stops, flags = rows.starts[part], rows.stops[part], rows.flags[part]
-    elements = stored_elements(rows.raws[part], starts, stops, flags, channel_id)
-    return DayColumns(keys, rows.digests[part], stops, rows.titles[part], elements, flags)
+    text, lengths = stored_text(rows.raws[part], rows.inners[part], starts, stops, flags, channel_id)
+    return DayColumns(keys, rows.digests[part], stops, rows.titles[part], lengths, flags, text)
 
 
 def _with_history(old: DayColumns, new: DayColumns) -> DayColumns:
     """The old programmes of the day that start before the new ones, and the new ones."""
-    kept = bisect_left(old.keys, new.keys[0] >> ORDINAL_BITS << ORDINAL_BITS)
+    kept = old.at(range(bisect_left(old.keys, new.keys[0] >> ORDINAL_BITS << ORDINAL_BITS)))
     return DayColumns(
-        [*old.keys[:kept], *new.keys],
-        [*old.digests[:kept], *new.digests],
-        [*old.stops[:kept], *new.stops],
-        [*old.titles[:kept], *new.titles],
-        [*old.elements[:kept], *new.elements],
-        [*old.flags[:kept], *new.flags],
+        [*kept.keys, *new.keys],
+        [*kept.digests, *new.digests],
+        [*kept.stops, *new.stops],
+        [*kept.titles, *new.titles],
+        [*kept.lengths, *new.lengths],
+        [*kept.flags, *new.flags],
+        kept.text + new.text,
     )

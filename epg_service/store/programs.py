@@ -19,7 +19,7 @@ from epg_service.domain.days import (
     StoredDay,
     contents_of,
     day_id,
-    elements_of,
+    inflated,
     packed,
     program_id,
     raws_of,
@@ -155,7 +155,7 @@ class Programs:
                 "SELECT contents, body FROM program_days WHERE id = ?", (day_id(mapping_id, day),)
             ).fetchone()
             if row is None:
-                return DayColumns((), (), (), (), (), ())
+                return DayColumns((), (), (), (), (), (), b"")
             contents, body = _typed([row])[0]
             known = unpacked_contents(contents)
             ids = (program_id(mapping_id, known.keys[0]), program_id(mapping_id, known.keys[-1]))
@@ -165,8 +165,9 @@ class Programs:
             known.digests,
             known.stops,
             [titles.get(program_id(mapping_id, key), "") for key in known.keys],
-            elements_of(known, body),
+            known.lengths,
             known.flags,
+            inflated(body),
         )
 
     # ---- purging -----------------------------------------------------------------------------------------------------
@@ -302,15 +303,10 @@ def _drop_from_day(connection: apsw.Connection, mapping_id: int, day: int, gone:
     if not kept:
         connection.execute("DELETE FROM program_days WHERE id = ?", (where,))
         return
-    elements = elements_of(known, body)
-    columns = DayColumns(
-        [known.keys[at] for at in kept],
-        [known.digests[at] for at in kept],
-        [known.stops[at] for at in kept],
-        [],
-        [elements[at] for at in kept],
-        [known.flags[at] for at in kept],
+    whole = DayColumns(
+        known.keys, known.digests, known.stops, [""] * len(known.keys), known.lengths, known.flags, inflated(body)
     )
+    columns = whole.at(kept)
     new = packed(day, columns, contents_of(columns))
     connection.execute("UPDATE program_days SET contents = ?, body = ? WHERE id = ?", (new.contents, new.body, where))
 

@@ -7,6 +7,7 @@ into them and put in order. Any other is read and written anew.
 
 import re
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from itertools import chain
 
 from epg_service.domain.days import IN_FORM
 from epg_service.domain.episodes import read_onscreen
@@ -134,17 +135,29 @@ def start_tags(starts: Iterable[int], stops: Iterable[int], channel_id: str) -> 
     ]
 
 
-def stored_elements(
-    raws: Sequence[bytes], starts: Iterable[int], stops: Iterable[int], flags: Iterable[int], channel_id: str
-) -> list[bytes]:
-    """Elements as they are stored, a line feed behind each: one in form (see `domain.days`), whose start tag ends at
-    the first `>`, behind the tag that `start_tags` writes; any other as it is."""
+def stored_text(
+    raws: Sequence[bytes],
+    inners: Sequence[bytes | None],
+    starts: Iterable[int],
+    stops: Iterable[int],
+    flags: Sequence[int],
+    channel_id: str,
+) -> tuple[bytes, list[int]]:
+    """Elements as they are stored, a line feed behind each, and their lengths: one in form (see `domain.days`), whose
+    start tag ends at the first `>`, behind the tag that `start_tags` writes; any other as it is."""
     rest = _attribute(channel_id).encode().replace(b"%", b"%%")
     tagged = b'<programme start="%b" stop="%b" channel="' + rest + b'">%b\n'
-    return [
+    times = map(bytes_utc, starts), map(bytes_utc, stops)
+    if all(flag & IN_FORM for flag in set(flags)):  # nearly every day: in one go
+        behind = [inner or raw[raw.index(b">") + 1 :] for raw, inner in zip(raws, inners, strict=True)]
+        text = tagged * len(raws) % tuple(chain.from_iterable(zip(*times, behind, strict=True)))
+        tag_length = (len(text) - sum(map(len, behind))) // len(raws) - 1
+        return text, [tag_length + len(inner) for inner in behind]
+    elements = [
         tagged % (start, stop, raw[raw.index(b">") + 1 :]) if flag & IN_FORM else raw + b"\n"
-        for start, stop, raw, flag in zip(map(bytes_utc, starts), map(bytes_utc, stops), raws, flags, strict=True)
+        for start, stop, raw, flag in zip(*times, raws, flags, strict=True)
     ]
+    return b"".join(elements), [len(element) - 1 for element in elements]
 
 
 def under_id(text: bytes, count: int, was: str, channel_id: str) -> bytes | None:

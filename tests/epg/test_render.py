@@ -50,9 +50,8 @@ def days_of(shows: Shows) -> list[StoredDay]:
     for day, part in by_day(starts):
         flags = form.flags_of(raws[part])
         keys = [start << ORDINAL_BITS for start in starts[part]]
-        columns = DayColumns(
-            keys, [0] * len(keys), stops[part], [""] * len(keys), [raw + b"\n" for raw in raws[part]], flags
-        )
+        lengths, text = list(map(len, raws[part])), b"".join([raw + b"\n" for raw in raws[part]])
+        columns = DayColumns(keys, [0] * len(keys), stops[part], [""] * len(keys), lengths, flags, text)
         made = packed(day, columns, contents_of(columns))
         found.append(StoredDay(day, made.contents, made.body))
     return found

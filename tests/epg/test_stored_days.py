@@ -7,7 +7,7 @@ from epg_service.domain.days import (
     PackedDay,
     StoredDay,
     digests_of,
-    elements_of,
+    inflated,
     unpacked_contents,
 )
 from epg_service.domain.model import Rows
@@ -27,7 +27,7 @@ def rows(*bodies: str, from_s: int = MIDNIGHT) -> Rows:
     starts = [from_s + 3600 * n for n in range(len(bodies))]
     raws = [element(n, body) for n, body in enumerate(bodies)]
     stops, ordinals, titles = [start + 3600 for start in starts], [0] * len(starts), ["t"] * len(starts)
-    return Rows(starts, stops, ordinals, titles, raws, digests_of(raws), flags_of(raws))
+    return Rows(starts, stops, ordinals, titles, raws, digests_of(raws), flags_of(raws), [None] * len(raws))
 
 
 def never(day: int) -> DayColumns:
@@ -72,7 +72,7 @@ def test_the_same_programmes_again_are_no_change_and_another_stop_is_one() -> No
 def test_history_of_the_first_day_stays() -> None:
     (old,) = packed_of(rows(PLAIN, PLAIN, ODD))
     kept = unpacked_contents(old.contents)
-    columns = DayColumns(kept.keys, kept.digests, kept.stops, ["t"] * 3, elements_of(kept, old.body), kept.flags)
+    columns = DayColumns(kept.keys, kept.digests, kept.stops, ["t"] * 3, kept.lengths, kept.flags, inflated(old.body))
     later = rows(ODD, from_s=MIDNIGHT + 7200)
     (day,) = changed_days(later, StoredChannel("c", 1, {old.day: old.contents}), lambda _: columns)
     new = unpacked_contents(day.contents)
