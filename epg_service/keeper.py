@@ -290,14 +290,18 @@ class Keeper:
         self._runs.enqueue(provider_id, reason="schedule", not_before=later)
 
     def _catch_up(self) -> None:
-        """Asks for the imports that were due while the machine was off, two minutes from now."""
+        """Asks for the imports that were due while the machine was off, two minutes from now; where a run waits
+        already, such as one that the provider put off, that is the one."""
         zone, now = ZoneInfo(self._plan.zone), self._clock.now()
         for one in self._enabled():
             due = last_fire(cron_of(one.schedule or self._plan.import_time), zone, now)
             missed = due is not None and one.created_at < due.timestamp()
-            if missed and due is not None and not self._runs.asked_since(one.id, int(due.timestamp())):
+            if missed and due is not None and not self._asked_since(one.id, int(due.timestamp())):
                 later = self._clock.now_s() + CATCH_UP_AFTER_S
                 self._runs.enqueue(one.id, reason="catch-up", not_before=later)
+
+    def _asked_since(self, provider_id: int, moment: int) -> bool:
+        return self._runs.waiting(provider_id) or self._runs.asked_since(provider_id, moment)
 
     def _enabled(self) -> list[Provider]:
         return self._providers.all(enabled_only=True)

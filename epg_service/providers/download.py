@@ -170,12 +170,11 @@ class Download:
         self._progress(self._done, self._total)
 
     def _pause_s(self, state: RetryCallState) -> float:
-        """What the provider asked for, else twice as long each vain time; with jitter, so that a crowd spreads."""
+        """Twice as long each vain time, with jitter, so that a crowd spreads; what the provider asked for at least."""
         error = state.outcome.exception() if state.outcome else None
-        if isinstance(error, BadAnswer) and error.retry_after_s is not None:
-            return float(error.retry_after_s)
+        asked_s = error.retry_after_s if isinstance(error, BadAnswer) and error.retry_after_s else 0
         longest: float = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** max(0, self._vain - 1))
-        return longest * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, guards nothing
+        return max(asked_s, longest * random.uniform(0.5, 1.0))  # noqa: S311 - spreads load, guards nothing
 
     def _wait(self, seconds: float) -> None:
         """Waits in small steps, so that whoever cancels the run is heard."""

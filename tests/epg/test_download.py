@@ -118,6 +118,14 @@ def test_a_short_pause_that_is_asked_for_is_kept(provider: ScriptedProvider, tmp
     assert pauses.slept_s == pytest.approx(7)
 
 
+def test_who_may_come_back_at_once_waits_a_little_all_the_same(provider: ScriptedProvider, tmp_path: Path) -> None:
+    replies = iter([Reply(status=503, headers={"Retry-After": "0"}), Reply(body=BODY)])
+    provider.script("/g", lambda asked: next(replies))
+    pauses = Pauses()
+    download(tmp_path / "f", pauses, lambda done, total: None).run(provider.url("/g"), Validators())
+    assert pauses.slept_s >= 0.25
+
+
 def test_a_long_pause_that_is_asked_for_ends_the_run_and_is_told(provider: ScriptedProvider, tmp_path: Path) -> None:
     long_s = int(LONGEST_WAIT_S) * 100
     provider.script("/g", lambda asked: Reply(status=429, headers={"Retry-After": str(long_s)}))

@@ -231,6 +231,16 @@ def test_a_box_that_was_off_at_import_time_imports_two_minutes_after_start(
     assert due(station, kept) == [(3, (1 << 40) - station.clock.at), (1, CATCH_UP_AFTER_S)]
 
 
+def test_a_provider_that_asked_for_a_pause_gets_it_though_an_import_was_missed(
+    station: Station, kept: Callable[[], Any]
+) -> None:
+    station.provider("busy")
+    put_off = station.clock.at + 20 * HOUR
+    station.it.imports.enqueue(1, reason="retry", attempt=1, not_before=put_off)
+    station.clock.at += 18 * HOUR
+    assert due(station, kept) == [(1, put_off - station.clock.at)]
+
+
 @pytest.mark.parametrize("later_s", [HOUR, 14 * HOUR], ids=["same day", "before the time"])
 def test_a_start_that_missed_nothing_asks_for_nothing(station: Station, kept: Callable[[], Any], later_s: int) -> None:
     station.provider("daily")
