@@ -28,7 +28,7 @@ class Rows:
     raws: list[bytes] = field(default_factory=list)
     digests: list[int] = field(default_factory=list)
     flags: list[int] = field(default_factory=list)
-    inners: list[bytes | None] = field(default_factory=list)
+    inners: list[bytes | None] = field(default_factory=list, compare=False)
 
     def __len__(self) -> int:
         return len(self.starts)
