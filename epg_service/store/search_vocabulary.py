@@ -88,7 +88,7 @@ class MappingTexts:
         )
         self._known: dict[int, int] = {digest: at & TEXTS for digest, at in _typed(rows)}
         self._next = max(self._known.values(), default=0) + 1
-        self._titles: dict[bytes, str] = {}
+        self._said: dict[bytes, str] = {}
         self._crews: dict[str, _Crew] = {}
         self._tails: dict[bytes, tuple[_Crew, int]] = {}
         self.new: dict[int, tuple[int, int, int, int]] = {}
@@ -128,13 +128,15 @@ class MappingTexts:
         digest = xxhash.xxh3_64_intdigest(head, crew.digest) - _SIGN
         number = self._known.get(digest)
         if number is None:
-            reader = self._reader
-            titles, sub_titles = reader.titles(head)
-            said = self._titles.get(titles)
-            if said is None:
-                said = self._titles[titles] = fold(reader.words(titles))
-            number = self._add(digest, said, fold(reader.words(sub_titles)) if sub_titles else "", crew.names, "")
+            titles, sub_titles = self._reader.titles(head)
+            number = self._add(digest, self._words(titles), self._words(sub_titles), crew.names, "")
         return number
+
+    def _words(self, piece: bytes) -> str:
+        known = self._said.get(piece)
+        if known is None:
+            known = self._said[piece] = fold(self._reader.words(piece))
+        return known
 
     def _description(self, piece: bytes) -> int:
         digest = xxhash.xxh3_64_intdigest(piece, _DESCRIPTION) - _SIGN

@@ -142,6 +142,40 @@ def test_a_first_index_that_was_killed_is_begun_again(
     assert told(station.paths.search) == from_nothing(station)
 
 
+class FailingReader:
+    """Reads as the real one does, but for one time."""
+
+    def __init__(self, times: int) -> None:
+        self._left = times
+
+    def __getattr__(self, name: str) -> Any:
+        self._left -= 1
+        if self._left == 0:
+            raise Unavailable("the database is locked")
+        return getattr(indexed, name)
+
+
+@pytest.mark.parametrize("known", [False, True], ids=["first", "update"])
+def test_a_step_that_fails_leaves_nothing_behind(station: Asked, known: bool) -> None:  # noqa: F811
+    if known:
+        station.take(guide_of(random_guide(random.Random(1))))
+        station.index()
+    station.take(guide_of(random_guide(random.Random(2))), force=True)
+    index = SearchIndex(
+        station.paths.search,
+        station.it.connections,
+        texts=FailingReader(200),  # type: ignore[arg-type]
+        descriptions=False,
+    )
+    indexing = Indexing(index=index, damaged=station.paths.search_damaged, monotonic=lambda: 0.0)
+    assert not indexing.work(60)  # it rests, and what was served is served on
+    index.close()
+    assert [one.name for one in station.paths.search.parent.glob(".*.new*")] == []
+    assert station.paths.search.exists() == known
+    station.index()
+    assert told(station.paths.search) == from_nothing(station)
+
+
 def test_a_long_channel_is_taken_in_parts(station: Asked, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
     monkeypatch.setattr(search_index, "BUILD_PROGRAMMES", 30)
     station.take(guide_of([Show("a", at, at + HOUR, "Same") for at in range(NOON, NOON + 6 * DAY, HOUR)]))
