@@ -86,6 +86,7 @@ def provider(one: Provider) -> dict[str, object]:
         "shift_minutes": one.shift_minutes,
         "retention_days": one.retention_days,
         "last_good_import": moment(one.good.at),
+        "source_info": dict(one.good.source),
     }
 
 

@@ -27,11 +27,12 @@ from epg_service.importer.redo import ChannelNote, RedoLog, RedoWriter
 from epg_service.importer.remembered import MAX_STRETCH_BYTES, Outcome
 from epg_service.providers.arriving import StartedAnew
 from epg_service.xmltv.cut import Recalled, cut, nothing_known, nothing_recalled
-from epg_service.xmltv.elements import joined, too_deep
-from epg_service.xmltv.records import Batch, ChannelElement, End, Same, Stretch
+from epg_service.xmltv.elements import folded, joined, too_deep
+from epg_service.xmltv.records import OF_TV, Batch, ChannelElement, End, Head, Same, Stretch
 from epg_service.xmltv.times import Stamps
 from servicekit.clock import Clock
 from servicekit.errors import BadAnswer, TooLarge
+from servicekit.redact import redact
 
 Grouped = Callable[[Iterator[Batch | Same]], Iterator[Gathered | Same]]
 MINUTE_S = 60
@@ -39,6 +40,7 @@ KEPT_CHANNELS = 16
 PIECE_BYTES = 256 * 1024
 BEHIND_BYTES = 8 << 20
 LARGE_BYTES = 4 * 1024
+MAX_SOURCE_CHARS = 1_000
 MAX_EPOCH_S = 2**32 - 1
 
 
@@ -117,6 +119,8 @@ class Tally:
     losses: Losses = field(default_factory=Losses)
     end: End = field(default_factory=lambda: End(complete=False, programmes=0, channels=0))
 
+    source: dict[str, str] = field(default_factory=dict)
+    """What its `<tv>` says of where it comes from."""
     stretches: dict[str, Stretch] = field(default_factory=dict)
     """Where channels were read in one go, until they are compared."""
     outcomes: dict[str, Outcome] = field(default_factory=dict)
@@ -309,8 +313,16 @@ def _batches(items: Iterator[object], tally: Tally) -> Iterator[Batch | Same]:
             tally.stretches[spelling.used(item.channel)] = item
         elif isinstance(item, ChannelElement) and item.id:
             _note(item, spelling.declared(item.id), tally)
+        elif isinstance(item, Head):
+            tally.source = _source(item)
         elif isinstance(item, End):
             tally.end = item
+
+
+def _source(head: Head) -> dict[str, str]:
+    """The attributes of the DTD that say anything; an address may hold a login."""
+    said = {name: redact(folded(head.attributes.get(name, "")))[:MAX_SOURCE_CHARS] for name in OF_TV}
+    return {name: text for name, text in said.items() if text}
 
 
 def _read_on(stream: Plain, losses: Losses) -> None:

@@ -290,6 +290,7 @@ def _taken(tally: Tally, asked: Asked, digest: str | None, basis: str, now_s: in
         report=_report(tally.losses),
         at=now_s,
         channels_skipped=tally.channels_read - tally.channels_kept,
+        source=tally.source,
     )
 
 

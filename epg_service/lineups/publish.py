@@ -80,7 +80,12 @@ class Contents:
                 one.name, one.display_name, one.icon_url, elements, urls=rules.urls, extras=options.extras
             )
             entries.append(Entry(one.name, one.display_name, element, one.id))
-        return Rendering(guide=self._guide, options=options, now_s=now_s).file(entries)
+        source = self.source(None if not options.channels else [one.id for one in kept]) if rules.as_it_came else None
+        return Rendering(guide=self._guide, options=options, now_s=now_s, source=source).file(entries)
+
+    def source(self, channels: Sequence[int] | None = None) -> dict[str, str]:
+        """What is said of where the whole guide comes from, or that of some channels."""
+        return self._guide.source(channels)
 
     def lineup(
         self, channels: Sequence[LineupChannel], options: Options, now_s: int, ruled: ProgrammeRules | None = None
@@ -123,9 +128,13 @@ class Publishing:
         self._mark = mark
 
     def whole(self) -> Publication:
-        """`/guide.xml`: every channel under its own id, with everything that the providers said."""
+        """`/guide.xml`: every channel under its own id, with everything that the providers said.
+
+        A provider's new date alone makes no new file: its `date` is that of the listings which stand in it.
+        """
         options = self._contents.usual(WHOLE)
-        return self._publish(WHOLE, str(self._mark()), lambda: self._contents.whole(options, self._clock.now_s()))
+        made_from = self._mark(), {name: text for name, text in self._contents.source().items() if name != "date"}
+        return self._publish(WHOLE, repr(made_from), lambda: self._contents.whole(options, self._clock.now_s()))
 
     def exported(self) -> Iterator[bytes]:
         """The text of the whole guide with nothing left out, overlaps included, a part at a time."""

@@ -8,7 +8,7 @@ What needs no rewriting is copied, and the more so the less is asked:
     any other element, or a client that wants more                              xmltv.write, xmltv.shape
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import NamedTuple, Protocol, TypeAlias
@@ -62,10 +62,18 @@ class Rendering:
     """Writes one file, at one time, for one kind of reader."""
 
     def __init__(
-        self, *, guide: StoredGuide, options: Options, now_s: int, ruled: ProgrammeRules | None = None
+        self,
+        *,
+        guide: StoredGuide,
+        options: Options,
+        now_s: int,
+        ruled: ProgrammeRules | None = None,
+        source: Mapping[str, str] | None = None,
     ) -> None:
-        """`ruled`: the rules and filters that every programme goes through."""
+        """`ruled`: the rules and filters that every programme goes through. `source`: what the file says of where it
+        comes from."""
         self._guide = guide
+        self._source = source
         self._ruled = ruled or None
         self._options = options
         self._rules = options.rules
@@ -77,7 +85,7 @@ class Rendering:
 
     def file(self, entries: Sequence[Entry]) -> Iterator[Piece]:
         """The whole file."""
-        yield write.head(GENERATOR)
+        yield write.head(GENERATOR, self._source)
         for one in entries:
             yield one.element
         for one in entries:

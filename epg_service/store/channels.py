@@ -1,5 +1,6 @@
 """Logical channels and the providers' channels that are mapped to them."""
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -93,6 +94,20 @@ class Channels:
             GuideChannel(id_, name, shown, tuple(dict.fromkeys(ids)), tuple(dict.fromkeys(names)), tuple(providers))
             for id_, (name, shown, ids, names, providers) in found.items()
         ]
+
+    def source(self, channels: Sequence[int] | None = None) -> dict[str, str]:
+        """What the file says of itself that the programmes of some channels (by default all that are shown) come from;
+        nothing where several providers have any."""
+        chosen = "" if channels is None else " AND c.id IN (SELECT value FROM json_each(?))"
+        query = (
+            "SELECT p.good_source FROM providers p WHERE p.deleted = 0 AND EXISTS (SELECT 1 FROM channel_mappings m "
+            f"JOIN channels c ON c.id = m.channel_id WHERE m.provider_id = p.id AND c.hidden = 0{chosen} "
+            "AND EXISTS (SELECT 1 FROM program_days d WHERE d.id BETWEEN m.id << 16 AND (m.id << 16) + 65535)) LIMIT 2"
+        )
+        with busy_as_unavailable():
+            bound = () if channels is None else (json.dumps(list(channels)),)
+            found = _rows(self._connections.get().execute(query, bound))
+        return json.loads(found[0][0]) if len(found) == 1 else {}
 
     def elements_of_all(self) -> Iterator[tuple[int, bytes]]:
         """(channel, <channel> element) of every provider's channel that has one, by channel."""

@@ -1,6 +1,6 @@
 """The guide of a logical channel: one provider's rows as they are, or several providers' merged."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from epg_service.domain.days import StoredDay
@@ -50,6 +50,10 @@ class Guide:
         while page := self._channels.all(after=last, limit=PAGE):
             yield from page
             last = page[-1].id
+
+    def source(self, channels: Sequence[int] | None = None) -> dict[str, str]:
+        """What the one file says of itself that all programmes of some channels (by default all) come from."""
+        return self._channels.source(channels)
 
     def elements(self, channel_id: int) -> list[bytes]:
         """The <channel> elements of a channel's providers, the best provider's first."""

@@ -4,6 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
+OF_TV = (
+    "date", "source-info-url", "source-info-name", "source-data-url", "generator-info-name", "generator-info-url",
+)  # fmt: skip
+"""The attributes of `<tv>` that the DTD knows."""
+
 
 @dataclass(frozen=True, slots=True)
 class Head:

@@ -34,12 +34,12 @@ _XMLTV_NS = re.compile(rf"{_PART}\.{_PART}\.{_PART}", re.ASCII)
 # ---- the pieces of a file -----------------------------------------------------------------------------------------
 
 
-def head(generator: str, date_s: int | None = None) -> bytes:
-    """The declaration and `<tv>`; `date_s` (epoch seconds) says when the listings were made."""
-    date = f' date="{text_utc(date_s)}"' if date_s is not None else ""
-    return (
-        f'<?xml version="1.0" encoding="UTF-8"?>\n<tv{date} generator-info-name="{_attribute(generator)}">\n'.encode()
-    )
+def head(generator: str, source: Mapping[str, str] | None = None) -> bytes:
+    """The declaration and `<tv>`; `source`: attributes that say where the listings come from, and from when. Who made
+    the file says `generator`, whatever the source says of that."""
+    said = {name: value for name, value in (source or {}).items() if not name.startswith("generator-")}
+    attributes = _attributes(**said, **{"generator-info-name": generator})
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n<tv{attributes}>\n'.encode()
 
 
 def channel(

@@ -225,7 +225,12 @@ def test_a_channel_has_a_name_whatever_came_in(valid: Callable[[bytes], None]) -
     ]
     bare = write.channel("<b>", [(None, " "), ("x", "")], " ", [""])
     assert b"<display-name>&lt;b&gt;</display-name>" in bare
-    valid(write.head("Aerial & Co", START) + full + bare + write.tail())
+    valid(
+        write.head("Aerial & Co", {"date": "1991|2001", "source-info-name": "<S>", "generator-info-url": "http://g"})
+        + full
+        + bare
+        + write.tail()
+    )
 
 
 PIECES = [
@@ -281,7 +286,7 @@ def test_the_tools_of_xmltv_accept_a_published_file(tmp_path: Path, dtd_path: Pa
     guide = tmp_path / "guide.xml"
     raw = everything()
     guide.write_bytes(
-        write.head("Aerial", START)
+        write.head("Aerial", {"date": "20261121"})
         + write.channel("one.example", [("en", "One")], "http://img.example/one.png")
         + write.programme(raw, start=START, stop=STOP, channel_id="one.example", title_fallback="")
         + write.tail()
