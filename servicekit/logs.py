@@ -12,9 +12,10 @@ request_id: contextvars.ContextVar[str] = contextvars.ContextVar("request_id", d
 """The id of the request being answered, `-` outside of one."""
 
 _TEXT = "%(asctime)s %(levelname)-7s %(name)s [%(request_id)s] %(message)s"
-_ESCAPES: Mapping[int, str] = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if code != 9} | {
-    0x2028: "\\u2028",
-    0x2029: "\\u2029",
+_LINES_AND_DIRECTIONS = (0x61C, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A))
+_ESCAPES: Mapping[int, str] = {
+    **{code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if code != 9},
+    **{code: f"\\u{code:04x}" for code in _LINES_AND_DIRECTIONS},  # nor may a line read other than it is
 }
 _OWN = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime"}
 """What every record has; all else came from the call's `extra`."""

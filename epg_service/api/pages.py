@@ -31,9 +31,10 @@ table{border-collapse:collapse;width:100%}td,th{text-align:left;padding:.3rem .6
  -d '{"name": "my guide", "xmltv_url": "https://example.com/guide.xml.gz"}'</code></p>
 <p><code>curl -X POST {{ origin }}/api/v1/import/trigger</code></p>{% else %}
 <table><tr><th>Name</th><th>Last run</th><th>Programmes</th></tr>
-{% for provider, run in providers %}<tr><td>{{ provider.name }}{% if not provider.enabled %} (disabled){% endif %}</td>
+{% for provider, run in providers %}<tr>
+<td><bdi>{{ provider.name }}</bdi>{% if not provider.enabled %} (disabled){% endif %}</td>
 <td{% if run and run.error_message %} class="bad"{% endif %}>{% if run %}{{ run.status }}{% if run.error_message %}:
- {{ run.error_message }}{% endif %}{% else %}never imported{% endif %}</td>
+ <bdi>{{ run.error_message }}</bdi>{% endif %}{% else %}never imported{% endif %}</td>
 <td>{{ provider.good.kept }}</td></tr>{% endfor %}</table>{% endif %}
 <p><a href="{{ origin }}/api/v1/swagger">API</a> · <a href="{{ origin }}/health">health</a></p>
 </body></html>

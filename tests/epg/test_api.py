@@ -470,16 +470,17 @@ def test_the_api_describes_itself(client: FlaskClient) -> None:
 
 
 XSS = "<script>alert(1)</script>"
+BACKWARDS = "\u202e"
 
 
 def test_the_start_page_shows_provider_text_as_text(site: Site, client: FlaskClient) -> None:
-    new(client, XSS, xmltv_url="missing.xml")
+    new(client, XSS + BACKWARDS, xmltv_url="missing.xml")
     client.post("/api/v1/import/trigger")
     site.keeper().work_off()
     page = client.get("/")
     assert page.status_code == 200
     assert XSS not in page.text
-    assert "&lt;script&gt;" in page.text
+    assert f"<bdi>&lt;script&gt;alert(1)&lt;/script&gt;{BACKWARDS}</bdi>" in page.text  # which turns nothing else round
     assert "/epg.xml" in page.text
     assert "default-src 'none'" in page.headers["Content-Security-Policy"]
 

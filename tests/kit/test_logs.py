@@ -62,12 +62,13 @@ def test_no_secret_is_written(caught: Log) -> None:
 def test_no_line_can_be_forged(caught: Log) -> None:
     log = logging.getLogger("x")
     log.info("name: %s", "a\n2026-11-21T00:00:00.000Z CRITICAL forged\x1b]0;title\x07\r\x85\u2028end")
+    log.info("name: %s", "\u202eevil\u202c \u2066x\u2069")
     try:
         raise ValueError("b\n2026-11-21T00:00:00.000Z CRITICAL forged\x1b[2J")
     except ValueError:
         log.exception("failed")
     assert not [line for line in caught.lines() if line.startswith("2026-11-21T00:00:00.000Z CRITICAL")]
-    assert "\x1b" not in "\n".join(caught.lines())
+    assert not set("\x1b\u2028\u202e\u202c\u2066\u2069") & set("\n".join(caught.lines()))
 
 
 @pytest.mark.parametrize("caught", ["json"], indirect=True)
