@@ -7,7 +7,7 @@ that would be made from the same as last time is not made again.
 """
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from typing import TypeVar
 
 import xxhash
@@ -208,10 +208,21 @@ def _in_groups(
     if not wanted:
         return list(kept)
     groups = {one.group.strip().casefold(): one.group.strip() for one in every if one.group}
-    if missing := [one for one in wanted if one not in groups]:
+    missing = {one for one in wanted if one not in groups}
+    chosen = {*wanted, *_with_commas(groups, missing, frozenset(wanted))}
+    if missing := missing.difference(*map(_parts, chosen - {*wanted})):
         there = ", ".join(sorted(groups.values())[:_MOST_NAMED]) or "none"
-        raise Invalid(f"group: the lineup has no group {missing[0]!r}; it has: {there}")
-    return [one for one in kept if one.group and one.group.strip().casefold() in wanted]
+        raise Invalid(f"group: the lineup has no group {min(missing)!r}; it has: {there}")
+    return [one for one in kept if one.group and one.group.strip().casefold() in chosen]
+
+
+def _with_commas(groups: Iterable[str], missing: Set[str], wanted: Set[str]) -> list[str]:
+    """The groups whose own name has commas, by which it was cut when it was asked for."""
+    return [name for name in groups if "," in name and _parts(name) <= wanted and not missing.isdisjoint(_parts(name))]
+
+
+def _parts(name: str) -> frozenset[str]:
+    return frozenset(part.strip() for part in name.split(",")) - {""}
 
 
 def _names(one: LineupChannel, rules: Profile) -> list[str]:

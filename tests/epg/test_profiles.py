@@ -15,7 +15,7 @@ from epg_service.domain import episodes
 from epg_service.domain.entities import LineupChannel
 from epg_service.domain.placeholders import BLOCK_S, gaps
 from epg_service.domain.profiles import PROFILES, options
-from epg_service.lineups.publish import WHOLE, Contents, lineup_publication
+from epg_service.lineups.publish import WHOLE, Contents, _in_groups, lineup_publication
 from epg_service.lineups.render import Piece
 from epg_service.xmltv import shape
 from servicekit.errors import Invalid
@@ -239,6 +239,31 @@ def test_channels_and_groups_choose(station: Station) -> None:
     assert [one.get("id") for one in root_of(station, channels=["a.3,a.1"]).iter("channel")] == ["a.1", "a.3"]
     assert [one.get("id") for one in root_of(station, groups=["kids & co"]).iter("channel")] == ["a.2"]
     assert [one.get("id") for one in root_of(station, name=WHOLE, channels=["two.tv"]).iter("channel")] == ["two.tv"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "ids"),
+    [
+        (["Info, Talk"], "1"),
+        (["info,talk"], "1"),
+        (["Info", "talk"], "1"),
+        (["News,Info, Talk"], "12"),
+        (["News"], "2"),
+        (["Sport, "], "3"),
+        (["Info"], "info"),
+        (["Talk,Sport,none"], "none"),
+    ],
+    ids=str,
+)
+def test_a_group_with_a_comma_in_its_name_is_chosen_by_its_whole_name(asked: list[str], ids: str) -> None:
+    named = {"1": "Info, Talk", "2": "News", "3": " Sport,", "4": "Info, Talk, More"}
+    channels = [LineupChannel(id_, id_, group=group) for id_, group in named.items()]
+    wanted = options(usual="standard", groups=asked).groups
+    if ids.isdigit():
+        assert "".join(one.id for one in _in_groups(channels, channels, wanted)) == ids
+    else:
+        with pytest.raises(Invalid, match=f"no group '{ids}'"):
+            _in_groups(channels, channels, wanted)
 
 
 @pytest.mark.parametrize(
