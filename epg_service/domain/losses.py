@@ -44,6 +44,7 @@ WARNINGS: dict[str, str] = {
     "undecodable": "Some bytes mean nothing in the encoding of the file; they were replaced by U+FFFD.",
     "preamble": "Something stands before the guide (a PHP warning, a blank page); it was skipped.",
     "broken_root": "The `<tv>` tag is not well formed; its attributes were skipped.",
+    "stale": "Every programme of the file is over; it was taken for want of a better one.",
     "second_document": "A second guide follows the first in the file; only the first was read.",
     "trailing_junk": "Something that is no guide follows the guide or its packing; it was left out.",
     "several_guides": "The archive holds several guides; the first was read.",

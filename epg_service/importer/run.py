@@ -203,6 +203,8 @@ class Importer:
             tally.losses.add("rejected", reason, tally.end.programmes - tally.losses.total())
             why, held = f"{reason}; the guide stays as it was", tally.end.programmes
             return self._failed(run, provider, "rejected", why, _report(tally.losses), skipped=held)
+        if tally.latest_stop_s <= self._clock.now_s():
+            tally.losses.warn("stale", "every programme of the file is over")
         taken = _taken(tally, asked, digest, basis, self._clock.now_s())
         decided = _decided(run, provider, tally, taken)
         progress.stage("apply")

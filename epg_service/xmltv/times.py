@@ -2,8 +2,8 @@
 
 import re
 from datetime import UTC, datetime, timedelta, tzinfo
-from functools import lru_cache
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from functools import cache, lru_cache
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 MAX_EPOCH_S = 2**32 - 1
 MAX_ENTRIES = 200_000
@@ -104,9 +104,10 @@ class Stamps(dict[str, int]):
         """The zone of the tz database called so; the provider's own, and a note of it, when there is none."""
         if not _ZONE_NAME.fullmatch(name):
             raise ValueError(f"{name[:20]!r} is neither an offset nor the name of a zone")
-        if len(self.unknown_zones) < _MAX_UNKNOWN_ZONES:
-            if "/" in name and (zone := _zone_called(name)):
-                return zone
+        few = len(self.unknown_zones) < _MAX_UNKNOWN_ZONES  # each name that is none costs a look at the disk
+        if "/" in name and (few or name in _names_of_zones()) and (zone := _zone_called(name)):
+            return zone
+        if few:
             self.unknown_zones.add(name)
         return self.zone
 
@@ -130,6 +131,12 @@ def _midnight(day: str) -> int | None:
         return int(datetime(int(day[:4]), int(day[4:6]), int(day[6:]), tzinfo=UTC).timestamp())
     except (ValueError, OverflowError):
         return None
+
+
+@cache
+def _names_of_zones() -> frozenset[str]:
+    """All of the tz database."""
+    return frozenset(available_timezones())
 
 
 @lru_cache(maxsize=256)

@@ -322,6 +322,13 @@ def test_a_file_that_holds_nothing_at_all_is_refused_at_first_too(station: Stati
     assert station.it.channels.all() == []
 
 
+def test_a_first_file_that_is_over_is_taken_and_says_so(station: Station) -> None:
+    run = station.take(guide_of(hourly("one.tv", NOON - DAY, 24)))
+    assert (counts(run), run.report["warnings"]) == (("success", 24, 0), ["stale"])
+    run = station.take(guide_of(hourly("one.tv", NOON - DAY, 25)))
+    assert (counts(run), run.report["warnings"]) == (("success", 25, 0), [])
+
+
 def test_a_first_file_of_which_nothing_can_be_kept_says_so(station: Station) -> None:
     run = station.take(guide_of(hourly("one.tv", NOON - 30 * DAY, 5)))
     assert run.status == "rejected"

@@ -112,6 +112,14 @@ def test_what_is_no_instant_is_refused_with_a_reason(text: str) -> None:
         Stamps()[text]
 
 
+def test_zones_are_known_behind_any_number_of_unknown_ones() -> None:
+    stamps = Stamps()
+    for number in range(50):
+        assert stamps["20160101120000 Xx/" + chr(65 + number // 26) + chr(65 + number % 26)] == stamps["20160101120000"]
+    assert len(stamps.unknown_zones) == 20
+    assert stamps["20160101120000 Europe/Paris"] == stamps["20160101110000"]
+
+
 def test_an_unknown_zone_counts_as_the_providers_own_and_is_remembered() -> None:
     stamps = Stamps(ZoneInfo("Europe/Paris"))
     assert stamps["20260701120000 XYZ"] == _epoch("2026-07-01T10:00:00")
