@@ -17,8 +17,7 @@ class Rows:
     """Programmes of one channel as columns of equal length, in order of (start, ordinal).
 
     Times are epoch seconds; `ordinals` (0 to 7) tell programmes with one start apart; `raws` are whole XMLTV elements,
-    `digests` and `flags` name and describe them (see `domain.days`), `inners` are what stands behind the start tags of
-    those in form, or None where that is still to be cut out. The last three are empty where nobody asks for them.
+    `digests` and `flags` name and describe them (see `domain.days`; empty where nobody asks for them).
     """
 
     starts: list[int] = field(default_factory=list)
@@ -28,7 +27,6 @@ class Rows:
     raws: list[bytes] = field(default_factory=list)
     digests: list[int] = field(default_factory=list)
     flags: list[int] = field(default_factory=list)
-    inners: list[bytes | None] = field(default_factory=list, compare=False)
 
     def __len__(self) -> int:
         return len(self.starts)
@@ -40,16 +38,7 @@ class Rows:
         """These rows, in this order; the same object when that is all of them in their order."""
         if len(indexes) == len(self) and indexes == list(range(len(self))):
             return self
-        columns = (
-            self.starts,
-            self.stops,
-            self.ordinals,
-            self.titles,
-            self.raws,
-            self.digests,
-            self.flags,
-            self.inners,
-        )
+        columns = (self.starts, self.stops, self.ordinals, self.titles, self.raws, self.digests, self.flags)
         return Rows(*([column[index] for index in indexes] if column else [] for column in columns))  # type: ignore[arg-type]
 
 

@@ -124,7 +124,7 @@ def _same(before: bytes, keys: list[int], digests: list[int], stops: list[int]) 
 def _columns(keys: list[int], rows: Rows, part: slice, channel_id: str) -> DayColumns:
     """A day as it is to be stored."""
     starts, stops, flags = rows.starts[part], rows.stops[part], rows.flags[part]
-    text, lengths = stored_text(rows.raws[part], rows.inners[part], starts, stops, flags, channel_id)
+    text, lengths = stored_text(rows.raws[part], starts, stops, flags, channel_id)
     return DayColumns(keys, rows.digests[part], stops, rows.titles[part], lengths, flags, text)
 
 

@@ -39,7 +39,6 @@ class Gathered:
         rows.raws.extend(batch.raws)
         rows.digests.extend(batch.digests)
         rows.flags.extend(batch.flags)
-        rows.inners.extend(batch.inners)
 
 
 def direct(items: Iterable[Batch | Same]) -> Iterator[Gathered | Same]:
@@ -98,5 +97,4 @@ def _read_back(file: IO[bytes], names: list[str]) -> Iterator[Gathered]:
         rows.raws.append(file.read(raw_length))
         rows.digests.append(digest)
         rows.flags.append(flags)
-        rows.inners.append(None)
     yield from found.values()

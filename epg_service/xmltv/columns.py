@@ -67,7 +67,7 @@ class Columns:
         """End the batch under way."""
         if self._rows[0]:
             raws = self._rows[-1]
-            self._ready.append(Batch(self._channel, *self._rows, digests_of(raws), flags_of(raws), [None] * len(raws)))
+            self._ready.append(Batch(self._channel, *self._rows, digests_of(raws), flags_of(raws)))
             self._rows = ([], [], [], [])
             self._bytes = 0
 

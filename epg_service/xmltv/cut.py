@@ -64,15 +64,9 @@ Recalled = Callable[[str], Stretch | None]
 """The stretch of a channel in an earlier file, which was proven then."""
 
 _Columns: TypeAlias = tuple[
-    list[int | None],
-    list[int | None],
-    Sequence[bytes | None],
-    list[bytes],
-    list[int],
-    list[int],
-    Sequence[bytes | None],
+    list[int | None], list[int | None], Sequence[bytes | None], list[bytes], list[int], list[int]
 ]
-"""Starts, stops, titles as they stand, elements, their digests, flags and inner parts."""
+"""Starts, stops, titles as they stand, elements, their digests and flags."""
 
 
 def nothing_known(_: str) -> Mapping[int, int]:
@@ -258,7 +252,7 @@ class _Cutter(ExactReader):
             if sure < count:
                 runs = _runs(columns[form.channel + 1], sure)
             self._measure(runs, starts, bounds)
-            self._add(runs, (starts, stops, columns[-2], raws, digests, flags, columns[-3]), written)
+            self._add(runs, (starts, stops, columns[-2], raws, digests, flags), written)
         return sure
 
     def _form_at(self, position: int) -> Form | None:
@@ -348,13 +342,13 @@ class _Cutter(ExactReader):
 
     def _add(self, runs: Sequence[_Run], columns: _Columns, written: Sequence[Sequence[bytes]]) -> None:
         """The rows of these elements; those that lack a time or a channel go the way that counts them."""
-        starts, stops, titles, raws, digests, flags, inners = columns
+        starts, stops, titles, raws, digests, flags = columns
         for name, part in runs:
             run = starts[part]
             if name and None not in run:
                 ends = [stop or 0 for stop in stops[part]]
-                rows = (run, ends, _titles(titles[part], raws[part]), raws[part])
-                self._columns.extend(Batch(name, *rows, digests[part], flags[part], inners[part]))  # type: ignore[arg-type]
+                rows = (run, ends, _titles(titles[part], raws[part]), raws[part], digests[part], flags[part])
+                self._columns.extend(Batch(name, *rows))  # type: ignore[arg-type]
                 continue
             for start, stop, raw in zip(written[0][part], written[1][part], raws[part], strict=True):
                 self._columns.add({"channel": name, "start": start.decode(), "stop": stop.decode()}, raw)
@@ -389,7 +383,7 @@ def _name(channel: bytes) -> str:
 
 
 def _plain(piece: Piece) -> bool:
-    return not any(odd(value) for value in piece[1:-3] if value)
+    return not any(odd(value) for value in piece[1:-2] if value)
 
 
 def _titles(texts: Sequence[bytes | None], raws: Sequence[bytes]) -> list[str]:

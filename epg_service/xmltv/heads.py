@@ -31,9 +31,8 @@ class Form:
     """How the start tag of a file's programmes is written: which attributes in which order, in which quotes.
 
     `whole` matches an element in form (`xmltv.form`) up to its end, `head` only its beginning. Groups of both: the
-    element without the blanks before it (as far as it was matched), start, stop and channel as they are ordered, what
-    stands behind the start tag of an element in form, the first title (None: look for it), and the episode numbers of
-    an element in form (None: not looked at).
+    element without the blanks before it (as far as it was matched), start, stop and channel as they are ordered, the
+    first title (None: look for it), and the episode numbers of an element in form (None: not looked at).
 
     Start, stop and channel are whatever stands in the quotes, which is matched fast; the same few hundred stand there
     again and again, so it costs less to ask once of each whether it is `odd`.
@@ -41,10 +40,10 @@ class Form:
 
     def __init__(self, attributes: Sequence[tuple[bytes, bytes]]) -> None:
         order = [name for name, _ in attributes if name in _WANTED]
-        self.head = _pattern(_tag(attributes) + rb"((?!))?+" + _PLAIN_TITLE, rb"((?!))?+")
+        self.head = _pattern(_tag(attributes) + _PLAIN_TITLE, rb"((?!))?+")
         self.whole = None
         if len(order) == len(attributes):
-            self.whole = _pattern(_tag(attributes) + rb"(" + BODY + rb"</programme>)")
+            self.whole = _pattern(_tag(attributes) + BODY + rb"</programme>")
         self.start = order.index(b"start")
         self.channel = order.index(b"channel")
         self.stop = order.index(b"stop") if b"stop" in order else -1

@@ -1,6 +1,5 @@
 """What the XMLTV reader yields: light records, columns of programmes that carry their element's bytes unread."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -34,8 +33,7 @@ class Batch:
 
     `starts` and `stops` are epoch seconds; a stop of 0 is missing or unreadable. `titles` are the first titles,
     blanks folded, "" when there is none. `raws` are the whole elements in UTF-8, each well formed by itself; `digests`
-    and `flags` what names and describes each of them (see `domain.days`); `inners` what stands behind the start tags of
-    those that are in form, None where nobody has cut it out yet.
+    and `flags` what names and describes each of them (see `domain.days`).
     """
 
     channel: str
@@ -45,7 +43,6 @@ class Batch:
     raws: list[bytes]
     digests: list[int]
     flags: list[int]
-    inners: Sequence[bytes | None]
 
     def __len__(self) -> int:
         return len(self.starts)

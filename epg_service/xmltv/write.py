@@ -136,12 +136,7 @@ def start_tags(starts: Iterable[int], stops: Iterable[int], channel_id: str) -> 
 
 
 def stored_text(
-    raws: Sequence[bytes],
-    inners: Sequence[bytes | None],
-    starts: Iterable[int],
-    stops: Iterable[int],
-    flags: Sequence[int],
-    channel_id: str,
+    raws: Sequence[bytes], starts: Iterable[int], stops: Iterable[int], flags: Sequence[int], channel_id: str
 ) -> tuple[bytes, list[int]]:
     """Elements as they are stored, a line feed behind each, and their lengths: one in form (see `domain.days`), whose
     start tag ends at the first `>`, behind the tag that `start_tags` writes; any other as it is."""
@@ -149,7 +144,7 @@ def stored_text(
     tagged = b'<programme start="%b" stop="%b" channel="' + rest + b'">%b\n'
     times = map(bytes_utc, starts), map(bytes_utc, stops)
     if all(flag & IN_FORM for flag in set(flags)):  # nearly every day: in one go
-        behind = [inner or raw[raw.index(b">") + 1 :] for raw, inner in zip(raws, inners, strict=True)]
+        behind = [raw[raw.index(b">") + 1 :] for raw in raws]
         text = tagged * len(raws) % tuple(chain.from_iterable(zip(*times, behind, strict=True)))
         tag_length = (len(text) - sum(map(len, behind))) // len(raws) - 1
         return text, [tag_length + len(inner) for inner in behind]

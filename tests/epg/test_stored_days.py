@@ -27,7 +27,7 @@ def rows(*bodies: str, from_s: int = MIDNIGHT) -> Rows:
     starts = [from_s + 3600 * n for n in range(len(bodies))]
     raws = [element(n, body) for n, body in enumerate(bodies)]
     stops, ordinals, titles = [start + 3600 for start in starts], [0] * len(starts), ["t"] * len(starts)
-    return Rows(starts, stops, ordinals, titles, raws, digests_of(raws), flags_of(raws), [None] * len(raws))
+    return Rows(starts, stops, ordinals, titles, raws, digests_of(raws), flags_of(raws))
 
 
 def never(day: int) -> DayColumns:
