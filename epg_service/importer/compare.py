@@ -78,7 +78,8 @@ def changed_days(
     if over_by_s is not None:
         yield from _without_stale(stored, first_day, day_columns, over_by_s)
     for day, part in by_day(rows.starts):
-        yield from _emptied(waiting, day)
+        if waiting:
+            yield from _emptied(waiting, day)
         before = stored.contents.get(day, b"")
         if before and _same(before, keys[part], rows.digests[part], rows.stops[part]):
             continue
