@@ -21,7 +21,8 @@ import xxhash
 from isal import isal_zlib
 
 DAY_S = 86_400
-LEVEL = 2
+LEVEL = 0
+"""Of isal, for stored days: a quarter less work than level 2 and a tenth more bytes."""
 ORDINAL_BITS = 3
 START_BITS = 32
 DAY_BITS = 16
