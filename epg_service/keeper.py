@@ -4,6 +4,7 @@ One keeper runs for each data directory (a lock says so). Web workers only write
 time happens here, so the number of web workers changes nothing.
 """
 
+import errno
 import logging
 import random
 import threading
@@ -26,6 +27,8 @@ BEHIND_S = 0.5
 RETRY_AFTER_S = (5 * 60, 15 * 60, 60 * 60)
 CATCH_UP_AFTER_S = 2 * 60
 HOUR_S, DAY_S = 3_600, 86_400
+FULL_DISK_REST_S = 60
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 _log = logging.getLogger("keeper")
 
 
@@ -166,6 +169,7 @@ class Keeper:
         self._behind = behind
         self._chores: SimpleQueue[str] = SimpleQueue()  # the scheduler's threads put, the loop takes
         self._scheduled: Mapping[int, str] = {}
+        self._rest_until_s = 0
 
     # ---- the loop ----------------------------------------------------------------------------------------------------
 
@@ -218,7 +222,7 @@ class Keeper:
         if "prune" in chores:
             self.prune()
         if "publish" in chores:
-            self._publications.everything()
+            self._publish_everything()
 
     def _ask(self, chore: str) -> None:
         self._chores.put(chore)
@@ -249,7 +253,7 @@ class Keeper:
         status = self._imports.run(run, provider)
         if status == "success":
             self.prune()
-            self._publications.everything()
+            self._publish_everything()
             self._imported(*_partner(run, provider))
             self._watch_times(run, provider)
         elif status == "unchanged":
@@ -311,7 +315,7 @@ class Keeper:
     def _publish_received(self) -> None:
         for lineup in self._lineups.all():
             if lineup.matched_at is None:
-                self._publications.lineup(lineup.name)
+                self._published(partial(self._publications.lineup, lineup.name))
 
     def _publish_decided(self) -> None:
         """Channel work of people: the programmes follow their channels, then every guide is published anew."""
@@ -321,8 +325,26 @@ class Keeper:
         for _ in self._decisions.follow():
             if self._stopping.is_set():
                 return
-        self._publications.everything()
-        self._decisions.done(asked)
+        if self._publish_everything():
+            self._decisions.done(asked)
+
+    def _publish_everything(self) -> bool:
+        return self._published(self._publications.everything)
+
+    def _published(self, publish: Callable[[], object]) -> bool:
+        """Publishes; False on a full disk. Then what was published stays, and everything is tried again in a minute:
+        a keeper that ended over it would import nothing either, though the database may have room."""
+        if self._clock.now_s() >= self._rest_until_s:
+            try:
+                publish()
+                return True
+            except OSError as reason:
+                if reason.errno not in _NO_ROOM:
+                    raise
+                _log.error("guides stay as they were published: %s; tried again in %d s", reason, FULL_DISK_REST_S)
+                self._rest_until_s = self._clock.now_s() + FULL_DISK_REST_S
+        self._ask("publish")
+        return False
 
     def prune(self) -> int:
         """Deletes programmes that ended before each provider's window, and old runs; returns the programmes."""
@@ -347,4 +369,4 @@ class Keeper:
                 if self._stopping.is_set():
                     return
         self._rows.forget_provider(provider_id)
-        self._publications.everything()
+        self._publish_everything()

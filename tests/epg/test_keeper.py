@@ -1,5 +1,6 @@
 """The keeper: what it starts by itself, when, how often, and what it takes over from one that was killed."""
 
+import errno
 import subprocess
 import sys
 import threading
@@ -14,7 +15,7 @@ import pytest
 from epg_service.domain.entities import Run
 from epg_service.domain.schedule import cron_of, last_fire, next_fire
 from epg_service.importer.redo import RedoLog
-from epg_service.keeper import CATCH_UP_AFTER_S, RETRY_AFTER_S
+from epg_service.keeper import CATCH_UP_AFTER_S, FULL_DISK_REST_S, RETRY_AFTER_S
 from epg_service.lineups.published import PublishedGuides
 from epg_service.timetable import Timetable
 from servicekit.errors import Conflict
@@ -128,6 +129,33 @@ def test_runs_that_wait_are_done_one_after_the_other(station: Station) -> None:
     asked = [station.it.imports.enqueue(one.id, reason="manual") for one in (first, second, first)]
     station.keeper().work_off()
     assert [station.it.imports.get(run.id).status for run in asked] == ["success", "success", "unchanged"]
+
+
+def test_a_full_disk_ends_no_keeper_and_the_guide_is_published_when_there_is_room(
+    station: Station, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    station.lay(guide_of(hourly("x", MIDNIGHT, 24)))
+    station.it.imports.enqueue(station.provider().id, reason="manual")
+    keeper = station.keeper()
+    real, tries = keeper._publications, []
+
+    class Full:
+        def everything(self) -> None:
+            tries.append(station.clock.at)
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        def tidy(self) -> None:
+            real.tidy()
+
+    monkeypatch.setattr(keeper, "_publications", Full())
+    keeper.work_off()
+    keeper.work_off()
+    assert runs(station)[0].status == "success"
+    assert len(tries) == 1, "not again and again"
+    monkeypatch.setattr(keeper, "_publications", real)
+    station.clock.at += FULL_DISK_REST_S
+    keeper.work_off()
+    assert PublishedGuides(station.paths.published).find("guide")
 
 
 def test_a_provider_disabled_or_deleted_meanwhile_is_not_imported(station: Station, site: ScriptedProvider) -> None:
