@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from servicekit.errors import AerialError, Unavailable
+from servicekit.store.sqlite import DiskFull
 
 REST_S = 60.0
 """After a fault the index is left alone for so long."""
@@ -43,7 +44,7 @@ class Indexing:
             if self._damaged.exists():
                 self._anew("a reader found it damaged")
             more = self._work(self._monotonic() + seconds)
-        except Unavailable as error:
+        except (Unavailable, DiskFull) as error:  # neither says anything against the index that is there
             self._rest(f"{error.detail}; it is tried again")
             return False
         except AerialError as error:

@@ -25,6 +25,10 @@ class DatabaseUnusable(AerialError):
     """The file is not ours, is newer than the program, or is damaged."""
 
 
+class DiskFull(DatabaseUnusable):
+    """Nothing more can be written; what was written before is good."""
+
+
 def open_connection(path: Path, *, busy_timeout_ms: int = BUSY_TIMEOUT_MS, cache_kib: int = 16_384) -> apsw.Connection:
     """A connection with the house's pragmas. The file is made when it is missing; raises `DatabaseUnusable`."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -77,7 +81,7 @@ def busy_as_unavailable() -> Iterator[None]:
     except (apsw.BusyError, apsw.LockedError) as error:
         raise Unavailable("the database is locked by another writer; try again") from error
     except apsw.FullError as error:
-        raise DatabaseUnusable(f"the disk is full, nothing was written: free some space ({error})") from error
+        raise DiskFull(f"the disk is full, nothing was written: free some space ({error})") from error
     except (apsw.CorruptError, apsw.NotADBError, apsw.IOError, apsw.CantOpenError, apsw.ReadOnlyError) as error:
         raise DatabaseUnusable(f"the database cannot be used: {error}") from error
 

@@ -250,6 +250,27 @@ def test_a_damaged_or_missing_index_is_made_anew(station: Asked, damage: bytes |
     assert station.found("quiz") == ["Quiz"]
 
 
+def test_a_full_disk_is_waited_for_and_the_index_that_is_there_is_kept(station: Asked) -> None:  # noqa: F811
+    station.take(guide_of(shows()))
+    station.index()
+    station.take(guide_of([*shows(), *hourly("one", NOON + DAY, 400, "Zebra")]))
+    index, now = index_of(station), [0.0]
+    indexing = Indexing(index=index, damaged=station.paths.search_damaged, monotonic=lambda: now[0])
+    assert not index.up_to_date()
+    connection = index._open()
+    pages: Any = connection.execute("PRAGMA page_count").fetchone()
+    connection.execute(f"PRAGMA max_page_count = {pages[0]}").fetchall()
+    assert not indexing.work(60)
+    assert station.found("quiz") == ["Quiz"]
+    assert station.found("zebra") == []
+    connection.execute("PRAGMA max_page_count = 1000000").fetchall()
+    now[0] += REST_S + 1
+    assert not indexing.work(60)
+    assert station.search().complete()
+    assert len(station.found("zebra")) > 1
+    index.close()
+
+
 def test_a_reader_takes_the_new_file_when_the_index_was_made_anew(station: Asked) -> None:  # noqa: F811
     station.take(guide_of(shows()))
     station.index()
@@ -323,7 +344,7 @@ class FailingIndex:
 
 def test_a_fault_that_stays_lets_the_keeper_go_on(tmp_path: Path) -> None:
     now = [0.0]
-    index = FailingIndex(DatabaseUnusable("the disk is full"))
+    index = FailingIndex(DatabaseUnusable("damaged"))
     indexing = Indexing(index=index, damaged=tmp_path / "damaged", monotonic=lambda: now[0])
     assert indexing.work(1)  # made anew once
     assert not indexing.work(1)
