@@ -124,7 +124,7 @@ def test_a_kill_at_a_chosen_instant(station: Station, where: str, status: str, w
     assert words(station)[0] == {"Next"}, "the next import works as ever"
 
 
-@pytest.mark.parametrize("kills", [12, pytest.param(300, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [12, pytest.param(300, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])])
 def test_kills_at_random_instants_leave_a_guide_that_is_whole(station: Station, kills: int) -> None:
     chance = random.Random(20260310)
     ends: dict[str, int] = {}
