@@ -2,7 +2,9 @@
 
 import gzip
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import lru_cache
+from itertools import takewhile
 from pathlib import Path
 
 from flask import Response, request
@@ -103,8 +105,21 @@ def user_playlist(it: Collaborators, lineup: str, chosen: Chosen) -> Response:
     return _list(it, lineup, it.files.of(lineup, PLAYLIST), chosen)
 
 
+def _saying_lineup(it: Collaborators, lineup: str, chosen: Chosen | None) -> Chosen | None:
+    """`/live/U/P/ID` goes by the first of the user's lineups that has the channel; where one that stands before this
+    one delivers in another way, the addresses of this one say its name."""
+    user = visitor().user
+    if user is None or chosen is None or chosen.login is None or lineup in (user.lineups or (lineup,))[:1]:
+        return chosen
+    ways = {one.name: one.delivery for one in it.call(it.lineups.all)}
+    before = takewhile(lambda name: name != lineup, user.lineups or ())
+    if {ways[name] for name in before if name in ways} <= {ways.get(lineup)}:
+        return chosen
+    return replace(chosen, login=replace(chosen.login, lineup=lineup))
+
+
 def _list(it: Collaborators, lineup: str, path: Path, chosen: Chosen | None) -> Response:
-    origin = origin_of()
+    origin, chosen = origin_of(), _saying_lineup(it, lineup, chosen)
     rendered = it.playlists.of(path, origin, rewrite=chosen)
     if rendered is None:
         _published(it, lineup)

@@ -98,7 +98,8 @@ class LineupView:
     or how many connections its sources allow. `outputs`: which of `OUTPUTS` are published. `catchup`: whether the
     provider's catch-up attributes are passed on. `aliases`: ids of channels that were merged away -> the channel that
     stands for them; `alias_numbers`: what Xtream clients know those by. `installation`: what this installation is known
-    by, for ever. `for_guide`: what the guide service gets beside the channels.
+    by, for ever. `for_guide`: what the guide service gets beside the channels. `plain_delivery`: how `default`
+    delivers, which is where an address that names no lineup leads.
     """
 
     name: str
@@ -109,6 +110,7 @@ class LineupView:
     outputs: frozenset[str] = frozenset(OUTPUTS)
     catchup: bool = True
     delivery: str = RELAY
+    plain_delivery: str = RELAY
     aliases: Mapping[str, str] = field(default_factory=dict)
     alias_numbers: Mapping[str, int] = field(default_factory=dict)
     installation: str = ""
@@ -117,6 +119,15 @@ class LineupView:
     def guide_id(self, channel: LineupChannel) -> str:
         """The id under which clients look for the channel's programmes."""
         return (channel.tvg_id or channel.id) if self.tvg_id == "source" else channel.id
+
+
+def names_itself(lineup: str, delivery: str, plain_delivery: str) -> bool:
+    """Whether the addresses of a lineup's streams must say its name (`?lineup=`) to be delivered as it delivers.
+
+    Those of one that relays beside a `default` that relays never do, so that they stay what players know. All others
+    do, also where both are alike: a change of `default` changes no address of theirs.
+    """
+    return lineup != DEFAULT and not delivery == plain_delivery == RELAY
 
 
 def tuners(asked: int | None, limits: Mapping[int, int | None]) -> int:

@@ -289,6 +289,7 @@ class Builder:
             outputs=frozenset(options.outputs),
             catchup=options.catchup,
             delivery=work.lineup.delivery,
+            plain_delivery=self._lineups.get(DEFAULT).delivery,
             aliases=aliases,
             alias_numbers=self._channels.xtream_ids(aliases) if aliases else {},
             installation=self._installation,

@@ -19,7 +19,8 @@ from typing import Any, BinaryIO
 
 import orjson
 
-from stream_service.domain.model import ChannelTarget, StreamAddress
+from stream_service.domain.lineup import DEFAULT
+from stream_service.domain.model import RELAY, ChannelTarget, StreamAddress
 
 SLICE_BYTES = 64 * 1024
 """About 250 channels, a millisecond of work."""
@@ -70,8 +71,17 @@ class _Contents:
                 ident, number, name, tuple(StreamAddress(*one) for one in streams), delivery, xtream_id
             )
             self.channels[folded] = self.by_xtream_id[xtream_id] = target
+        elif self.deliveries.get(self._lineup) == RELAY and folded not in self.members.get(DEFAULT, ()):
+            self._relay(folded)
         self.lineups[self._lineup][said[1]] = folded
         self.members[self._lineup].add(folded)
+
+    def _relay(self, folded: str) -> None:
+        """A channel that `default` has not and a lineup relays: so does the address that names no lineup, as that one
+        writes it, whatever the lineups above it do."""
+        before = self.channels[folded]
+        if before.delivery != RELAY:
+            self.channels[folded] = self.by_xtream_id[before.xtream_id] = replace(before, delivery=RELAY)
 
     def _alias(self, folded: str, leads_to: str, xtream_id: int) -> None:
         """A channel that was merged into another one: it is found under its old names, unless it stands for itself."""

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 
 from stream_service.domain.catchup import archive_days
-from stream_service.domain.lineup import DEFAULT, LineupView
-from stream_service.domain.model import RELAY, LineupChannel
+from stream_service.domain.lineup import LineupView, names_itself
+from stream_service.domain.model import LineupChannel
 from stream_service.domain.text import clean
 from stream_service.outputs.origin import ORIGIN, logo
 
@@ -53,7 +53,7 @@ def _entry(view: LineupView, channel: LineupChannel) -> str:
 
 def _way(view: LineupView) -> str:
     """Behind an address: that this lineup does not deliver as `/stream/` does by itself. Else nothing, for good."""
-    return "" if view.delivery == RELAY or view.name == DEFAULT else f"?lineup={view.name}"
+    return f"?lineup={view.name}" if names_itself(view.name, view.delivery, view.plain_delivery) else ""
 
 
 def _passed_on(view: LineupView, channel: LineupChannel) -> list[str]:

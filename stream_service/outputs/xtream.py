@@ -263,12 +263,16 @@ def _host(name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """Whose playlist it is, and how it is written: segments of HLS instead of one stream; names without attributes."""
+    """Whose playlist it is, and how it is written: segments of HLS instead of one stream; names without attributes.
+
+    `lineup`: where addresses with a name and password must say it, since they would lead another lineup's way.
+    """
 
     name: str
     password: str
     hls: bool = False
     plain: bool = False
+    lineup: str = ""
 
     def __call__(self, text: bytes) -> bytes:
         """The entries of a playlist for users, for this one. Names and passwords hold nothing to be escaped."""
@@ -277,7 +281,16 @@ class Login:
         form = "m3u8" if self.hls else "ts"
         for token, value in ((_NAME, self.name), (_PASSWORD, self.password), (_FORM, form)):
             text = text.replace(token, value.encode())
-        return self._by_query(text)
+        return self._by_query(self._named(text) if self.lineup else text)
+
+    def _named(self, text: bytes) -> bytes:
+        """Addresses that say no lineup say this one."""
+        said = b"?lineup=" + self.lineup.encode()
+
+        def stream(match: "re.Match[bytes]") -> bytes:
+            return match[1] + said + (b"\n" if match[2] == b"\n" else b"&")
+
+        return _LIVE_ADDRESS.sub(stream, text)
 
     def _by_query(self, text: bytes) -> bytes:
         """In a plain playlist, which has no place for a name and password, they stand behind the addresses."""
@@ -293,6 +306,9 @@ class Login:
 _PLAIN_GUIDE = re.compile(re.escape(ORIGIN).encode() + rb"/lineups/[A-Za-z0-9._-]+/epg\.xml\.gz(?=\")")
 _PLAIN_ADDRESS = re.compile(
     re.escape(ORIGIN).encode() + rb"/stream/([A-Za-z0-9._-]+)\.ts(\n|\?(?:lineup=[\w.-]+(?=\n))?)"
+)
+_LIVE_ADDRESS = re.compile(
+    b"(" + re.escape(ORIGIN).encode() + rb"/live/[^/\s]+/[^/\s]+/[\w.-]+\.\w+)(\n|\?(?!lineup=))"
 )
 _GUIDE = re.compile(rb'(x-tvg-url|url-tvg)="[^"]*"')
 _EXTINF = re.compile(rb'^#EXTINF:-1 .*?",(?=[^"\n]*$)', re.MULTILINE)

@@ -91,6 +91,8 @@ class Lineups:
                     "WHERE name = ?",
                     (_text(options), way, self._clock.now_s(), int(renumber), name),
                 )
+            if name == DEFAULT and way != before.delivery:  # addresses of those that relay depend on it
+                connection.execute("UPDATE lineups SET stale = 1 WHERE delivery = ? AND name != ?", (RELAY, DEFAULT))
         return self.get(name)
 
     def delete(self, name: str) -> None:
