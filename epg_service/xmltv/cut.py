@@ -242,15 +242,13 @@ class _Cutter(ExactReader):
         raws, count = list(columns[0]), len(pieces)
         written = columns[form.start + 1], columns[form.stop + 1] if form.stop >= 0 else (b"",) * count
         try:
-            runs = _runs(columns[form.channel + 1], count)
-            starts, stops = (list(map(self._instants.__getitem__, column)) for column in written)
+            sure, digests, flags = self._sure(_runs(columns[form.channel + 1], count), raws, columns[-1])
+            starts, stops = (list(map(self._instants.__getitem__, column[:sure])) for column in written)
         except OddValue:
             plain = list(takewhile(_plain, pieces))
             return self._take(form, plain, bounds) if plain else 0
-        sure, digests, flags = self._sure(runs, raws, columns[-1])
         if sure:
-            if sure < count:
-                runs = _runs(columns[form.channel + 1], sure)
+            runs = _runs(columns[form.channel + 1], sure)
             self._measure(runs, starts, bounds)
             self._add(runs, (starts, stops, columns[-2], raws, digests, flags), written)
         return sure
