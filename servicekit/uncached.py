@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-BLOCK_BYTES = 1 << 20
+BLOCK_BYTES = 4 << 20
 CACHED_BYTES = 16 << 20
 """So much of each file goes through the cache."""
 _DIRECT = getattr(os, "O_DIRECT", 0)  # macOS has none
