@@ -20,6 +20,7 @@ from epg_service.domain.entities import Mapped, Provider, Reason, Run, RunStatus
 from epg_service.domain.retention import Window
 from epg_service.domain.schedule import cron_of, last_fire
 from servicekit.clock import Clock
+from servicekit.errors import AerialError
 from servicekit.health import HEARTBEAT_EVERY_S, beat
 
 LOOK_EVERY_S = 0.5
@@ -58,7 +59,7 @@ class ProviderBook(Protocol):
 class Imports(Protocol):
     """Runs one import."""
 
-    def run(self, run: Run, provider: Provider) -> RunStatus: ...
+    def run(self, run: Run, provider: Provider, meanwhile: Callable[[], None], /) -> RunStatus: ...
     def resume(self, run: Run, provider: Provider | None) -> RunStatus: ...
     def tidy(self) -> None: ...
 
@@ -250,7 +251,7 @@ class Keeper:
         if not self._runs.start(run.id):
             return
         _log.info("importing %s (run %d, %s)", provider.name, run.id, run.reason)
-        status = self._imports.run(run, provider)
+        status = self._imports.run(run, provider, self._meanwhile)
         if status == "success":
             self.prune()
             self._publish_everything()
@@ -261,6 +262,15 @@ class Keeper:
                 self._imported(*partner)
         elif status in ("failed", "interrupted"):
             self._retry(run)
+
+    def _meanwhile(self) -> None:
+        """What people see at once does not wait for an import whose provider is slow; a fault of it is none of the
+        import's."""
+        try:
+            self._publish_received()
+            self._publish_decided()
+        except (AerialError, OSError) as error:
+            _log.warning("lineups and channel work wait for the end of the import: %s", error)
 
     def _retry(self, run: Run) -> None:
         """Tries a run that nobody asked for by hand again later, three times."""

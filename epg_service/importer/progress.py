@@ -28,11 +28,20 @@ class ProgressLog(Protocol):
 class Progress:
     """Shows how far a run is, at most twice a second, and hears whether it is to stop."""
 
-    def __init__(self, log: ProgressLog, run_id: int, clock: Clock, stopping: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        log: ProgressLog,
+        run_id: int,
+        clock: Clock,
+        stopping: Callable[[], bool],
+        meanwhile: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`meanwhile` is called as often as progress is shown: what need not wait until the run has ended."""
         self._log = log
         self._run_id = run_id
         self._clock = clock
         self._stopping = stopping
+        self._meanwhile = meanwhile
         self._said = 0.0
         self._stage = ""
 
@@ -65,3 +74,4 @@ class Progress:
                 return
             if cancelled:
                 raise Cancelled
+            self._meanwhile()

@@ -129,13 +129,13 @@ class Importer:
         self._limits = limits
         self._stopping = stopping
 
-    def run(self, run: Run, provider: Provider) -> RunStatus:
+    def run(self, run: Run, provider: Provider, meanwhile: Callable[[], None] = lambda: None) -> RunStatus:
         """Imports one provider, writes the end of the run and returns its status; a bad feed raises nothing.
 
         What fails after the verdict (a database locked or full) rises: the log stays, to be applied by `resume`.
         """
         redo = RedoLog(self._limits.redo_dir, run.id)
-        progress = Progress(self._log, run.id, self._clock, self._stopping)
+        progress = Progress(self._log, run.id, self._clock, self._stopping, meanwhile)
         try:
             decided = self._decide(run, provider, redo, progress)
         except Cancelled:

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from epg_service.domain.entities import Run
+from epg_service.domain.entities import LineupChannel, Run
 from epg_service.domain.schedule import cron_of, last_fire, next_fire
 from epg_service.importer.redo import RedoLog
 from epg_service.keeper import CATCH_UP_AFTER_S, FULL_DISK_REST_S, RETRY_AFTER_S
@@ -120,6 +120,18 @@ def test_a_queued_run_is_taken_up_by_the_running_keeper(station: Station, kept: 
     run = station.it.imports.enqueue(provider.id, reason="manual")
     until(lambda: station.it.imports.get(run.id).status == "success", what="the import")
     until(lambda: PublishedGuides(station.paths.published).find("guide"), what="the published guide")
+
+
+def test_a_lineup_does_not_wait_for_a_provider_that_drips(
+    station: Station, site: ScriptedProvider, kept: Callable[[], Any]
+) -> None:
+    site.drip("/guide.xml", guide_of(hourly("x", MIDNIGHT, 24)) * 500, piece=500, pause_s=0.05)
+    run = station.it.imports.enqueue(station.provider(address=site.url("/guide.xml")).id, reason="manual")
+    kept()
+    until(lambda: station.it.imports.get(run.id).progress.get("bytes"), what="the import to be under way")
+    station.it.lineups.put("home", "1", [LineupChannel("c1", "One")], {})
+    until(lambda: PublishedGuides(station.paths.published).find("lineup-home"), what="the lineup's guide")
+    assert station.it.imports.get(run.id).status == "running"
 
 
 def test_runs_that_wait_are_done_one_after_the_other(station: Station) -> None:
