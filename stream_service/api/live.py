@@ -97,8 +97,8 @@ Catalogue = Callable[[str], ChannelTarget | None]
 """A channel by its permanent id, from memory; None when no lineup has it."""
 
 
-Past = Callable[[ChannelTarget, int, int], Response]
-"""Answers with a stretch of the past: start in epoch seconds, length in seconds."""
+Past = Callable[[ChannelTarget, int, int, str], Response]
+"""Answers with a stretch of the past: start in epoch seconds, length in seconds, and the lineup if one was named."""
 USUAL_PAST_S = 4 * 3600
 
 
@@ -111,10 +111,15 @@ class Lineups(Protocol):
     def as_in(self) -> Callable[[str, ChannelTarget], ChannelTarget]: ...
 
 
-class StreamQuery(ProfileQuery):
-    """How a stream is asked for: through a profile, or of a time that has gone by (Kodi's names for it)."""
+class LineupQuery(ProfileQuery):
+    """How a channel is asked for: as a lineup delivers it, or through a profile."""
 
     lineup: str = Field("", max_length=64, description="As this lineup delivers it; usually as `default` does.")
+
+
+class StreamQuery(LineupQuery):
+    """The same, or of a time that has gone by (Kodi's names for it)."""
+
     utc: int | None = Field(None, ge=0, lt=1 << 33, description="From this moment on (epoch seconds), not live.")
     utcend: int | None = Field(None, ge=0, lt=1 << 33, description="To this moment.")
     duration: int | None = Field(None, ge=1, le=86_400, description="For so many seconds.")
@@ -145,13 +150,9 @@ def blueprint(
     @views.get("/stream/<channel_id>.ts", summary="A channel as one endless MPEG transport stream")
     def stream(path: _ChannelPath, query: StreamQuery) -> Response:
         """A range asked for is ignored; HEAD opens no upstream. 503 with Retry-After when the channel does not come."""
-        target = catalogue(path.channel_id)
-        if target is None:
-            raise NotFound(f"there is no channel {path.channel_id!r}", id=path.channel_id)
-        if query.lineup and lineups is not None:
-            target = _as_in(lineups, query.lineup, target)
+        target = found(path.channel_id, query.lineup, catalogue=catalogue, lineups=lineups)
         if query.utc is not None and past is not None:
-            return past(target, query.utc, query.length_s)
+            return past(target, query.utc, query.length_s, query.lineup)
         return watch(as_asked(target, query, through), hub=hub, lineup=query.lineup)
 
     @views.get("/api/v1/relay/sessions", summary="What the relay carries: channels, their upstreams, their viewers")
@@ -161,8 +162,13 @@ def blueprint(
     return views
 
 
-def _as_in(lineups: Lineups, name: str, target: ChannelTarget) -> ChannelTarget:
-    """The channel as a lineup delivers it; raises `NotFound`, `Forbidden`."""
+def found(channel_id: str, name: str, *, catalogue: Catalogue, lineups: Lineups | None) -> ChannelTarget:
+    """The channel, as the lineup of that name delivers it where one is named; raises `NotFound`, `Forbidden`."""
+    target = catalogue(channel_id)
+    if target is None:
+        raise NotFound(f"there is no channel {channel_id!r}", id=channel_id)
+    if not name or lineups is None:
+        return target
     if not lineups.in_lineup(name, target.id):
         raise NotFound(f"the lineup {name!r} has no channel {target.id!r}")
     if not visitor().may_watch(name):
@@ -176,8 +182,8 @@ def watch(target: ChannelTarget, *, hub: Relay, lineup: str = "", tuning: Tuning
     `lineup`: through which the viewer found it, where that is known; it is written down. A channel that is delivered
     by redirect is answered with 302 to its first stream's own address.
     """
-    if target.delivery == REDIRECT and target.streams and target.streams[0].url.startswith(("http://", "https://")):
-        return Response(status=302, headers={"Location": target.streams[0].url, "Cache-Control": "no-store"})
+    if address := redirected(target):
+        return Response(status=302, headers={"Location": address, "Cache-Control": "no-store"})
     if request.method == "HEAD":
         answer = Response(headers=HEADERS)
         answer.automatically_set_content_length = False  # "0 bytes" would be a lie that players believe
@@ -205,6 +211,12 @@ def watch(target: ChannelTarget, *, hub: Relay, lineup: str = "", tuning: Tuning
     hub.join(target, os.dup(sock.fileno()), **said, head=_head(headers))
     request.environ[_TAKEN] = True
     return Response(headers=headers)
+
+
+def redirected(target: ChannelTarget) -> str:
+    """Where viewers of a channel that is delivered by redirect are sent; '' for one that is not, or cannot be."""
+    address = target.streams[0].url if target.delivery == REDIRECT and target.streams else ""
+    return address if address.startswith(("http://", "https://")) else ""
 
 
 def _head(headers: Mapping[str, str]) -> bytes:

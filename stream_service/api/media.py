@@ -6,7 +6,7 @@ from typing import Protocol
 from flask_openapi3 import APIBlueprint
 
 from stream_service.api import bandwidth, hls, probe, profiles, watching
-from stream_service.api.live import Catalogue
+from stream_service.api.live import Catalogue, Lineups
 from stream_service.api.profiles import Profiles, Through
 from stream_service.domain.calls import Call
 
@@ -28,9 +28,11 @@ class Media(Protocol):
     def bandwidth(self) -> bandwidth.Bandwidth: ...
 
 
-def blueprints(it: Media, *, catalogue: Catalogue, call: Call) -> Iterator[APIBlueprint]:
+def blueprints(
+    it: Media, *, catalogue: Catalogue, call: Call, lineups: Lineups | None = None
+) -> Iterator[APIBlueprint]:
     """Their routes."""
-    yield hls.blueprint(output=it.hls, catalogue=catalogue, through=it.through)
+    yield hls.blueprint(output=it.hls, catalogue=catalogue, through=it.through, lineups=lineups)
     yield probe.blueprint(prober=it.prober, catalogue=catalogue)
     yield profiles.blueprint(profiles=it.profiles, call=call)
     yield watching.blueprint(it.watching, call=call)

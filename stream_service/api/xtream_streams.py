@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
 from flask import Response, request
@@ -11,7 +12,7 @@ from pydantic import ConfigDict, Field
 from servicekit.errors import Forbidden, NotFound
 from servicekit.web import Shape, origin_of
 from stream_service.api import hls, live
-from stream_service.api.access import keep_hls_seat, player, visitor
+from stream_service.api.access import visitor
 from stream_service.api.files import Pump, send
 from stream_service.api.profiles import ProfileQuery, Through, as_asked, no_profiles
 from stream_service.domain.calls import Call
@@ -74,13 +75,16 @@ class Past:
         self._pump = pump
         self._call = call
 
-    def __call__(self, target: ChannelTarget, start_s: int, duration_s: int) -> Response:
-        """Raises `NotFound` where the provider keeps nothing of that time, or the length is none."""
+    def __call__(self, target: ChannelTarget, start_s: int, duration_s: int, lineup: str = "") -> Response:
+        """`lineup`: the one that was named; empty for the visitor's first that has the channel.
+
+        Raises `NotFound` where the provider keeps nothing of that time, or the length is none.
+        """
         if not 0 < duration_s <= LONGEST_MINUTES * 60:
             raise NotFound("the address names no stretch of time of up to a day")
         user = visitor().user
         theirs = user.lineups if user is not None and user.lineups is not None else (DEFAULT,)
-        lineup = next((one for one in theirs if self._channels.in_lineup(one, target.id)), DEFAULT)
+        lineup = lineup or next((one for one in theirs if self._channels.in_lineup(one, target.id)), DEFAULT)
         address = self._call(self._channels.archive, lineup, target, start_s, duration_s)
         if address is None:
             raise NotFound(f"the provider of channel {target.name} keeps nothing of that time")
@@ -96,44 +100,48 @@ class _Streams:
         self._past = past
         self._through = through
 
-    def target(self, stream_id: int, query: ProfileQuery | None = None) -> ChannelTarget:
-        """The channel of that number, as the lineup or the request wants it; raises `NotFound`, `Forbidden`."""
+    def target(self, stream_id: int, query: ProfileQuery | None = None) -> tuple[ChannelTarget, str]:
+        """The channel of that number, as a lineup or the request wants it, and that lineup, '' for none of theirs.
+
+        Raises `NotFound`, `Forbidden`.
+        """
         found = self._channels.by_xtream_id(stream_id)
         if found is None:
             raise NotFound(f"there is no channel {stream_id}")
-        user = visitor().user
+        user, lineup = visitor().user, ""
         if user is not None:
-            found = self._as_theirs(user, found)
-        return found if query is None else as_asked(found, query, self._through)
+            lineup = self._lineup(user, found)
+            found = self._channels.as_in(lineup, found) if lineup else found
+        return found if query is None else as_asked(found, query, self._through), lineup
 
-    def _as_theirs(self, user: User, found: ChannelTarget) -> ChannelTarget:
-        """The channel as the lineup that was asked for, or the first of the user's that has it, delivers it.
+    def _lineup(self, user: User, found: ChannelTarget) -> str:
+        """The lineup that was asked for, or the first of the user's that has the channel; '' for none.
 
-        Raises `Forbidden` for none.
+        Raises `Forbidden` where they may watch no other.
         """
         theirs = (DEFAULT,) if user.lineups is None else user.lineups
         asked = request.args.get("lineup", "")
         if asked and visitor().may_watch(asked):
             theirs = (asked, *theirs)
-        lineup = next((one for one in theirs if self._channels.in_lineup(one, found.id)), None)
-        if lineup is not None:
-            return self._channels.as_in(lineup, found)
-        if user.lineups is not None:
+        lineup = next((one for one in theirs if self._channels.in_lineup(one, found.id)), "")
+        if not lineup and user.lineups is not None:
             raise Forbidden("this channel is in none of your lineups")
-        return found
+        return lineup
 
     def watch(self, stream_id: int, query: live.StreamQuery) -> Response:
         """The live stream, or the stretch of the past that the query names."""
         if query.utc is not None:
-            return self._past(self.target(stream_id), query.utc, query.length_s)
-        return live.watch(self.target(stream_id, query), hub=self._hub)
+            target, lineup = self.target(stream_id)
+            return self._past(target, query.utc, query.length_s, lineup)
+        target, lineup = self.target(stream_id, query)
+        return live.watch(target, hub=self._hub, lineup=lineup)
 
     def past(self, stream_id: int, start: str, minutes: int) -> Response:
         """A stretch of the past, from the provider's archive."""
-        target, start_s = self.target(stream_id), start_of(start)
+        (target, lineup), start_s = self.target(stream_id), start_of(start)
         if start_s is None:
             raise NotFound("the address names no start such as 2026-11-21:20-15 (UTC)")
-        return self._past(target, start_s, minutes * 60)
+        return self._past(target, start_s, minutes * 60, lineup)
 
 
 def blueprint(
@@ -193,17 +201,10 @@ def _add_past(views: APIBlueprint, streams: _Streams) -> None:
 
 def _add_hls(views: APIBlueprint, streams: _Streams, output: hls.HlsOutput) -> None:
     def playlist(stream_id: int, query: ProfileQuery) -> Response:
-        target = streams.target(stream_id, query)
-        headers = {"Content-Type": hls.PLAYLIST_TYPE, "Cache-Control": "no-store", "Access-Control-Allow-Origin": "*"}
-        if request.method == "HEAD":
-            answer = Response(headers=headers)
-            answer.automatically_set_content_length = False
-            return answer
-        keep_hls_seat()
-        address, agent = player()
-        text = output.playlist(target, address=address, user_agent=agent)
+        target, lineup = streams.target(stream_id, query)
         # Segments are named beside `/stream/ID.m3u8`; here they are somewhere else.
-        return Response(_SEGMENT.sub(f"{origin_of()}/stream/", text), headers=headers)
+        elsewhere = partial(_SEGMENT.sub, f"{origin_of()}/stream/")
+        return hls.answer(target, output=output, lineup=lineup, named=elsewhere)
 
     @views.get("/live/<name>/<password>/<int:stream_id>.m3u8", summary="Xtream: a channel as HLS")
     def hls_stream(path: _StreamPath, query: ProfileQuery) -> Response:

@@ -1,12 +1,21 @@
 """Lineups beside one another that deliver in different ways: every address that one writes leads its own way."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from flask.testing import FlaskClient
 
-from stream_service.domain.lineup import names_itself
-from tests.stream.xtreamkit import PASSWORD, Site
+from servicekit.health import Checks, State
+from servicekit.metrics import Metrics
+from servicekit.web import Door, make_app
+from stream_service.api import hls, live, xtream_streams
+from stream_service.api.access import Gate
+from stream_service.domain.lineup import LineupOptions, names_itself
+from stream_service.domain.model import ChannelTarget
+from tests.stream.test_stream_api import directly
+from tests.stream.xtreamkit import PASSWORD, TOKEN, Hls, Site
 
 AT_PROVIDER = "http://p.example/live/u/p/77.ts"
 GOOD = {"username": "ann", "password": PASSWORD}
@@ -23,13 +32,14 @@ def site(tmp_path: Path) -> Iterator[Site]:
 
 def deliver(site: Site, **ways: str) -> None:
     """Each lineup delivers so from now on, made where it is not there; all are built."""
-    known = {one["name"] for one in site.client.get("/api/v1/lineups").get_json()["items"]}
+    lineups = site.house.lineups
+    known = {one.name for one in lineups.all()}
     for name, way in ways.items():
         if name in known:
-            assert site.client.put(f"/api/v1/lineups/{name}", json={"delivery": way}).status_code == 200
+            lineups.change(name, delivery=way)
         else:
-            assert site.client.post("/api/v1/lineups", json={"name": name, "delivery": way}).status_code == 201
-    site.build(*site.house.lineups.stale())
+            lineups.create(name, LineupOptions(), delivery=way)
+    site.build(*lineups.stale())
 
 
 def first(site: Site, path: str, **query: str) -> str:
@@ -127,3 +137,77 @@ def test_a_channel_that_default_has_not_is_relayed_where_a_lineup_relays_it(site
     assert first(site, "/lineups/kids/playlist.m3u") == address
     assert led(site, address) == "relay"
     assert led(site, first(site, "/lineups/away/playlist.m3u")) == "redirect"
+
+
+# ---- the same for HLS ------------------------------------------------------------------------------------------------
+
+
+def made_by(target: ChannelTarget, profile: str) -> ChannelTarget:
+    return replace(target, id=f"{target.id}~{profile}")
+
+
+@pytest.fixture
+def player(site: Site) -> FlaskClient:
+    """A player at a site with HLS."""
+    accounts, showing = site.accounts, site.showing
+    gate = Gate(rule=accounts.rule, seats=accounts.seats, in_lineup=accounts.in_lineup)
+    app = make_app(
+        "deliveries",
+        title="deliveries",
+        door=Door(admin_token=TOKEN, internal_secret="s" * 40, admits=gate),
+        metrics=Metrics("deliveries_test", figures=list),
+        settings=site.settings,
+        checks=Checks(state=State, not_ready=lambda: None),
+    )
+    for views in (
+        live.blueprint(hub=site.relay, catalogue=site.catalogue.get, through=made_by, lineups=showing),
+        hls.blueprint(output=Hls(), catalogue=site.catalogue.get, through=made_by, lineups=showing),
+        xtream_streams.blueprint(
+            channels=showing,
+            hub=site.relay,
+            past=xtream_streams.Past(channels=showing, pump=showing.pump, call=directly),
+            through=made_by,
+            output=Hls(),
+        ),
+    ):
+        app.register_api(views)
+    return app.test_client()
+
+
+def test_hls_is_delivered_as_the_lineup_that_is_named_says(site: Site, player: FlaskClient) -> None:
+    deliver(site, kids="copy", room="relay")
+    site.user("bob", lineups=["room"])
+
+    def shown(address: str) -> str:
+        answer = player.get(address)
+        assert answer.status_code == 200, answer.data
+        return answer.text.splitlines()[-1].partition("/hls/")[0].rpartition("/")[2]
+
+    assert shown("/stream/one.tv.m3u8") == "one.tv"
+    assert shown("/stream/one.tv.m3u8?lineup=kids") == "one.tv~copy"
+    assert shown("/stream/one.tv.m3u8?lineup=kids&profile=h264-aac") == "one.tv~h264-aac"
+    assert shown(f"/live/ann/{PASSWORD}/1.m3u8") == "one.tv"
+    assert shown(f"/live/ann/{PASSWORD}/1.m3u8?lineup=kids") == "one.tv~copy"
+    for form in ("ts", "m3u8"):
+        assert player.get(f"/stream/one.tv.{form}?lineup=nowhere").status_code == 404
+        assert player.get(f"/stream/nothing.{form}?lineup=kids").status_code == 404
+        theirs = f"username=bob&password={PASSWORD}"
+        assert player.get(f"/stream/one.tv.{form}?{theirs}&lineup=kids").status_code == 403
+        assert player.head(f"/stream/one.tv.{form}?{theirs}&lineup=room").status_code == 200
+
+
+def test_hls_of_a_lineup_that_redirects_leads_to_playlists_of_the_provider_alone(
+    site: Site, player: FlaskClient
+) -> None:
+    theirs = "http://p.example/two/INDEX.m3u8?token=x"
+    site.load(
+        {"name": "One", "tvg-id": "one.tv", "url": AT_PROVIDER}, {"name": "Two", "tvg-id": "two.tv", "url": theirs}
+    )
+    deliver(site, default="relay", away="redirect")
+    for address in ("/stream/two.tv.m3u8?lineup=away", f"/live/ann/{PASSWORD}/2.m3u8?lineup=away"):
+        answer = player.get(address)
+        assert (answer.status_code, answer.headers.get("Location")) == (302, theirs)
+    assert player.get("/stream/two.tv.m3u8").status_code == 200
+    assert player.get("/stream/one.tv.ts?lineup=away").status_code == 302
+    answer = player.get("/stream/one.tv.m3u8?lineup=away")  # no HLS there: it is made here
+    assert (answer.status_code, answer.content_type) == (200, "application/vnd.apple.mpegurl")

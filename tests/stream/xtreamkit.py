@@ -74,7 +74,9 @@ class WatchedRelay(NoRelay):
 class Hls:
     """An HLS output that says what the relay's says."""
 
-    def playlist(self, target: ChannelTarget, *, address: str, user_agent: str = "") -> str:
+    def playlist(
+        self, target: ChannelTarget, *, address: str, user_agent: str = "", user: str = "", lineup: str = ""
+    ) -> str:
         return f"#EXTM3U\n#EXTINF:4.0,\n{target.id}/hls/TOKEN/7.ts\n"
 
     def segment(self, channel_id: str, token: str, number: int) -> bytes:
