@@ -22,6 +22,7 @@ from epg_service.domain.schedule import cron_of, last_fire
 from servicekit.clock import Clock
 from servicekit.errors import AerialError
 from servicekit.health import HEARTBEAT_EVERY_S, beat
+from servicekit.store.sqlite import DiskFull
 
 LOOK_EVERY_S = 0.5
 BEHIND_S = 0.5
@@ -171,31 +172,54 @@ class Keeper:
         self._chores: SimpleQueue[str] = SimpleQueue()  # the scheduler's threads put, the loop takes
         self._scheduled: Mapping[int, str] = {}
         self._rest_until_s = 0
+        self._left_off = False  # in the middle of a run, which is to be ended like that of a keeper before this one
 
     # ---- the loop ----------------------------------------------------------------------------------------------------
 
     def run(self, timetable: Timetable) -> None:
         """Takes over what an earlier keeper left, then works until `stop`."""
         beat(self._plan.heartbeat)
-        self._take_over()
         timetable.every(HEARTBEAT_EVERY_S, "heartbeat", self._beat)
         timetable.every(HOUR_S, "publish", partial(self._ask, "publish"))
         timetable.at("15 * * * *", "prune", partial(self._ask, "prune"))
         timetable.start()
         try:
-            self._ask("publish")
-            self._catch_up()
-            self._work()  # the first look, so that addresses have their files before anyone is told
+            self._held(self._first_look)
             self._ready()
             while not self._stopping.is_set():
-                self._look()
-                self._schedule(timetable)
-                self._work()
-                if not self._behind(BEHIND_S):
-                    self._stopping.wait(LOOK_EVERY_S)
+                self._held(partial(self._round, timetable))
         finally:
             timetable.stop()
             self._plan.heartbeat.unlink(missing_ok=True)
+
+    def _held(self, work: Callable[[], None]) -> None:
+        """Works; a full disk is waited for: a keeper that ended over it would only be started again, to end again."""
+        try:
+            work()
+        except DiskFull as error:
+            _log.error("%s; the keeper goes on in %d s", error.detail, FULL_DISK_REST_S)
+            self._left_off = True
+            self._stopping.wait(FULL_DISK_REST_S)
+
+    def _begin(self) -> None:
+        self._take_over()
+        self._ask("publish")
+        self._catch_up()
+        self._left_off = False
+
+    def _first_look(self) -> None:
+        """So that addresses have their files before anyone is told that the keeper is up."""
+        self._begin()
+        self._work()
+
+    def _round(self, timetable: Timetable) -> None:
+        if self._left_off:
+            self._begin()
+        self._look()
+        self._schedule(timetable)
+        self._work()
+        if not self._behind(BEHIND_S):
+            self._stopping.wait(LOOK_EVERY_S)
 
     def work_off(self) -> None:
         """Does what waits now, once, and returns: for a command that is the keeper while it runs."""

@@ -12,16 +12,18 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from epg_service import keeper as keeper_room
 from epg_service.domain.entities import LineupChannel, Run
 from epg_service.domain.schedule import cron_of, last_fire, next_fire
 from epg_service.importer.redo import RedoLog
 from epg_service.keeper import CATCH_UP_AFTER_S, FULL_DISK_REST_S, RETRY_AFTER_S
 from epg_service.lineups.published import PublishedGuides
+from epg_service.store.applying import Applying
 from epg_service.timetable import Timetable
 from servicekit.errors import Conflict
 from servicekit.files import run_lock
 from servicekit.health import alive
-from servicekit.store.sqlite import integrity
+from servicekit.store.sqlite import DiskFull, integrity
 from tests.epg.guidekit import DAY, HOUR, MIDNIGHT, NOON, REPOSITORY, Show, Station, guide_of, hourly
 from tests.providerkit import Reply, ScriptedProvider
 from tests.waiting import until
@@ -168,6 +170,26 @@ def test_a_full_disk_ends_no_keeper_and_the_guide_is_published_when_there_is_roo
     station.clock.at += FULL_DISK_REST_S
     keeper.work_off()
     assert PublishedGuides(station.paths.published).find("guide")
+
+
+def test_a_disk_that_is_full_while_an_import_is_written_is_waited_for(
+    station: Station, kept: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    station.lay(guide_of(hourly("x", MIDNIGHT, 24)))
+    run = station.it.imports.enqueue(station.provider().id, reason="manual")
+    real, tries = Applying.apply, []
+
+    def apply(self: Applying, **given: Any) -> dict[str, int]:
+        tries.append(given["provider_id"])
+        if len(tries) < 3:
+            raise DiskFull("the disk is full")
+        return real(self, **given)
+
+    monkeypatch.setattr(Applying, "apply", apply)
+    monkeypatch.setattr(keeper_room, "FULL_DISK_REST_S", 0)
+    kept()
+    until(lambda: station.it.imports.get(run.id).status == "success", what="room on the disk")
+    assert len(tries) == 3
 
 
 def test_a_provider_disabled_or_deleted_meanwhile_is_not_imported(station: Station, site: ScriptedProvider) -> None:
