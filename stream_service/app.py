@@ -112,8 +112,7 @@ def create_app(
     past = Past(channels=showing, pump=showing.pump, call=collaborators.call) if showing is not None else None
     target = collaborators.target
     app.register_api(live.blueprint(hub=relay, catalogue=target, through=through, past=past, lineups=showing))
-    shown = blueprints(media, catalogue=target, call=collaborators.call, lineups=showing) if media is not None else ()
-    for one in shown:
+    for one in blueprints(media, catalogue=target, call=collaborators.call, lineups=showing):
         app.register_api(one)
     app.register_api(breakers.blueprint(relay.circuits))
     app.register_api(expressions.blueprint(call=native.call))

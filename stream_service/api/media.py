@@ -29,9 +29,11 @@ class Media(Protocol):
 
 
 def blueprints(
-    it: Media, *, catalogue: Catalogue, call: Call, lineups: Lineups | None = None
+    it: Media | None, *, catalogue: Catalogue, call: Call, lineups: Lineups | None
 ) -> Iterator[APIBlueprint]:
-    """Their routes."""
+    """Their routes; none without it."""
+    if it is None:
+        return
     yield hls.blueprint(output=it.hls, catalogue=catalogue, through=it.through, lineups=lineups)
     yield probe.blueprint(prober=it.prober, catalogue=catalogue)
     yield profiles.blueprint(profiles=it.profiles, call=call)

@@ -1,6 +1,6 @@
 """The stream service's face with users, Xtream and library, on real stores, without its processes."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,8 +79,11 @@ class Hls:
     ) -> str:
         return f"#EXTM3U\n#EXTINF:4.0,\n{target.id}/hls/TOKEN/7.ts\n"
 
-    def segment(self, channel_id: str, token: str, number: int) -> bytes:
+    def segment(self, channel_id: str, token: str, number: int, *, address: str = "", user_agent: str = "") -> bytes:
         return PACKET
+
+    def paced(self, data: bytes, *, address: str, user_agent: str = "") -> Iterable[bytes]:
+        return (data,)
 
 
 class Site:
