@@ -1,6 +1,6 @@
 """Who watched what, when and how well: one value for each viewing that is over, and how viewings end. Pure."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 
@@ -35,12 +35,33 @@ class End(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Course:
+    """How a channel goes for whoever follows it: jumps, switches and slates so far, and what is in use now."""
+
+    jumps: int = 0
+    switches: int = 0
+    slates: int = 0
+    source_id: int | None = None
+    stream_id: int | None = None
+
+    def since(self, before: "Course") -> "Course":
+        """What came about since then."""
+        return replace(
+            self,
+            jumps=self.jumps - before.jumps,
+            switches=self.switches - before.switches,
+            slates=self.slates - before.slates,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Watched:
     """One viewing, from the first byte to its end.
 
     `profile`: through which the channel was watched, empty for none. `source_id`, `stream_id`: what was in use at the
     end, None when nothing was. `started_at`: epoch seconds. `wait_ms`: from asking to the first byte. `jumps`: how
-    often the viewer fell out of the ring. `switches`, `slates`: the channel's while it was watched.
+    often the viewer fell out of the ring (of HLS: the reader behind it did, or the player asked for segments that had
+    gone already). `switches`, `slates`: the channel's while it was watched.
     """
 
     channel_id: str

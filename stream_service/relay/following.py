@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Protocol, Self
 
+from stream_service.domain.watching import Course
 from stream_service.relay.client import Client
 
 
@@ -37,6 +38,19 @@ class Following(Iterator[bytes]):
             self._hub.pause()
         self.close()
         raise StopIteration
+
+    @property
+    def course(self) -> Course:
+        """How the channel has gone so far."""
+        channel, cursor = self._client.channel, self._client.cursor
+        address = channel.address
+        return Course(
+            jumps=cursor.jumps if cursor else 0,
+            switches=channel.failover.switches,
+            slates=channel.slates,
+            source_id=address.source_id if address else None,
+            stream_id=address.id if address else None,
+        )
 
     def close(self) -> None:
         """End the stream."""

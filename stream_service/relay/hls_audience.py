@@ -1,9 +1,10 @@
 """Who watches a channel as HLS: players ask for a playlist and for segments, and leave by asking no more."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 from servicekit.clock import Clock, iso
-from stream_service.domain.watching import End, Via, Watched
+from stream_service.domain.watching import Course, End, Via, Watched
 
 _MOST = 1_000
 """Players of a channel that are told apart; whoever invents names of programs fills no memory."""
@@ -20,16 +21,32 @@ class _Player:
     bytes_sent: int = 0
     started_s: float | None = None
     """When it had its first segment."""
+    began: Course | None = None
+    """How the channel had gone at that moment."""
+    missed: int = 0
+    """How often it asked for what had gone already, one such gap counted once."""
+    behind: bool = False
+
+    def course(self, now: Course) -> Course:
+        """What came about since its first segment."""
+        since = now.since(self.began or now)
+        return replace(since, jumps=since.jumps + self.missed)
 
 
 class HlsAudience:
-    """The players of one channel, by address and program. Its caller holds a lock."""
+    """The players of one channel, by address and program. Its caller holds a lock.
 
-    def __init__(self, channel_id: str, channel: str, *, profile: str, clock: Clock) -> None:
+    `course`: how the channel has gone for the reader behind it.
+    """
+
+    def __init__(
+        self, channel_id: str, channel: str, *, profile: str, clock: Clock, course: Callable[[], Course]
+    ) -> None:
         self._channel_id = channel_id
         self._channel = channel
         self._profile = profile
         self._clock = clock
+        self._course = course
         self._players: dict[tuple[str, str], _Player] = {}
         self._last_number = 0
 
@@ -53,8 +70,16 @@ class HlsAudience:
         if player is not None:
             player.last_s = self._clock.monotonic()
             player.bytes_sent += count
+            player.behind = False
             if player.started_s is None:
-                player.started_s = player.last_s
+                player.started_s, player.began = player.last_s, self._course()
+
+    def missed(self, address: str, user_agent: str) -> None:
+        """A player asked for a segment that has gone."""
+        player = self._players.get((address, user_agent))
+        if player is not None and player.started_s is not None:
+            player.missed += not player.behind
+            player.behind = True
 
     def gone(self, idle_s: float, end: End = End.LEFT) -> list[tuple[dict[str, object], Watched]]:
         """Forget those who have asked for nothing for so long: what to tell and to write down of each."""
@@ -64,6 +89,7 @@ class HlsAudience:
 
     def shown(self) -> list[dict[str, object]]:
         """The players as they are listed."""
+        now = self._course()
         return [
             {
                 "address": address,
@@ -71,6 +97,7 @@ class HlsAudience:
                 "user": player.user or None,
                 "lineup": player.lineup or None,
                 "via": str(Via.HLS),
+                "jumps": player.course(now).jumps,
                 "bytes": player.bytes_sent,
                 "since": iso(player.since),
             }
@@ -91,6 +118,7 @@ class HlsAudience:
 
     def _over(self, address: str, user_agent: str, player: _Player, end: End) -> tuple[dict[str, object], Watched]:
         started_s = player.first_s if player.started_s is None else player.started_s
+        course = player.course(self._course())
         over = Watched(
             channel_id=self._channel_id,
             channel=self._channel,
@@ -100,15 +128,15 @@ class HlsAudience:
             user=player.user,
             address=address,
             user_agent=user_agent,
-            source_id=None,
-            stream_id=None,
+            source_id=course.source_id,
+            stream_id=course.stream_id,
             started_at=player.since + round(started_s - player.first_s),
             duration_s=round(player.last_s - started_s),
             wait_ms=round((started_s - player.first_s) * 1000),
             bytes_sent=player.bytes_sent,
-            jumps=0,
-            switches=0,
-            slates=0,
+            jumps=course.jumps,
+            switches=course.switches,
+            slates=course.slates,
             end=end,
         )
         return self._who(address, user_agent, player), over

@@ -12,18 +12,18 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Protocol
 
 from servicekit.clock import Clock
 from servicekit.errors import AerialError, NotFound, Unavailable
 from stream_service import native
 from stream_service.domain.model import ChannelTarget
-from stream_service.domain.watching import End
+from stream_service.domain.watching import Course, End
 from stream_service.relay.ffmpeg import Feed
 from stream_service.relay.hls_audience import HlsAudience
 from stream_service.relay.journal import Journal
 from stream_service.relay.report import how_well
 from stream_service.relay.segmenter import Cut, Segmenter
-from stream_service.relay.transcode import Follow
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +47,19 @@ class HlsOutSettings:
     """A channel that nobody asks for is left after so long."""
     wait_s: float = 30.0
     """How long the first playlist waits for the first segment."""
+
+
+class Followed(Feed, Protocol):
+    """A channel that is followed, and how it goes."""
+
+    @property
+    def course(self) -> Course: ...
+
+
+class Follow(Protocol):
+    """The hub's `follow`."""
+
+    def __call__(self, target: ChannelTarget, *, address: str, user_agent: str = "") -> Followed: ...
 
 
 Paced = Callable[[bytes, object], Iterable[bytes]]
@@ -137,7 +150,7 @@ class _Reader:
     ) -> None:
         self.key = target.id
         self.channel_id, _, profile = target.id.partition("~")
-        self._audience = HlsAudience(self.channel_id, target.name, profile=profile, clock=clock)
+        self._audience = HlsAudience(self.channel_id, target.name, profile=profile, clock=clock, course=self._course)
         self._journal = journal
         self.token = secrets.token_urlsafe(_TOKEN_BYTES)
         self.ended = False
@@ -155,7 +168,7 @@ class _Reader:
         self._change = threading.Condition()
         self._idle = False
         self._refusal: AerialError | None = None
-        self._feed: Feed | None = None
+        self._feed: Followed | None = None
 
     # -- askers
 
@@ -178,7 +191,12 @@ class _Reader:
                 if held.number == number:
                     self._audience.got(address, user_agent, len(held.cut.data))
                     return held.cut.data
+            if number < self._next:
+                self._audience.missed(address, user_agent)
         raise NotFound("the segment has gone: ask for the playlist again")
+
+    def _course(self) -> Course:
+        return Course() if self._feed is None else self._feed.course
 
     def audience(self) -> list[dict[str, object]]:
         with self._change:

@@ -16,7 +16,8 @@ from servicekit.store.sqlite import Connections
 from stream_service.config import StreamSection
 from stream_service.domain.failover import first_byte_s
 from stream_service.domain.model import ChannelTarget, StreamAddress
-from stream_service.relay.ffmpeg import Feed, Programs
+from stream_service.relay.ffmpeg import Programs
+from stream_service.relay.following import Following
 from stream_service.relay.hls import HlsSettings
 from stream_service.relay.hls_out import HlsOutput, HlsOutSettings
 from stream_service.relay.hub import Hub
@@ -92,7 +93,7 @@ def relay(config: Loaded[StreamSection], around: Around) -> tuple[Hub, Media]:
     events, log = Audience(), SessionsLog(around.connections)
     journal = _journal(around.settings, events, log)
 
-    def follow(target: ChannelTarget, *, address: str, user_agent: str = "") -> Feed:
+    def follow(target: ChannelTarget, *, address: str, user_agent: str = "") -> Following:
         return hub.follow(target, address=address, user_agent=user_agent, inside=True)
 
     transcoding = Transcoding(programs=programs, profile=profiles.find, target=around.find, follow=follow)

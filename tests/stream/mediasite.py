@@ -15,7 +15,8 @@ from servicekit.settings import Settings
 from stream_service.api import hls, live, probe
 from stream_service.domain.model import ChannelTarget, StreamAddress
 from stream_service.domain.profiles import BUILT_IN
-from stream_service.relay.ffmpeg import Feed, Programs
+from stream_service.relay.ffmpeg import Programs
+from stream_service.relay.following import Following
 from stream_service.relay.hls_out import HlsOutput, HlsOutSettings
 from stream_service.relay.hub import Hub
 from stream_service.relay.opening import Opener
@@ -37,7 +38,7 @@ def served() -> "WSGIApplication":
         for at, (name, url) in enumerate(json.loads(os.environ["MEDIA_CHANNELS"]).items(), start=1)
     }
 
-    def follow(target: ChannelTarget, *, address: str, user_agent: str = "") -> Feed:
+    def follow(target: ChannelTarget, *, address: str, user_agent: str = "") -> Following:
         return hub.follow(target, address=address, user_agent=user_agent)
 
     transcoding = Transcoding(programs=programs, profile=BUILT_IN.get, target=channels.get, follow=follow)

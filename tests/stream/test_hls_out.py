@@ -17,6 +17,7 @@ from servicekit.metrics import Metrics
 from servicekit.settings import Settings
 from stream_service.api.hls import blueprint
 from stream_service.domain.model import ChannelTarget, StreamAddress
+from stream_service.domain.watching import Course
 from stream_service.relay.ffmpeg import DrainedFeed, Programs
 from stream_service.relay.file_source import PacedFile
 from stream_service.relay.hls_out import HlsOutput, HlsOutSettings, _Reader
@@ -190,6 +191,8 @@ def test_a_clock_that_jumps_is_marked_for_players_and_counted_when_it_has_left(f
 
         def close(self) -> None: ...
 
+        course = Course()
+
     texts: list[str] = []
     reader = _Reader(
         ChannelTarget("a", "1", "A", ()),
@@ -228,10 +231,14 @@ def test_a_channel_that_does_not_come_is_unavailable_with_its_reason(place: Plac
         place.text()
 
 
+class Drained(DrainedFeed):
+    course = Course()
+
+
 def test_what_is_kept_is_bounded(file: Path) -> None:
     settings = replace(SETTINGS, kept=3, listed=2, idle_s=60)
     with leaves_nothing():
-        feed = DrainedFeed(PacedFile(file, clock=SystemClock()))
+        feed = Drained(PacedFile(file, clock=SystemClock()))
         output = HlsOutput(follow=lambda *_, **__: feed, clock=SystemClock(), settings=settings)
         output.playlist(ChannelTarget("a", "1", "A", ()), address="x")
         (reader,) = output._readers.values()

@@ -15,7 +15,7 @@ from servicekit.metrics import Metrics
 from servicekit.settings import Settings
 from servicekit.sse import Audience, Event
 from stream_service.api.watching import blueprint
-from stream_service.domain.watching import End, Via, Watched
+from stream_service.domain.watching import Course, End, Via, Watched
 from stream_service.relay.hls_audience import HlsAudience
 from stream_service.relay.journal import Journal
 from stream_service.relay.retention import KeptLog
@@ -83,6 +83,17 @@ class TestTheRelayTells:
             viewer.leave()
             (viewing,) = until(lambda: there.viewings)
             assert viewing.switches == 1
+
+    def test_how_the_channel_goes_for_a_reader_of_ours(self) -> None:
+        with house() as there:
+            bad = there.provider.script("/bad", [sends(pictures=20), ends()], [status("404 Gone")])
+            good = there.provider.script("/good", [live()])
+            channel = target(bad, good)
+            with there.hub.follow(channel, address="hls", inside=True) as reader:
+                assert reader.course.switches == 0
+                until(lambda: next(reader) and reader.course.stream_id == channel.streams[1].id)
+                assert reader.course.switches == 1
+                assert reader.course.source_id == channel.streams[1].source_id
 
     @pytest.mark.parametrize("end", [End.STUCK, End.STOPPED, End.FAILED])
     def test_why_it_ended(self, end: End) -> None:
@@ -215,7 +226,7 @@ def test_the_log_is_kept_for_as_many_days_as_the_setting_says(log: SessionsLog) 
 
 def test_players_of_hls_come_by_asking_and_leave_by_asking_no_more() -> None:
     clock = HeldClock()
-    audience = HlsAudience("news", "News", profile="", clock=clock)
+    audience = HlsAudience("news", "News", profile="", clock=clock, course=Course)
     assert audience.asked("192.0.2.1", "VLC", user="ann", lineup="")
     clock.s += 2
     audience.got("192.0.2.1", "VLC", 1_000)
@@ -228,6 +239,30 @@ def test_players_of_hls_come_by_asking_and_leave_by_asking_no_more() -> None:
     assert who["user"] == over.user == "ann"
     assert (over.duration_s, over.wait_ms, over.bytes_sent, over.via) == (10, 2_000, 1_000, Via.HLS)
     assert audience.shown() == []
+
+
+def test_what_happens_to_the_channel_is_written_down_of_players_of_hls_too() -> None:
+    clock = HeldClock()
+    course = [Course(jumps=3, switches=2, slates=1, source_id=1, stream_id=11)]
+    audience = HlsAudience("news", "News", profile="", clock=clock, course=lambda: course[0])
+    for agent in ("early", "late", "never"):
+        audience.asked("192.0.2.1", agent, user="", lineup="kids")
+    audience.got("192.0.2.1", "early", 1_000)
+    course[0] = Course(jumps=4, switches=4, slates=2, source_id=2, stream_id=22)
+    audience.got("192.0.2.1", "late", 1_000)
+    audience.missed("192.0.2.1", "late")
+    audience.missed("192.0.2.1", "late")  # the next one of the same gap
+    audience.got("192.0.2.1", "late", 1_000)
+    audience.missed("192.0.2.1", "late")
+    audience.missed("192.0.2.1", "never")
+    assert [one["jumps"] for one in audience.shown()] == [1, 2, 0]
+    over = {told.user_agent: told for _, told in audience.gone(0.0)}
+    assert {agent: (one.jumps, one.switches, one.slates) for agent, one in over.items()} == {
+        "early": (1, 2, 1),
+        "late": (2, 0, 0),
+        "never": (0, 0, 0),
+    }
+    assert {(one.source_id, one.stream_id, one.lineup) for one in over.values()} == {(2, 22, "kids")}
 
 
 # ---- the API ---------------------------------------------------------------------------------------------------------
