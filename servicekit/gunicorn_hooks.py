@@ -5,9 +5,12 @@ sockets, and nothing of the applications. What differs between the services stan
 """
 
 import gc
+import json
 import os
 import signal
 from typing import Any
+
+from gunicorn import util
 
 from servicekit.supervise import die_with_parent, say_ready
 
@@ -40,7 +43,22 @@ def post_worker_init(worker: Any) -> None:
     """
     gc.collect()
     gc.freeze()
+    util.write_error = write_problem
     say_ready("web")
+
+
+def write_problem(sock: Any, status: int, reason: str, message: str) -> None:
+    """In gunicorn's place: answer a request that it cannot parse, which no application ever sees, in our own shape.
+
+    Without a `request_id`: such a request never got one. What gunicorn logs of it stays as it is.
+    """
+    said = {"type": "about:blank", "title": reason, "status": status, "detail": message or reason}
+    body = json.dumps(said).encode()
+    head = (
+        f"HTTP/1.1 {status} {reason}\r\nConnection: close\r\nContent-Type: application/problem+json\r\n"
+        f"X-Content-Type-Options: nosniff\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    util.write_nonblock(sock, head.encode("latin-1") + body)
 
 
 def child_exit(server: Any, worker: Any) -> None:

@@ -161,6 +161,28 @@ def test_odd_requests_get_an_answer_of_their_own(served: Served, request_bytes: 
     assert line[1].startswith(status), line
 
 
+@pytest.mark.parametrize(
+    ("request_bytes", "status", "title"),
+    [
+        pytest.param(b"GET\r\n\r\n", 400, "Bad Request", id="line"),
+        pytest.param(b"GET /\x00 HTTP/9.9\r\n\r\n", 400, "Bad Request", id="version"),
+        pytest.param(b"GET / HTTP/1.1\r\nHost: tv\r\nBad Name: <b>x</b>\r\n\r\n", 400, "Bad Request", id="header"),
+        pytest.param(b"GET /" + b"a" * 9_000 + b" HTTP/1.1\r\n\r\n", 414, "URI Too Long", id="long line"),
+        pytest.param(b"GET / HTTP/1.1\r\nA: " + b"a" * 20_000 + b"\r\n\r\n", 431, "", id="long header"),
+    ],
+)
+def test_a_request_that_cannot_be_parsed_is_answered_as_any_other(
+    served: Served, request_bytes: bytes, status: int, title: str
+) -> None:
+    head, _, body = served.raw(request_bytes).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 %d " % status), head
+    assert b"Content-Type: application/problem+json" in head
+    assert b"Content-Length: %d" % len(body) in head
+    said = json.loads(body)
+    assert (said["status"], said["title"]) == (status, title or said["title"])
+    assert said["detail"]
+
+
 def test_a_killed_arbiter_leaves_no_worker(tmp_path: Path) -> None:
     running = Served(tmp_path)
     workers = psutil.Process(running.process.pid).children()
