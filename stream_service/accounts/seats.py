@@ -63,10 +63,12 @@ class Seats:
 
     def make_room(self, user: User | None, *, address: str, user_agent: str) -> None:
         """See that the player can have one more stream; raises `Forbidden` when others hold all seats."""
-        if user is None or user.connection_limit is None:
+        if user is None:
             return
         until_s = time.monotonic() + WAIT_S
-        while not self._has_room(user, user.connection_limit, address, user_agent):
+        while user.connection_limit is not None and not self._has_room(
+            user, user.connection_limit, address, user_agent
+        ):
             if time.monotonic() > until_s:
                 raise Forbidden(f"all {user.connection_limit} connections of {user.name} are in use", code=USER_LIMIT)
             time.sleep(PAUSE_S)  # a player that has just gone is noticed with the next packet
@@ -86,8 +88,11 @@ class Seats:
         return True
 
     def watch_hls(self, user: User | None, *, address: str, user_agent: str) -> None:
-        """A player asked for a playlist or a segment: it holds a seat until it has not asked for 15 s."""
-        if user is None or user.connection_limit is None:
+        """A player asked for a playlist or a segment: it holds a seat until it has not asked for 15 s.
+
+        Also where there is no limit: one that is set while it watches counts it at once.
+        """
+        if user is None:
             return
         mine = (user.name, address, user_agent)
         if mine not in self._watching_hls(user.name):

@@ -17,7 +17,7 @@ from servicekit.errors import AerialError
 from stream_service.domain.calls import Call
 from stream_service.domain.users import User
 
-EVERY_S = 2.0
+EVERY_S = 0.5
 SALT_BYTES = 16
 DIGEST_BYTES = 32
 _NOBODY_SALT = bytes(SALT_BYTES)

@@ -256,6 +256,35 @@ def test_an_hls_player_that_asks_no_more_gives_its_seat_back(relay: WatchedRelay
     assert seats.used("ann") == 0
 
 
+def test_a_limit_that_comes_while_hls_is_watched_counts_its_players_at_once(seats: Seats) -> None:
+    seats.watch_hls(User(1, "ann"), address="10.0.0.3", user_agent="hls")
+    assert seats.used("ann") == 1
+    limited = User(1, "ann", connection_limit=1)
+    with pytest.raises(Forbidden):
+        seats.make_room(limited, address="10.0.0.4", user_agent="new")
+    seats.make_room(limited, address="10.0.0.3", user_agent="hls")
+
+
+def test_who_goes_on_without_hls_holds_one_seat_also_without_a_limit(seats: Seats, relay: WatchedRelay) -> None:
+    seats.watch_hls(User(1, "ann"), address="10.0.0.3", user_agent="tv")
+    seats.make_room(User(1, "ann"), address="10.0.0.3", user_agent="tv")
+    watch(relay, "tv")
+    assert seats.used("ann") == 1
+
+
+@pytest.mark.parametrize(("before", "after"), [(None, 1), (2, 1), (1, 2)])
+def test_a_changed_limit_holds_for_the_very_next_request(
+    site: Site, monkeypatch: pytest.MonkeyPatch, before: int | None, after: int
+) -> None:
+    monkeypatch.setattr("stream_service.accounts.seats.WAIT_S", 0.0)
+    site.load("One")
+    made = site.user(connection_limit=before)
+    watch(site.relay, "tv")
+    asked = {"User-Agent": "phone"}
+    site.client.put(f"/api/v1/users/{made['id']}", json={"connection_limit": after})
+    assert site.client.get(f"/live/ann/{PASSWORD}/1.ts", headers=asked).status_code == (200 if after > 1 else 403)
+
+
 def test_who_has_no_limit_is_not_counted(seats: Seats, relay: WatchedRelay) -> None:
     watch(relay, *("abcdefgh"))
     seats.make_room(User(1, "ann"), address="10.0.0.9", user_agent="x")
