@@ -6,7 +6,7 @@ from typing import Protocol
 
 from flask import Response
 from flask_openapi3 import APIBlueprint
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from servicekit.clock import iso
 from servicekit.errors import Forbidden
@@ -70,6 +70,13 @@ class _FilePath(_TitlePath):
     ending: str = Field(pattern=r"^[A-Za-z0-9]{1,5}$")
 
 
+class _FileQuery(Shape):
+    """Players add words of their own, which are passed over."""
+
+    model_config = ConfigDict(extra="ignore")
+    lineup: str = Field("", max_length=64, description="As this lineup delivers it, not as the visitor's first does.")
+
+
 class _XtreamFilePath(_FilePath):
     name: str = Field(max_length=200)
     password: str = Field(max_length=200)
@@ -112,30 +119,32 @@ def _add_lists(views: APIBlueprint, it: Shelf, call: Call) -> None:
 
 
 def _add_files(views: APIBlueprint, it: Shelf, pump: Pump, call: Call) -> None:
-    def sent(address_of: Callable[[int], StreamAddress], path: _FilePath) -> Response:
+    def sent(address_of: Callable[[int], StreamAddress], path: _FilePath, query: _FileQuery) -> Response:
         who = visitor()
         if who.user is not None and not who.user.library:
             raise Forbidden("films and series are not yours")
+        if query.lineup and not who.may_watch(query.lineup):
+            raise Forbidden(f"the lineup {query.lineup!r} is not one of yours")
         lineups = who.user.lineups if who.user is not None else None
-        delivery = call(it.delivery, lineups[0] if lineups else "default")
+        delivery = call(it.delivery, query.lineup or (lineups[0] if lineups else "default"))
         mimetype = _TYPES.get(path.ending.lower()) or mimetypes.guess_type(f"x.{path.ending}")[0] or "video/mp4"
         return send(call(address_of, path.title_id), pump=pump, mimetype=mimetype, delivery=delivery)
 
     @views.get("/vod/movie-<int:title_id>.<ending>", summary="A film, with ranges")
-    def movie(path: _FilePath) -> Response:
-        return sent(it.titles.movie_address, path)
+    def movie(path: _FilePath, query: _FileQuery) -> Response:
+        return sent(it.titles.movie_address, path, query)
 
     @views.get("/vod/episode-<int:title_id>.<ending>", summary="An episode, with ranges")
-    def episode(path: _FilePath) -> Response:
-        return sent(it.titles.episode_address, path)
+    def episode(path: _FilePath, query: _FileQuery) -> Response:
+        return sent(it.titles.episode_address, path, query)
 
     @views.get("/movie/<name>/<password>/<int:title_id>.<ending>", summary="Xtream: a film, with ranges")
-    def xtream_movie(path: _XtreamFilePath) -> Response:
-        return sent(it.titles.movie_address, path)
+    def xtream_movie(path: _XtreamFilePath, query: _FileQuery) -> Response:
+        return sent(it.titles.movie_address, path, query)
 
     @views.get("/series/<name>/<password>/<int:title_id>.<ending>", summary="Xtream: an episode, with ranges")
-    def xtream_episode(path: _XtreamFilePath) -> Response:
-        return sent(it.titles.episode_address, path)
+    def xtream_episode(path: _XtreamFilePath, query: _FileQuery) -> Response:
+        return sent(it.titles.episode_address, path, query)
 
 
 def _page(it: Shelf, call: Call, kind: TitleKind, query: _TitlesQuery) -> Response:

@@ -122,8 +122,8 @@ def build(one: BuildRow) -> dict[str, object]:
     }
 
 
-def channel(one: ChannelRow, origin: str) -> dict[str, object]:
-    """A channel as a lineup shows it; `set` is what a person set of it."""
+def channel(one: ChannelRow, origin: str, way: str) -> dict[str, object]:
+    """A channel as a lineup shows it; `set` is what a person set of it. `way`: what its addresses end with."""
     return {
         "id": one.id,
         "number": one.number or None,
@@ -133,7 +133,7 @@ def channel(one: ChannelRow, origin: str) -> dict[str, object]:
         "logo": (origin + one.logo if one.logo.startswith("/") else one.logo) or None,
         "hidden": one.hidden,
         "set": None if one.overridden is None else override(one.overridden),
-        "stream_url": f"{origin}/stream/{one.id}.ts",
+        "stream_url": f"{origin}/stream/{one.id}.ts{way}",
     }
 
 

@@ -11,7 +11,7 @@ from servicekit.errors import NotFound
 from servicekit.web import PageQuery, cursor_number, json_answer, no_content, origin_of
 from stream_service.api import Collaborators, lineup_shapes, shapes
 from stream_service.api import lineup_params as params
-from stream_service.domain.lineup import LineupOptions, Override
+from stream_service.domain.lineup import DEFAULT, LineupOptions, Override, names_itself
 
 _NULL_MEANS_ALL = frozenset(("sources", "tuner_count"))
 """Options for which null is a wish of its own."""
@@ -58,13 +58,20 @@ def blueprint(it: Collaborators) -> APIBlueprint:
     return views
 
 
+def _way(it: Collaborators, name: str) -> str:
+    """Behind the addresses of a lineup's streams, as its M3U writes them; raises `NotFound`."""
+    named = names_itself(name, it.lineups.get(name).delivery, it.lineups.get(DEFAULT).delivery)
+    return f"?lineup={name}" if named else ""
+
+
 def _channels(views: APIBlueprint, it: Collaborators) -> None:
     def told(name: str, channel_id: str) -> dict[str, object]:
-        return lineup_shapes.channel(it.call(it.lineup_channels.get, name, channel_id), origin_of())
+        row, way = it.call(it.lineup_channels.get, name, channel_id), it.call(_way, it, name)
+        return lineup_shapes.channel(row, origin_of(), way)
 
     @views.get("/api/v1/lineups/<name>/channels", summary="The channels of a lineup")
     def some(path: params.LineupPath, query: params.LineupChannelsQuery) -> Response:
-        it.call(it.lineups.get, path.name)
+        way = it.call(_way, it, path.name)
         limit = min(query.limit or shapes.MOST_ITEMS, shapes.MOST_ITEMS)
         after = lineup_shapes.key_of(query.cursor, _KEYS[query.sort])
         found = it.call(
@@ -72,7 +79,7 @@ def _channels(views: APIBlueprint, it: Collaborators) -> None:
             sort=query.sort, search=query.q, group=query.group, hidden=query.hidden,
         )  # fmt: skip
         origin = origin_of()
-        items = [lineup_shapes.channel(row, origin) for row, _ in found[:limit]]
+        items = [lineup_shapes.channel(row, origin, way) for row, _ in found[:limit]]
         return json_answer(
             shapes.page(items, lineup_shapes.cursor(found[limit - 1][1]) if len(found) > limit else None)
         )

@@ -68,6 +68,9 @@ def test_every_output_of_a_lineup_leads_its_own_way(site: Site, default: str, ki
         assert led(site, first(site, f"/lineups/{name}/playlist.m3u")) == way
         assert led(site, first(site, f"/lineups/{name}/playlist.m3u", **GOOD)) == way
         assert led(site, first(site, "/get.php", **GOOD, lineup=name)) == way
+        listed = site.client.get(f"/api/v1/lineups/{name}/channels").get_json()["items"][0]
+        assert led(site, listed["stream_url"].removeprefix("http://localhost")) == way
+        assert site.client.get(f"/api/v1/lineups/{name}/channels/{listed['id']}").get_json() == listed
     assert led(site, first(site, "/get.php", **bob)) == kids
     assert led(site, f"/live/bob/{PASSWORD}/1.ts") == kids
     assert led(site, f"/live/ann/{PASSWORD}/1.ts") == default

@@ -229,6 +229,17 @@ def test_a_lineup_that_redirects_redirects_films_too(site: Site, panel: FakePane
     assert answer.headers["Location"] == panel.provider.url(path_of(panel, "movie", "5.mkv"))
 
 
+def test_a_film_is_delivered_as_the_lineup_that_is_named_says(site: Site, panel: FakePanel) -> None:
+    panel.provider.serve(path_of(panel, "movie", "5.mkv"), FILM, content_type="video/x-matroska")
+    site.client.post("/api/v1/lineups", json={"name": "away", "delivery": "redirect"})
+    site.user("bob", lineups=["default"])
+    assert site.client.head("/vod/movie-1.mkv").status_code == 200
+    assert site.client.head("/vod/movie-1.mkv?lineup=away").status_code == 302
+    assert site.client.head("/vod/movie-1.mkv?lineup=nowhere").status_code == 404
+    assert site.client.head(f"/movie/bob/{PASSWORD}/1.mkv").status_code == 200
+    assert site.client.head(f"/movie/bob/{PASSWORD}/1.mkv?lineup=away").status_code == 403
+
+
 def test_an_outsider_gets_no_film_without_a_login(site: Site) -> None:
     assert site.client.get("/vod/movie-1.mkv", environ_base=OUTSIDE).status_code == 401
 
