@@ -38,8 +38,6 @@ CREATE TABLE providers (
     good_skipped INTEGER NOT NULL DEFAULT 0,
     good_report TEXT NOT NULL DEFAULT '{}',
     good_at INTEGER,
-    good_channels_skipped INTEGER NOT NULL DEFAULT 0,
-    good_source TEXT NOT NULL DEFAULT '{}',       -- the attributes of that file's <tv>
     linked TEXT                                   -- what the stream service calls it: the guide of a panel it takes
 );
 CREATE UNIQUE INDEX providers_linked ON providers (linked) WHERE deleted = 0;
@@ -171,4 +169,9 @@ CREATE TRIGGER mark_provider_changed AFTER UPDATE OF priority, deleted ON provid
     BEGIN UPDATE guide_mark SET mark = random(); END;
 """
 
-MIGRATIONS = (_FIRST,)
+_SOURCE = """
+ALTER TABLE providers ADD COLUMN good_channels_skipped INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE providers ADD COLUMN good_source TEXT NOT NULL DEFAULT '{}';  -- the attributes of the last good file's <tv>
+"""
+
+MIGRATIONS = (_FIRST, _SOURCE)

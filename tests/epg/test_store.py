@@ -7,10 +7,12 @@ import apsw
 import pytest
 
 from epg_service.domain.days import program_id, unpacked_contents
+from epg_service.store.connection import open_database
+from epg_service.store.providers import Providers
 from epg_service.store.schema import APPLICATION_ID, MIGRATIONS
 from servicekit.errors import Conflict, NotFound, Unavailable
-from servicekit.store.sqlite import integrity
-from tests.epg.guidekit import DAY, HOUR, MIDNIGHT, NOON, Show, Station, guide_of, hourly, sqlite
+from servicekit.store.sqlite import integrity, migrate, open_connection
+from tests.epg.guidekit import DAY, HOUR, MIDNIGHT, NOON, HeldClock, Show, Station, guide_of, hourly, sqlite
 from tests.programs import needs
 
 
@@ -73,6 +75,20 @@ def test_the_founding_tables_keep_their_columns(station: Station) -> None:
         [str(len(MIGRATIONS))],
         ["wal"],
     ]
+
+
+def test_a_database_of_the_version_before_is_brought_up(tmp_path: Path) -> None:
+    path, kept = tmp_path / "epg.db", {"backups": tmp_path / "backups", "lock": tmp_path / "lock"}
+    migrate(path, application_id=APPLICATION_ID, migrations=MIGRATIONS[:1], **kept)
+    connection = open_connection(path)
+    columns = "name, xmltv_url, created_at, updated_at, good_kept, good_at"
+    connection.execute(f"INSERT INTO providers ({columns}) VALUES ('one', 'one.xml', 1, 1, 40, 1)")
+    connection.close()
+    connections = open_database(path, **kept)
+    (provider,) = Providers(connections, clock=HeldClock()).all()
+    assert (provider.good.kept, provider.good.source) == (40, {})
+    assert list(kept["backups"].iterdir()) != []
+    connections.close()
 
 
 def test_ids_stay_below_what_javascript_counts_exactly() -> None:
