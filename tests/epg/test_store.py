@@ -81,8 +81,9 @@ def test_a_database_of_the_version_before_is_brought_up(tmp_path: Path) -> None:
     path, kept = tmp_path / "epg.db", {"backups": tmp_path / "backups", "lock": tmp_path / "lock"}
     migrate(path, application_id=APPLICATION_ID, migrations=MIGRATIONS[:1], **kept)
     connection = open_connection(path)
-    columns = "name, xmltv_url, created_at, updated_at, good_kept, good_at"
-    connection.execute(f"INSERT INTO providers ({columns}) VALUES ('one', 'one.xml', 1, 1, 40, 1)")
+    connection.execute(
+        "INSERT INTO providers (name, xmltv_url, created_at, updated_at, good_kept) VALUES ('one', 'one.xml', 1, 1, 40)"
+    )
     connection.close()
     connections = open_database(path, **kept)
     (provider,) = Providers(connections, clock=HeldClock()).all()
