@@ -1,14 +1,17 @@
 """The level of the logs, followed while the process runs: a runtime setting, or the configuration after a SIGHUP."""
 
+import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from servicekit import logs
+from servicekit.errors import AerialError
 from servicekit.marker import Marker
 from servicekit.settings import Settings
 
 LOOK_EVERY_S = 1.0
+_log = logging.getLogger("config")
 
 
 def ask_to_reload(marker: Path) -> None:
@@ -17,7 +20,10 @@ def ask_to_reload(marker: Path) -> None:
 
 
 class LevelFollower:
-    """Looks, at most once a second, whether another level is asked for, and sets it."""
+    """Looks, at most once a second, whether another level is asked for, and sets it.
+
+    `configured` reads the configuration again; where it is faulty the level stays.
+    """
 
     def __init__(self, *, settings: Settings, marker: Path, configured: Callable[[], str], level: str) -> None:
         self._settings = settings
@@ -34,7 +40,10 @@ class LevelFollower:
             return
         self._next_look = now + LOOK_EVERY_S
         if self._marker.touched():
-            self._configured_level = self._configured()
+            try:
+                self._configured_level = self._configured()
+            except AerialError as error:
+                _log.error("%s; the level stays", error.detail)
         wanted = str(self._settings.get("log_level")) or self._configured_level
         if wanted != self._level:
             self._level = wanted

@@ -232,3 +232,8 @@ class Settings:
     def _write(self, values: Mapping[str, Value]) -> None:
         differing = {k: v for k, v in values.items() if v != self._registry[k].default}
         atomic_write(self._path, json.dumps(differing, indent=2, sort_keys=True).encode() + b"\n", mode=0o600)
+
+
+def settings_in(data_dir: Path) -> Settings:
+    """The runtime settings that both services share."""
+    return Settings(data_dir / "settings.json", lock=data_dir / "run" / "settings.lock")

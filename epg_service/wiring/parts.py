@@ -1,7 +1,6 @@
 """What the web workers, the keeper and the commands all stand on: configuration, paths, stores, settings, ways out."""
 
 import functools
-import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,10 +23,9 @@ from epg_service.xmltv.fields import fields
 from servicekit.addresses import AddressPolicy, networks
 from servicekit.clock import Clock, SystemClock
 from servicekit.config import Loaded, find_file
-from servicekit.errors import AerialError
 from servicekit.keys import internal_secret
 from servicekit.levels import LevelFollower
-from servicekit.settings import Settings
+from servicekit.settings import Settings, settings_in
 from servicekit.store.sqlite import Connections
 
 if TYPE_CHECKING:
@@ -139,23 +137,15 @@ def stores(config: Config, *, clock: Clock = CLOCK) -> Stores:
 
 def settings(config: Config) -> Settings:
     """The runtime settings that both services share."""
-    return Settings(config.data_dir / "settings.json", lock=config.data_dir / "run" / "settings.lock")
+    return settings_in(config.data_dir)
 
 
 def levels(config: Config) -> LevelFollower:
     """Follows the level of the logs that is asked for."""
-
-    def configured() -> str:
-        try:
-            return configuration(str(config.file) if config.file else None).shared.logging.level
-        except AerialError as error:
-            logging.getLogger("config").error("%s; the level stays", error.detail)
-            return config.shared.logging.level
-
     return LevelFollower(
         settings=settings(config),
         marker=paths_of(config).reload,
-        configured=configured,
+        configured=lambda: configuration(str(config.file) if config.file else None).shared.logging.level,
         level=config.shared.logging.level,
     )
 

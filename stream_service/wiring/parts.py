@@ -1,6 +1,5 @@
 """What the web worker and the keeper both stand on: the configuration, paths, stores, settings, ways out."""
 
-import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,10 +8,9 @@ from pathlib import Path
 from servicekit.addresses import AddressPolicy, networks
 from servicekit.clock import SystemClock
 from servicekit.config import Loaded, find_file
-from servicekit.errors import AerialError
 from servicekit.fetch import Fetcher
 from servicekit.levels import LevelFollower
-from servicekit.settings import Settings
+from servicekit.settings import Settings, settings_in
 from servicekit.store.sqlite import Connections
 from stream_service.config import StreamSection, load_config
 from stream_service.lineups.publish import PublishedFiles
@@ -125,23 +123,15 @@ def stores(config: Config) -> Stores:
 
 def settings(config: Config) -> Settings:
     """The runtime settings that both services share."""
-    return Settings(config.data_dir / "settings.json", lock=config.data_dir / "run" / "settings.lock")
+    return settings_in(config.data_dir)
 
 
 def levels(config: Config) -> LevelFollower:
     """Follows the level of the logs that is asked for."""
-
-    def configured() -> str:
-        try:
-            return configuration(str(config.file) if config.file else None).shared.logging.level
-        except AerialError as error:
-            logging.getLogger("config").error("%s; the level stays", error.detail)
-            return config.shared.logging.level
-
     return LevelFollower(
         settings=settings(config),
         marker=paths_of(config).reload,
-        configured=configured,
+        configured=lambda: configuration(str(config.file) if config.file else None).shared.logging.level,
         level=config.shared.logging.level,
     )
 
