@@ -45,6 +45,13 @@ class Rehearsal:
         )
 
 
+class Unheard:
+    """Whom a rehearsal tells what happened: nobody is woken for it."""
+
+    def event(self, kind: str, level: str, message: str, **fields: object) -> None:
+        """Tells nobody."""
+
+
 class Unwritten:
     """The guide's side of a rehearsal: counts the days that would be replaced."""
 

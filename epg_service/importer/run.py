@@ -22,7 +22,6 @@ from epg_service.importer.basis import basis_of, moves_times
 from epg_service.importer.progress import Cancelled, Progress, Stopping
 from epg_service.importer.reading import Limits, Mappings, Reading, Readings, Stored, Tally, Task, Unpacked
 from epg_service.importer.redo import BrokenLog, ChannelNote, Decided, RedoLog
-from epg_service.importer.rehearsal import NO_RUN
 from epg_service.importer.remembered import Memory
 from servicekit.clock import Clock
 from servicekit.errors import AerialError, BadAnswer
@@ -259,10 +258,9 @@ class Importer:
         skipped: int = 0,
     ) -> RunStatus:
         self._log.finish(run.id, status, skipped=skipped, error=why, report=report)
-        if run.id != NO_RUN:  # nobody is woken for a rehearsal
-            self._notifier.event(
-                f"import_{status}", "warning", f"{provider.name}: {why}", provider_id=provider.id, run_id=run.id
-            )
+        self._notifier.event(
+            f"import_{status}", "warning", f"{provider.name}: {why}", provider_id=provider.id, run_id=run.id
+        )
         return status
 
 

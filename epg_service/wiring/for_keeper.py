@@ -12,7 +12,7 @@ from epg_service.domain.entities import LastGoodFile, Provider
 from epg_service.domain.losses import Losses
 from epg_service.domain.retention import Window
 from epg_service.importer.reading import Limits, Packed, Plain
-from epg_service.importer.rehearsal import Rehearsal, Unwritten
+from epg_service.importer.rehearsal import Rehearsal, Unheard, Unwritten
 from epg_service.importer.run import Importer, Log, Visible
 from epg_service.importer.times import TimesWatch
 from epg_service.indexing import Indexing
@@ -49,7 +49,9 @@ UNPACKED_FACTOR = 4
 def importer(config: Config, it: Stores, stopping: threading.Event, *, clock: Clock = CLOCK) -> Importer:
     """Runs imports."""
     visible = Applying(it.connections, clock=clock)
-    return _importer(config, it, stopping, clock, paths=paths_of(config), log=it.imports, visible=visible)
+    return _importer(
+        config, it, stopping, clock, paths=paths_of(config), log=it.imports, visible=visible, notifier=_notifier()
+    )
 
 
 def rehearse(config: Config, it: Stores, provider: Provider, *, force: bool) -> Rehearsal:
@@ -58,7 +60,9 @@ def rehearse(config: Config, it: Stores, provider: Provider, *, force: bool) -> 
     with tempfile.TemporaryDirectory(prefix="aerial-rehearsal-") as folder:
         paths = dataclasses.replace(paths_of(config), run=Path(folder))
         visible = Unwritten(rehearsal)
-        dry = _importer(config, it, threading.Event(), clock, paths=paths, log=rehearsal, visible=visible)
+        dry = _importer(
+            config, it, threading.Event(), clock, paths=paths, log=rehearsal, visible=visible, notifier=Unheard()
+        )
         dry.run(rehearsal.run_for(provider, force=force, now_s=clock.now_s()), provider)
     return rehearsal
 
@@ -72,6 +76,7 @@ def _importer(
     paths: Paths,
     log: Log,
     visible: Visible,
+    notifier: Notifier,
 ) -> Importer:
     return Importer(
         source=_source(feeds(config)),
@@ -81,7 +86,7 @@ def _importer(
         visible=visible,
         log=log,
         clock=clock,
-        notifier=_notifier(),
+        notifier=notifier,
         limits=Limits(
             window=window_of(config),
             min_share=config.own.imports.min_share,
