@@ -11,7 +11,7 @@ from servicekit.errors import NotFound
 from servicekit.web import PageQuery, cursor_number, json_answer, no_content, origin_of
 from stream_service.api import Collaborators, lineup_shapes, shapes
 from stream_service.api import lineup_params as params
-from stream_service.domain.lineup import DEFAULT, LineupOptions, Override, names_itself
+from stream_service.domain.lineup import DEFAULT, LineupOptions, Override, way_of
 
 _NULL_MEANS_ALL = frozenset(("sources", "tuner_count"))
 """Options for which null is a wish of its own."""
@@ -60,8 +60,7 @@ def blueprint(it: Collaborators) -> APIBlueprint:
 
 def _way(it: Collaborators, name: str) -> str:
     """Behind the addresses of a lineup's streams, as its M3U writes them; raises `NotFound`."""
-    named = names_itself(name, it.lineups.get(name).delivery, it.lineups.get(DEFAULT).delivery)
-    return f"?lineup={name}" if named else ""
+    return way_of(name, it.lineups.get(name).delivery, it.lineups.get(DEFAULT).delivery)
 
 
 def _channels(views: APIBlueprint, it: Collaborators) -> None:

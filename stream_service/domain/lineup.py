@@ -130,6 +130,11 @@ def names_itself(lineup: str, delivery: str, plain_delivery: str) -> bool:
     return lineup != DEFAULT and not delivery == plain_delivery == RELAY
 
 
+def way_of(lineup: str, delivery: str, plain_delivery: str) -> str:
+    """What the addresses of a lineup's streams end with, for good: nothing, or that they lead this lineup's way."""
+    return f"?lineup={lineup}" if names_itself(lineup, delivery, plain_delivery) else ""
+
+
 def tuners(asked: int | None, limits: Mapping[int, int | None]) -> int:
     """How many tuners a lineup shows: as asked for, else the connections its sources (id -> limit) allow together."""
     if asked is not None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 
 from stream_service.domain.catchup import archive_days
-from stream_service.domain.lineup import LineupView, names_itself
+from stream_service.domain.lineup import LineupView, way_of
 from stream_service.domain.model import LineupChannel
 from stream_service.domain.text import clean
 from stream_service.outputs.origin import ORIGIN, logo
@@ -52,8 +52,7 @@ def _entry(view: LineupView, channel: LineupChannel) -> str:
 
 
 def _way(view: LineupView) -> str:
-    """Behind an address: that this lineup does not deliver as `/stream/` does by itself. Else nothing, for good."""
-    return f"?lineup={view.name}" if names_itself(view.name, view.delivery, view.plain_delivery) else ""
+    return way_of(view.name, view.delivery, view.plain_delivery)
 
 
 def _passed_on(view: LineupView, channel: LineupChannel) -> list[str]:
