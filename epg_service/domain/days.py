@@ -114,17 +114,9 @@ class StoredDay:
         """How many there are."""
         return len(self.packed) // ROW_BYTES
 
-    def text(self) -> bytes | None:
-        """The day's elements as they are published, a line each; None when one of them is not in that form."""
-        return inflated(self.body) if self.all_have(IN_FORM) else None
-
     def all_have(self, flags: int) -> bool:
         """Whether every element has these flags."""
         return all(one & flags == flags for one in set(self.packed[len(self.packed) - self.programmes :]))
-
-    def raws(self) -> list[bytes]:
-        """The elements, in the order of the keys."""
-        return raws_of(self.contents, self.body)
 
 
 def digests_of(raws: Sequence[bytes]) -> list[int]:

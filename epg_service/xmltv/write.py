@@ -7,7 +7,6 @@ into them and put in order. Any other is read and written anew.
 
 import re
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
-from itertools import chain
 
 from epg_service.domain.days import IN_FORM
 from epg_service.domain.episodes import read_onscreen
@@ -142,15 +141,9 @@ def stored_text(
     start tag ends at the first `>`, behind the tag that `start_tags` writes; any other as it is."""
     rest = _attribute(channel_id).encode().replace(b"%", b"%%")
     tagged = b'<programme start="%b" stop="%b" channel="' + rest + b'">%b\n'
-    times = map(bytes_utc, starts), map(bytes_utc, stops)
-    if all(flag & IN_FORM for flag in set(flags)):  # nearly every day: in one go
-        behind = [raw[raw.index(b">") + 1 :] for raw in raws]
-        text = tagged * len(raws) % tuple(chain.from_iterable(zip(*times, behind, strict=True)))
-        tag_length = (len(text) - sum(map(len, behind))) // len(raws) - 1
-        return text, [tag_length + len(inner) for inner in behind]
     elements = [
         tagged % (start, stop, raw[raw.index(b">") + 1 :]) if flag & IN_FORM else raw + b"\n"
-        for start, stop, raw, flag in zip(*times, raws, flags, strict=True)
+        for start, stop, raw, flag in zip(map(bytes_utc, starts), map(bytes_utc, stops), raws, flags, strict=True)
     ]
     return b"".join(elements), [len(element) - 1 for element in elements]
 

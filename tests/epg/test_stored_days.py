@@ -8,6 +8,7 @@ from epg_service.domain.days import (
     StoredDay,
     digests_of,
     inflated,
+    raws_of,
     unpacked_contents,
 )
 from epg_service.domain.model import Rows
@@ -44,8 +45,8 @@ def stored(day: PackedDay) -> StoredDay:
 
 def test_an_element_in_form_is_stored_as_it_is_published() -> None:
     (day,) = packed_of(rows(PLAIN))
-    text = stored(day).text()
-    assert text == (
+    assert stored(day).all_have(IN_FORM)
+    assert inflated(stored(day).body) == (
         b'<programme start="20241004000000 +0000" stop="20241004010000 +0000" channel="c">'
         + PLAIN.encode()
         + b"</programme>\n"
@@ -55,8 +56,8 @@ def test_an_element_in_form_is_stored_as_it_is_published() -> None:
 
 def test_any_other_is_stored_as_the_provider_wrote_it() -> None:
     (day,) = packed_of(rows(PLAIN, ODD))
-    assert stored(day).text() is None
-    assert stored(day).raws()[1] == element(1, ODD)
+    assert not stored(day).all_have(IN_FORM)
+    assert raws_of(stored(day).contents, day.body)[1] == element(1, ODD)
 
 
 def test_the_same_programmes_again_are_no_change_and_another_stop_is_one() -> None:
