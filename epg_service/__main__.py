@@ -74,8 +74,8 @@ def _serve(config: Config, options: Options) -> int:
 
 
 def _keeper(config: Config, options: Options) -> int:
-    from epg_service.timetable import Timetable  # of all commands this one alone goes by the clock
     from epg_service.wiring.for_keeper import keeper
+    from servicekit.timetable import Timetable  # of all commands this one alone goes by the clock
 
     def work(stopping: threading.Event) -> None:
         keeper(config, stopping).run(Timetable(ZoneInfo(config.own.scheduler.timezone)))

@@ -102,7 +102,7 @@ class Decisions(Protocol):
 
 
 class Timetable(Protocol):
-    """Calls by the clock, on threads of its own; see `epg_service.timetable`."""
+    """Calls by the clock, on threads of its own; see `servicekit.timetable`."""
 
     def every(self, seconds: float, name: str, work: Callable[[], object]) -> None: ...
     def at(self, expression: str, name: str, work: Callable[[], object]) -> None: ...

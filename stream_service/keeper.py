@@ -13,19 +13,17 @@ built again, and what a list left half done is swept.
 import logging
 import random
 import threading
-from collections.abc import Callable
-from datetime import UTC, datetime, tzinfo
+from collections.abc import Callable, Mapping
+from datetime import tzinfo
 from functools import partial
 from typing import Protocol
-
-from apscheduler.schedulers.background import BackgroundScheduler
-from apscheduler.triggers.base import BaseTrigger
 
 from servicekit.clock import Clock
 from servicekit.errors import AerialError, NotFound
 from servicekit.notify import Notifier
+from servicekit.timetable import Timetable
 from stream_service.domain.entities import Reason, Run, RunStatus, Source
-from stream_service.domain.schedule import last_before, next_after
+from stream_service.domain.schedule import last_before
 
 TURN_S = 0.25
 BEAT_S = 5.0
@@ -155,7 +153,8 @@ class Keeper:
         self._panel_guides = panel_guides
         self._jitter = jitter
         self._logos = logos
-        self._scheduler = BackgroundScheduler(timezone=UTC)
+        self._timetable = Timetable(zone)
+        self._scheduled: Mapping[str, str] = {}
         self._busy: set[int] = set()
         self._lock = threading.Lock()
         self._stale_since: dict[str, float] = {}
@@ -166,8 +165,8 @@ class Keeper:
         """Keep until `stop`; `ready` is called once it is up."""
         self._beat()
         self.recover()
-        self._scheduler.add_job(self._prune_soon, _Cron(_PRUNE_CRON, self._zone), id="prune", **_JOB)
-        self._scheduler.start()
+        self._timetable.at(_PRUNE_CRON, "prune", self._prune_soon)
+        self._timetable.start()
         try:
             self._prune_soon()
             ready()
@@ -177,7 +176,7 @@ class Keeper:
                 except AerialError as error:  # a locked database, mostly; anything else is a bug and ends the process
                     _log.warning("this turn is left out: %s", error.detail)
         finally:
-            self._scheduler.shutdown(wait=False)
+            self._timetable.stop()
 
     def recover(self) -> None:
         """What a start does: end what was cut off, build everything again, catch up on what was slept through."""
@@ -318,17 +317,15 @@ class Keeper:
         return source.schedule or self._daily_cron
 
     def _plan(self) -> None:
-        """Lets the scheduler's jobs be those of the enabled sources."""
-        wanted = {f"source-{s.id}": (s.id, self._cron(s)) for s in self._sources.all(enabled_only=True)}
-        for job in self._scheduler.get_jobs():
-            if job.id.startswith("source-") and wanted.get(job.id, (0, ""))[1] != job.name:
-                job.remove()
-        planned = {job.id for job in self._scheduler.get_jobs()}
-        for job_id, (source_id, cron) in wanted.items():
-            if job_id not in planned:
-                self._scheduler.add_job(
-                    self._enqueue, _Cron(cron, self._zone), args=(source_id,), id=job_id, name=cron, **_JOB
-                )
+        """Lets the timetable's jobs be those of the enabled sources."""
+        sources = {f"source-{one.id}": one for one in self._sources.all(enabled_only=True)}
+        wanted = {job: self._cron(one) for job, one in sources.items()}
+        for job in self._scheduled.keys() - wanted.keys():
+            self._timetable.drop(job)
+        for job, cron in wanted.items():
+            if self._scheduled.get(job) != cron:
+                self._timetable.at(cron, job, partial(self._enqueue, sources[job].id))
+        self._scheduled = wanted
 
     def _enqueue(self, source_id: int) -> None:
         if not self._runs.waiting(source_id):
@@ -350,20 +347,6 @@ class Keeper:
                 self._lists.sweep(source.id)
         _log.info("pruned %d runs and %d vanished streams", runs, streams)
         return runs, streams
-
-
-_JOB = {"coalesce": True, "max_instances": 1, "misfire_grace_time": 3600}
-
-
-class _Cron(BaseTrigger):  # type: ignore[misc]
-    """APScheduler's own cron fires twice on the autumn switch and counts weekdays from Monday; this one does not."""
-
-    def __init__(self, cron: str, zone: tzinfo) -> None:
-        self._cron = cron
-        self._zone = zone
-
-    def get_next_fire_time(self, previous: datetime | None, now: datetime) -> datetime:
-        return next_after(self._cron, now, self._zone)
 
 
 class _Alone:

@@ -15,11 +15,6 @@ def cron_of(schedule: str) -> str:
     return schedule
 
 
-def next_fire(expression: str, zone: tzinfo, now: datetime) -> datetime | None:
-    """The first time after `now` at which the schedule fires, once at every switch of the clocks; None without one."""
-    return next(CronSim(expression, now.astimezone(zone)), None)
-
-
 def last_fire(expression: str, zone: tzinfo, now: datetime) -> datetime | None:
     """The latest time at or before `now` at which the schedule fired, looked for in the last eight days."""
     found = None

@@ -21,11 +21,6 @@ def cron_of(text: str) -> str:
     return text.strip()
 
 
-def next_after(cron: str, moment: datetime, zone: tzinfo) -> datetime:
-    """The first time of `cron` in `zone` after `moment`."""
-    return next(CronSim(cron, moment.astimezone(zone)))
-
-
 def last_before(cron: str, moment: datetime, zone: tzinfo) -> datetime:
     """The last time of `cron` in `zone` before `moment`."""
     return next(CronSim(cron, moment.astimezone(zone), reverse=True))

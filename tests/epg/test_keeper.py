@@ -14,16 +14,16 @@ import pytest
 
 from epg_service import keeper as keeper_room
 from epg_service.domain.entities import LineupChannel, Run
-from epg_service.domain.schedule import cron_of, last_fire, next_fire
+from epg_service.domain.schedule import cron_of, last_fire
 from epg_service.importer.redo import RedoLog
 from epg_service.keeper import CATCH_UP_AFTER_S, FULL_DISK_REST_S, RETRY_AFTER_S
 from epg_service.lineups.published import PublishedGuides
 from epg_service.store.applying import Applying
-from epg_service.timetable import Timetable
 from servicekit.errors import Conflict
 from servicekit.files import run_lock
 from servicekit.health import alive
 from servicekit.store.sqlite import DiskFull, integrity
+from servicekit.timetable import Timetable, next_fire
 from tests.epg.guidekit import DAY, HOUR, MIDNIGHT, NOON, REPOSITORY, Show, Station, guide_of, hourly
 from tests.providerkit import Reply, ScriptedProvider
 from tests.waiting import until

@@ -34,7 +34,7 @@ def loaded(code: str, folder: Path) -> set[str]:
         pytest.param("import epg_service.__main__", WEB | HTTP | RARE | CLOCK | WORK, id="the supervisor"),
         pytest.param("import epg_service.wsgi", RARE | CLOCK | HTTP, id="a web worker"),
         pytest.param(
-            "import epg_service.__main__, epg_service.wiring.for_keeper, epg_service.timetable",
+            "import epg_service.__main__, epg_service.wiring.for_keeper, servicekit.timetable",
             WEB | HTTP | RARE,
             id="a keeper at rest",
         ),

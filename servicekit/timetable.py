@@ -1,4 +1,4 @@
-"""What the keeper's process does by the clock, on threads of the scheduler; jobs live in memory."""
+"""What a keeper's process does by the clock, on threads of the scheduler; jobs live in memory."""
 
 from collections.abc import Callable
 from datetime import datetime, tzinfo
@@ -6,14 +6,19 @@ from typing import Any
 
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.base import BaseTrigger
-
-from epg_service.domain.schedule import next_fire
+from cronsim import CronSim
 
 _LATE_S = 3600
 
 
+def next_fire(expression: str, zone: tzinfo, now: datetime) -> datetime | None:
+    """The first time after `now` at which the schedule fires, once at every switch of the clocks; None without one."""
+    return next(CronSim(expression, now.astimezone(zone)), None)
+
+
 class _Cron(BaseTrigger):  # type: ignore[misc]
-    """Fires by a cron expression in a zone (APScheduler's own cron fires twice when the clocks go back)."""
+    """Fires by a cron expression in a zone. APScheduler's own fires twice on the autumn switch, and counts weekdays
+    from Monday."""
 
     def __init__(self, expression: str, zone: tzinfo) -> None:
         self._expression = expression
