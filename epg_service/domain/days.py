@@ -142,6 +142,28 @@ def unpacked_contents(contents: bytes) -> Contents:
     return Contents(values[:n], values[n : 2 * n], values[2 * n : 3 * n], values[3 * n : 4 * n], values[-1])
 
 
+def keys_in(contents: bytes) -> list[int]:
+    """The keys alone, a fifth of the work of all columns."""
+    return memoryview(contents)[: len(contents) // ROW_BYTES * 8].cast("Q").tolist()
+
+
+def digests_in(contents: bytes) -> list[int]:
+    """The digests alone."""
+    n = len(contents) // ROW_BYTES
+    return memoryview(contents)[n * 8 : n * 16].cast("Q").tolist()
+
+
+def stops_in(contents: bytes) -> list[int]:
+    """The stops alone."""
+    n = len(contents) // ROW_BYTES
+    return memoryview(contents)[n * 16 : n * 20].cast("I").tolist()
+
+
+def same_keys(contents: bytes, others: bytes) -> bool:
+    """Whether two days have the same keys."""
+    return len(contents) == len(others) and contents.startswith(others[: len(others) // ROW_BYTES * 8])
+
+
 def first_key(contents: bytes) -> int:
     """The first of the keys, without unpacking the others."""
     return int.from_bytes(contents[:8], sys.byteorder)

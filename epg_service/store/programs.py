@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import repeat
-from typing import Any, TypeAlias
+from itertools import compress, count
+from operator import ne, or_
+from typing import Any
 
 import apsw
 
@@ -13,26 +14,29 @@ from epg_service.domain.days import (
     ORDINAL_BITS,
     ROW_BYTES,
     START_BITS,
-    Contents,
     DayColumns,
     PackedDay,
     StoredDay,
     contents_of,
     day_id,
+    digests_in,
     inflated,
+    keys_in,
     packed,
     program_id,
     raws_of,
+    same_keys,
+    stops_in,
     unpacked_contents,
 )
 from epg_service.domain.entities import Listing, Mapped
+from epg_service.store.program_rows import ProgramRows
 from servicekit.store.sqlite import Connections, busy_as_unavailable, writing
 
 _KEY_BITS = START_BITS + ORDINAL_BITS
 PURGE_ROWS = 5_000
 DAYS_PAGE = 32
 MAX_START_S = (1 << START_BITS) - 1
-_Row: TypeAlias = tuple[int, int, int, int, int, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,58 +232,49 @@ def replace_days(connection: apsw.Connection, mapped: Mapped, days: Sequence[Pac
     if not days:
         return Change()
     stored = _contents_between(connection, mapped.id, days[0].day, days[-1].day)
-    change, rows, gone, longest_s = Change(), list[_Row](), list[int](), 0
+    change, rows, gone = Change(), ProgramRows(), list[int]()
     for new in days:
-        old, fresh = unpacked_contents(stored.get(new.day, b"")), unpacked_contents(new.contents)
-        starts = [key >> ORDINAL_BITS for key in fresh.keys]
-        longest_s = max([longest_s, *map(int.__sub__, fresh.stops, starts)])
-        made = _rows(mapped, new, fresh, starts)
-        if not old.keys:
-            rows += made
-            change.added += len(made)
+        old = stored.get(new.day)
+        if not old:
+            change.added += rows.take(new)
             continue
-        before = dict(zip(old.keys, zip(old.digests, old.stops, strict=True), strict=True))
-        for row, key, digest, stop in zip(made, fresh.keys, fresh.digests, fresh.stops, strict=True):
-            known = before.pop(key, None)
-            if known != (digest, stop):
-                change.added, change.changed = change.added + (known is None), change.changed + (known is not None)
-                rows.append(row)
-        change.removed += len(before)
-        gone += (program_id(mapped.id, key) for key in before)
-    _write_rows(connection, rows, gone, anew=not stored)
-    _write_days(connection, mapped.id, days)
+        other, added, missing = _difference(old, new.contents)
+        rows.take_some(new, other)
+        gone += missing
+        change.added += added
+        change.changed += len(other) - added
+        change.removed += len(missing)
+    if gone:
+        connection.executemany("DELETE FROM programs WHERE id = ?", [(program_id(mapped.id, one),) for one in gone])
+    rows.write(connection, mapped, anew=not stored)
+    _write_days(connection, mapped.id, days, anew=not stored)
+    longest_s = rows.longest_s  # what is not written was counted when it was
     connection.execute(
         "UPDATE channel_mappings SET longest_s = ? WHERE id = ? AND longest_s < ?", (longest_s, mapped.id, longest_s)
     )
     return change
 
 
-def _rows(mapped: Mapped, day: PackedDay, contents: Contents, starts: list[int]) -> list[_Row]:
-    """A day's rows of `programs`."""
-    ids = map(program_id(mapped.id, 0).__add__, contents.keys)
-    of_all = repeat(mapped.channel_id, len(starts)), repeat(mapped.provider_id, len(starts))
-    titles = day.titles.decode("utf-8").split("\0") if day.contents else []
-    return list(zip(ids, *of_all, starts, contents.stops, titles, strict=True))
+def _difference(old: bytes, new: bytes) -> tuple[list[int], int, set[int]]:
+    """Of two versions of a day's contents: where `new` has another row or a new one, how many of them are new, and the
+    keys that it has no longer."""
+    if same_keys(old, new):  # as in most days: nothing has to be looked up
+        other = map(or_, map(ne, digests_in(old), digests_in(new)), map(ne, stops_in(old), stops_in(new)))
+        return list(compress(count(), other)), 0, set()
+    before = dict(zip(keys_in(old), zip(digests_in(old), stops_in(old), strict=True), strict=True))
+    keys = keys_in(new)
+    had = list(map(before.get, keys))
+    differs = map(ne, had, zip(digests_in(new), stops_in(new), strict=True))
+    return list(compress(count(), differs)), had.count(None), before.keys() - set(keys)
 
 
-def _write_rows(connection: apsw.Connection, rows: list[_Row], gone: list[int], *, anew: bool) -> None:
-    """`anew`: none of the rows' days was there before, so no row is in the way."""
-    if gone:
-        connection.executemany("DELETE FROM programs WHERE id = ?", ((one,) for one in gone))
-    insert = "INSERT INTO programs (id, channel_id, provider_id, start_time, end_time, title) VALUES (?, ?, ?, ?, ?, ?)"
-    replace = (
-        " ON CONFLICT (id) DO UPDATE SET end_time = excluded.end_time, title = excluded.title, "
-        "channel_id = excluded.channel_id"
-    )
-    connection.executemany(insert if anew else insert + replace, rows)
-
-
-def _write_days(connection: apsw.Connection, mapping_id: int, days: Sequence[PackedDay]) -> None:
+def _write_days(connection: apsw.Connection, mapping_id: int, days: Sequence[PackedDay], *, anew: bool) -> None:
     emptied = [(day_id(mapping_id, one.day),) for one in days if not one.contents]
     connection.executemany("DELETE FROM program_days WHERE id = ?", emptied)
+    insert = "INSERT INTO program_days (id, contents, body) VALUES (?, ?, ?)"
+    replace = " ON CONFLICT (id) DO UPDATE SET contents = excluded.contents, body = excluded.body"
     connection.executemany(
-        "INSERT INTO program_days (id, contents, body) VALUES (?, ?, ?) "
-        "ON CONFLICT (id) DO UPDATE SET contents = excluded.contents, body = excluded.body",
+        insert if anew else insert + replace,
         [(day_id(mapping_id, one.day), one.contents, one.body) for one in days if one.contents],
     )
 
