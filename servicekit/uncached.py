@@ -15,6 +15,8 @@ from typing import Self
 BLOCK_BYTES = 4 << 20
 CACHED_BYTES = 16 << 20
 """So much of each file goes through the cache."""
+LEAST_BYTES = 256 << 10
+PAGE_BYTES = 4096
 _DIRECT = getattr(os, "O_DIRECT", 0)  # macOS has none
 
 
@@ -28,7 +30,7 @@ class UncachedFile:
         self._written = 0
         self._direct = False
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         """Appends."""
         end = self._filled + len(data)
         if end < BLOCK_BYTES:
@@ -115,6 +117,57 @@ class UncachedStream:
         self._position += count
         self._unread = self._view[:count]
         return count > 0
+
+    def close(self) -> None:
+        """Closes the file."""
+        os.close(self._descriptor)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+
+class UncachedWindow:
+    """Pieces of a file as `UncachedFile` wrote it, best asked for from front to back: then whole blocks are read."""
+
+    def __init__(self, path: Path) -> None:
+        self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self._block = memoryview(mmap.mmap(-1, BLOCK_BYTES))
+        self._from = self._to = 0
+        self._ahead = LEAST_BYTES
+        self._direct = False
+
+    @property
+    def size(self) -> int:
+        """Of the file, in bytes."""
+        return os.fstat(self._descriptor).st_size
+
+    def view(self, offset: int, length: int) -> memoryview:
+        """The bytes there, fewer at the end of the file; good until the next call. At most `BLOCK_BYTES` less a page.
+        Raises OSError."""
+        if offset < self._from or offset + length > self._to:
+            self._read(offset, length)
+        return self._block[max(0, offset - self._from) : max(0, min(offset + length, self._to) - self._from)]
+
+    def _read(self, offset: int, length: int) -> None:
+        """Fills the block from `offset` on, with the more the longer the file has been read forward."""
+        onward = self._from <= offset <= self._to + self._ahead
+        self._ahead = min(2 * self._ahead, BLOCK_BYTES) if onward else LEAST_BYTES
+        self._from = self._to = offset - offset % PAGE_BYTES
+        needed = -(-(offset + length - self._from) // PAGE_BYTES) * PAGE_BYTES
+        if self._direct != (self._from >= CACHED_BYTES):
+            self._direct = _past_the_cache(self._descriptor, not self._direct) and not self._direct
+        where = [self._block[: max(self._ahead, needed)]]
+        try:
+            count = os.preadv(self._descriptor, where, self._from)
+        except OSError:
+            if not self._direct:
+                raise
+            self._direct = not _past_the_cache(self._descriptor, False)
+            count = os.preadv(self._descriptor, where, self._from)
+        self._to += count
 
     def close(self) -> None:
         """Closes the file."""

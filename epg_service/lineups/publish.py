@@ -18,7 +18,8 @@ from epg_service.domain.profiles import options as options_of
 from epg_service.domain.rules import ProgrammeRules
 from epg_service.lineups.match import Matching
 from epg_service.lineups.published import Publication, PublishedGuides
-from epg_service.lineups.render import Entry, Piece, Rendering
+from epg_service.lineups.render import Entry, Rendering
+from epg_service.lineups.writing import Piece
 from epg_service.store.guide import Guide
 from epg_service.store.lineups import Lineups
 from epg_service.xmltv import write
