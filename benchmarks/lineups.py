@@ -21,6 +21,7 @@ from pathlib import Path
 
 from servicekit.clock import SystemClock
 from stream_service import wiring
+from stream_service.wiring.for_keeper import keeper as keeper_of
 from stream_service.wiring.rulebook import rule_store
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -104,7 +105,7 @@ def peak_mib() -> int:
 def work(folder: Path, count: int) -> None:
     """The keeper's work, in the child: one line of JSON for each step."""
     house = House(folder)
-    keeper = wiring.keeper(house.config)
+    keeper = keeper_of(house.config)
     keeper.recover()
     for step in STEPS:
         if step != "first":
@@ -126,7 +127,7 @@ def work(folder: Path, count: int) -> None:
 def ingest(folder: Path) -> None:
     """One large list, refreshed in the child."""
     house = House(folder)
-    keeper = wiring.keeper(house.config)
+    keeper = keeper_of(house.config)
     (source,) = house.it.sources.all()
     run = house.it.runs.enqueue(source.id, reason="manual")
     empty, began = peak_mib(), spent()

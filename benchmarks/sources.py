@@ -26,7 +26,8 @@ from stream_service.sources.objects import objects
 from stream_service.store.connection import open_database
 from stream_service.store.runs import Runs
 from stream_service.store.sources import Sources
-from stream_service.wiring import sourcing
+from stream_service.wiring.intake import intake
+from stream_service.wiring.ways import ways_of
 
 ROOT = Path(__file__).resolve().parents[1]
 GROUPS = 400
@@ -61,7 +62,7 @@ class House:
         self.connections: Connections = open_database(
             folder / "stream.db", backups=folder / "backups", lock=folder / "lock"
         )
-        ways = sourcing.ways_of(
+        ways = ways_of(
             self.connections,
             fetcher=None,
             import_dir=folder,
@@ -69,7 +70,7 @@ class House:
             max_bytes=1 << 32,
             clock=clock,  # type: ignore[arg-type]
         )
-        self.intake = sourcing.intake(self.connections, ways=ways, notifier=Silent(), least_share=0.5, clock=clock)
+        self.intake = intake(self.connections, ways=ways, notifier=Silent(), least_share=0.5, clock=clock)
         self.sources, self.runs = Sources(self.connections, clock=clock), Runs(self.connections, clock=clock)
 
     def refresh(self) -> dict[str, float]:

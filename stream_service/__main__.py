@@ -7,6 +7,8 @@ export      writes the default lineup as M3U to a file or to standard output
 prune       forgets old runs and streams that vanished long ago
 backup      [FILE]: a copy of the database, while it is in use
 restore     FILE: puts a copy in the place of the database (the service must be stopped)
+
+The supervisor lives as long as the service: what only the keeper's work takes is loaded by the commands that do it.
 """
 
 import argparse
@@ -16,6 +18,7 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from servicekit import commands
 from servicekit.commands import Command, Options, file_option
@@ -62,16 +65,19 @@ def _serve(config: Config, options: Options) -> int:
 
 
 def _keeper(config: Config, options: Options) -> int:
-    paths = wiring.paths_of(config)
+    from servicekit.timetable import Timetable  # of all commands this one alone goes by the clock
+    from stream_service.wiring import for_keeper
+
+    paths, timetable = wiring.paths_of(config), Timetable(ZoneInfo(config.own.scheduler.timezone))
 
     def work(stopping: threading.Event) -> None:
         try:
-            wiring.tidy(config)
-            wiring.make_cards(config)
-            taking = wiring.source_intake(config)
-            wiring.errand_runner(config, taking).start(stopping)
-            said_goodbye = wiring.announcing(config).start(stopping)
-            wiring.keeper(config, taking).run(stopping, ready=lambda: say_ready("keeper"))
+            for_keeper.tidy(config)
+            for_keeper.make_cards(config)
+            taking = for_keeper.source_intake(config)
+            for_keeper.errand_runner(config, taking).start(stopping)
+            said_goodbye = for_keeper.announcing(config).start(stopping)
+            for_keeper.keeper(config, taking).run(timetable, stopping, ready=lambda: say_ready("keeper"))
             said_goodbye()
         finally:
             paths.heartbeat.unlink(missing_ok=True)
@@ -102,8 +108,10 @@ def _import(config: Config, options: Options) -> int:
     run = it.runs.enqueue(source.id, reason="command", force=options.force)
     try:
         with run_lock(paths.keeper_lock):
-            wiring.tidy(config)
-            wiring.keeper(config).work_off()
+            from stream_service.wiring import for_keeper
+
+            for_keeper.tidy(config)
+            for_keeper.keeper(config).work_off()
     except Conflict:
         _follow(lambda: it.runs.get(run.id).ended)
     done = it.runs.get(run.id)
@@ -134,7 +142,9 @@ def _export(config: Config, options: Options) -> int:
 
 
 def _prune(config: Config, options: Options) -> int:
-    runs, streams = wiring.keeper(config).prune()
+    from stream_service.wiring.for_keeper import keeper
+
+    runs, streams = keeper(config).prune()
     print(f"{runs} runs and {streams} vanished streams deleted")
     return 0
 

@@ -21,7 +21,6 @@ from typing import Protocol
 from servicekit.clock import Clock
 from servicekit.errors import AerialError, NotFound
 from servicekit.notify import Notifier
-from servicekit.timetable import Timetable
 from stream_service.domain.entities import Reason, Run, RunStatus, Source
 from stream_service.domain.schedule import last_before
 
@@ -33,6 +32,7 @@ RECONCILE_S = 30.0
 RECONCILE_AGAIN_S = 3.0
 """After something was sent (what is made of it is fetched), and while the guide service is away."""
 SCHEDULES_S = 5.0
+SOURCES_S = 5.0
 CATCH_UP_DELAY_S = 120
 RETRY_AFTER_S = (300, 900, 3600)
 RETRY_JITTER = 0.25
@@ -100,6 +100,15 @@ class LogoWork(Protocol):
     def sweep(self) -> object: ...
 
 
+class Timetable(Protocol):
+    """Calls by the clock, on threads of its own; see `servicekit.timetable`."""
+
+    def at(self, expression: str, name: str, work: Callable[[], object]) -> None: ...
+    def drop(self, name: str) -> None: ...
+    def start(self) -> None: ...
+    def stop(self) -> None: ...
+
+
 class Keeper:
     """One of it runs for a data directory (its caller holds the lock). `run` returns when `stop` is set."""
 
@@ -153,7 +162,6 @@ class Keeper:
         self._panel_guides = panel_guides
         self._jitter = jitter
         self._logos = logos
-        self._timetable = Timetable(zone)
         self._scheduled: Mapping[str, str] = {}
         self._busy: set[int] = set()
         self._lock = threading.Lock()
@@ -161,22 +169,24 @@ class Keeper:
         self._alone: dict[str, _Alone] = {}
         self._next: dict[str, float] = {}
 
-    def run(self, stop: threading.Event, *, ready: Callable[[], None]) -> None:
+    def run(self, timetable: Timetable, stop: threading.Event, *, ready: Callable[[], None]) -> None:
         """Keep until `stop`; `ready` is called once it is up."""
         self._beat()
         self.recover()
-        self._timetable.at(_PRUNE_CRON, "prune", self._prune_soon)
-        self._timetable.start()
+        timetable.at(_PRUNE_CRON, "prune", self._prune_soon)
+        timetable.start()
         try:
             self._prune_soon()
             ready()
             while not stop.wait(TURN_S):
                 try:
                     self.turn()
+                    if self._due("schedules", SCHEDULES_S):
+                        self._plan(timetable)
                 except AerialError as error:  # a locked database, mostly; anything else is a bug and ends the process
                     _log.warning("this turn is left out: %s", error.detail)
         finally:
-            self._timetable.stop()
+            timetable.stop()
 
     def recover(self) -> None:
         """What a start does: end what was cut off, build everything again, catch up on what was slept through."""
@@ -211,8 +221,7 @@ class Keeper:
         self._look()
         if self._due("beat", BEAT_S):
             self._beat()
-        if self._due("schedules", SCHEDULES_S):
-            self._plan()
+        if self._due("sources", SOURCES_S):
             for source_id in self._sources.deleted_ids():
                 if source_id not in self._busy:
                     self._lists.purge_source(source_id)
@@ -316,15 +325,15 @@ class Keeper:
     def _cron(self, source: Source) -> str:
         return source.schedule or self._daily_cron
 
-    def _plan(self) -> None:
+    def _plan(self, timetable: Timetable) -> None:
         """Lets the timetable's jobs be those of the enabled sources."""
         sources = {f"source-{one.id}": one for one in self._sources.all(enabled_only=True)}
         wanted = {job: self._cron(one) for job, one in sources.items()}
         for job in self._scheduled.keys() - wanted.keys():
-            self._timetable.drop(job)
+            timetable.drop(job)
         for job, cron in wanted.items():
             if self._scheduled.get(job) != cron:
-                self._timetable.at(cron, job, partial(self._enqueue, sources[job].id))
+                timetable.at(cron, job, partial(self._enqueue, sources[job].id))
         self._scheduled = wanted
 
     def _enqueue(self, source_id: int) -> None:

@@ -6,10 +6,11 @@ from servicekit import logs
 from stream_service import wiring
 from stream_service.api.live import handover
 from stream_service.app import create_app
+from stream_service.wiring.for_web import web
 
 _config = wiring.configuration(os.environ.get("AERIAL_CONFIG"))
 logs.set_up(_config.shared.logging.level, _config.shared.logging.format)
-_parts = wiring.web(_config)
+_parts = web(_config)
 app = handover(
     create_app(
         door=_parts.door,

@@ -4,7 +4,6 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from servicekit.clock import Clock
-from servicekit.errors import Invalid
 from servicekit.store.sqlite import Connections
 from stream_service.domain.entities import Source
 from stream_service.domain.lineup import LineupOptions
@@ -13,7 +12,6 @@ from stream_service.domain.model import LineupStream
 from stream_service.lineups.build import Builder, Dress, ForGuide, nothing_for_guide, undressed
 from stream_service.lineups.guard import Busy, Guard, Patience
 from stream_service.lineups.publish import PublishedFiles
-from stream_service.rules.check import understood
 from stream_service.rules.fields import SourceTexts, record_of
 from stream_service.rules.selection import select
 from stream_service.store.builds import Builds
@@ -23,8 +21,9 @@ from stream_service.store.lineups import Lineups
 from stream_service.store.linked_guides import LinkedGuides
 from stream_service.store.runs import Runs
 from stream_service.store.sources import Sources
-from stream_service.wiring.rulebook import filter_store, rule_store, source_texts
-from tvkit.expressions import Expression, Helpers
+from stream_service.wiring.rulebook import condition, filter_store, rule_store
+from stream_service.wiring.trying import source_texts
+from tvkit.expressions import Helpers
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +64,6 @@ class Selector:
         names = {rule.id: rule.name for rule in rules}
         warnings = [f"rule {names.get(i, i)!r} was left out: {why}" for i, why in done.left_out.items()]
         return Selected(done.streams, told, warnings)
-
-
-def condition(text: str) -> Expression:
-    """An expression that only asks; raises `Invalid` with every fault and its place."""
-    found = understood(text, "stream")
-    if found.writes:
-        raise Invalid("merge_rules: a condition alone is needed; actions belong in rules")
-    return found
 
 
 def rule_keys(expressions: Sequence[str]) -> RuleKey:

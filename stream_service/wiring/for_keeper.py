@@ -1,7 +1,6 @@
 """The keeper's parts, and what it does besides."""
 
 import logging
-import os
 import shutil
 import threading
 import zoneinfo
@@ -11,10 +10,12 @@ from typing import ParamSpec, TypeVar
 
 from servicekit.clock import SystemClock
 from servicekit.health import beat
-from servicekit.keys import internal_secret
 from servicekit.marker import Marker
 from servicekit.notify import LoggedEvents
-from stream_service.discovery.announcer import Announcer
+from stream_service.discovery.announcer import Announcer, Responder
+from stream_service.discovery.hdhomerun import HdhomerunResponder
+from stream_service.discovery.places import Places
+from stream_service.discovery.ssdp import SsdpResponder
 from stream_service.domain.entities import Run, RunStatus, Source
 from stream_service.domain.schedule import cron_of
 from stream_service.errands import ErrandRunner, Handler
@@ -24,33 +25,30 @@ from stream_service.keeper import Keeper
 from stream_service.library.keeping import LibraryKeeping, library_keeping
 from stream_service.library.shelf import Asking
 from stream_service.lineups.build import Builder
+from stream_service.lineups.devices import Devices
 from stream_service.lineups.guard import Patience
+from stream_service.logos.shelf import Shelf
 from stream_service.logos.uploads import KIND as UPLOAD
 from stream_service.relay.slate import make_slates
 from stream_service.store.errands import ErrandQueue
 from stream_service.store.installation import installation_of
 from stream_service.store.library import Library
 from stream_service.wiring.building import builder, rule_keys
-from stream_service.wiring.outlets import LogoAddresses, LogoRoom, announcer, shelf_of
+from stream_service.wiring.intake import Intake, intake, panel_guides
+from stream_service.wiring.logo_room import LogoAddresses, LogoRoom
 from stream_service.wiring.parts import (
     Config,
     Stores,
-    epg_url_of,
-    fetcher_of,
     levels,
+    library_root,
     paths_of,
     published_files,
     settings,
+    shared_secret,
     stores,
-    ways_to,
 )
-from stream_service.wiring.rulebook import errands_of_rules, for_guide, write_down_shipped
-from stream_service.wiring.showing import library_root
-from stream_service.wiring.sourcing import (
-    Intake,
-    intake,
-    panel_guides,
-)
+from stream_service.wiring.trying import errands_of_rules, for_guide, write_down_shipped
+from stream_service.wiring.ways import epg_url_of, fetcher_of, ways_to
 from tvkit.expressions import Helpers
 
 P = ParamSpec("P")
@@ -98,7 +96,7 @@ def keeper(config: Config, taking: Intake | None = None) -> Keeper:
         ways=taking.ways,
         asking=fetcher_of(config),
         epg_url=epg_url_of(config),
-        secret=internal_secret(config.data_dir, os.environ.get("AERIAL_INTERNAL_SECRET")),
+        secret=shared_secret(config),
         notifier=notifier,
         clock=SystemClock(),
     )
@@ -158,22 +156,26 @@ def source_intake(config: Config) -> Intake:
 
 def announcing(config: Config) -> Announcer:
     """What lets clients find the tuners by themselves."""
-    wanted = config.own.discovery
-    return announcer(
-        hdhomerun_port=wanted.hdhomerun_port if wanted.hdhomerun else None,
-        ssdp_port=wanted.ssdp_port if wanted.ssdp else None,
-        address=wanted.address,
-        files=published_files(config),
-        public_url=config.shared.public_url,
-        http_port=config.own.server.port,
-    )
+    wanted, files = config.own.discovery, published_files(config)
+    places = Places(public_url=config.shared.public_url, address=wanted.address, port=config.own.server.port)
+    devices = Devices(files).all
+    responders: dict[str, Callable[[], Responder]] = {}
+    if wanted.hdhomerun:
+        responders["HDHomeRun"] = partial(
+            HdhomerunResponder, devices=devices, places=places, address=wanted.address, port=wanted.hdhomerun_port
+        )
+    if wanted.ssdp:
+        responders["SSDP"] = partial(
+            SsdpResponder, devices=devices, places=places, address=wanted.address, port=wanted.ssdp_port
+        )
+    return Announcer(responders)
 
 
 def _guide_link(config: Config, it: Stores) -> GuideLink:
     return GuideLink(
         asking=fetcher_of(config),
         epg_url=epg_url_of(config),
-        secret=internal_secret(config.data_dir, os.environ.get("AERIAL_INTERNAL_SECRET")),
+        secret=shared_secret(config),
         lineups=it.lineups.all,
         files=published_files(config),
     )
@@ -181,7 +183,7 @@ def _guide_link(config: Config, it: Stores) -> GuideLink:
 
 def _guide_records(config: Config) -> GuideRecords:
     """What rules for programmes are tried on."""
-    secret = internal_secret(config.data_dir, os.environ.get("AERIAL_INTERNAL_SECRET"))
+    secret = shared_secret(config)
     return GuideRecords(asking=fetcher_of(config), epg_url=epg_url_of(config), secret=secret, clock=SystemClock())
 
 
@@ -194,7 +196,7 @@ def _helpers(it: Stores) -> Helpers:
 def _logo_room(config: Config, it: Stores) -> LogoRoom:
     return LogoRoom(
         it.connections,
-        shelf=shelf_of(config.data_dir),
+        shelf=Shelf(paths_of(config).logos),
         fetcher=fetcher_of(config),
         settings=settings(config),
         public_url=config.shared.public_url,

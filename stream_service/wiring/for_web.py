@@ -1,6 +1,5 @@
 """The web worker's parts."""
 
-import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from servicekit.callers import in_container
 from servicekit.clock import SystemClock
 from servicekit.errors import AerialError, Invalid, NotFound
 from servicekit.health import Checks, State, alive
-from servicekit.keys import admin_token, internal_secret
+from servicekit.keys import admin_token
 from servicekit.levels import LevelFollower
 from servicekit.marker import Marker
 from servicekit.metrics import Metrics, Sample
@@ -38,30 +37,23 @@ from stream_service.store.runs import Runs
 from stream_service.store.sources import Sources
 from stream_service.wiring import relaying
 from stream_service.wiring.admission import Accounts, accounts
-from stream_service.wiring.building import condition
 from stream_service.wiring.outlets import Outlets, outlets
 from stream_service.wiring.parts import (
     Config,
     Paths,
     Stores,
-    epg_url_of,
-    fetcher_of,
     levels,
     paths_of,
     published_files,
     settings,
+    shared_secret,
     stores,
-    ways_to,
 )
-from stream_service.wiring.rulebook import Rulebook, rulebook
+from stream_service.wiring.rulebook import Rulebook, condition, rulebook
 from stream_service.wiring.showing import Around as AroundShowing
 from stream_service.wiring.showing import Showing, showing
-from stream_service.wiring.sourcing import (
-    Sourcing,
-    guide_notices,
-    source_figures,
-    sourcing,
-)
+from stream_service.wiring.sourcing import Sourcing, guide_notices, source_figures, sourcing
+from stream_service.wiring.ways import epg_url_of, fetcher_of, ways_to
 
 FIGURES_EVERY_S = 30.0
 
@@ -157,7 +149,7 @@ def web(config: Config) -> Web:
             files=files,
             catalogue=catalogue,
             hub=hub,
-            data_dir=config.data_dir,
+            pictures=paths.logos,
             ask=collaborators.ask,
             changed=partial(it.lineups.mark, None, stale=True),
             clock=SystemClock(),
@@ -199,7 +191,7 @@ def _door(config: Config) -> Door:
     shared, server = config.shared, config.own.server
     return Door(
         admin_token=admin_token(config.data_dir),
-        internal_secret=internal_secret(config.data_dir, os.environ.get("AERIAL_INTERNAL_SECRET")),
+        internal_secret=shared_secret(config),
         public_url=shared.public_url,
         trusted_proxies=networks(shared.trusted_proxies),
         cors_origins=server.cors_origins if server.cors_enabled else (),
@@ -240,7 +232,7 @@ def _showing(
             ask=ask,
             fetcher=fetcher_of(config),
             epg_url=epg_url_of(config),
-            secret=internal_secret(config.data_dir, os.environ.get("AERIAL_INTERNAL_SECRET")),
+            secret=shared_secret(config),
             connect_s=config.own.relay.connect_s,
             clock=SystemClock(),
         )

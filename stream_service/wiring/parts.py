@@ -1,20 +1,18 @@
-"""What the web worker and the keeper both stand on: the configuration, paths, stores, settings, ways out."""
+"""What the web worker, the keeper and the commands all stand on: the configuration, paths, stores, settings."""
 
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from servicekit.addresses import AddressPolicy, networks
 from servicekit.clock import SystemClock
 from servicekit.config import Loaded, find_file
-from servicekit.fetch import Fetcher
+from servicekit.keys import internal_secret
 from servicekit.levels import LevelFollower
 from servicekit.settings import Settings, settings_in
 from servicekit.store.sqlite import Connections
 from stream_service.config import StreamSection, load_config
 from stream_service.lineups.publish import PublishedFiles
-from stream_service.sources.types import Ways
 from stream_service.store.builds import Builds
 from stream_service.store.channels import Channels
 from stream_service.store.connection import open_database
@@ -26,9 +24,6 @@ from stream_service.store.lists import Lists
 from stream_service.store.manual import ManualChannels
 from stream_service.store.runs import Runs
 from stream_service.store.sources import Sources
-from stream_service.wiring.sourcing import ways_of
-
-EPG_PORT = 8080
 
 Config = Loaded[StreamSection]
 
@@ -62,6 +57,10 @@ class Paths:
     @property
     def slates(self) -> Path:
         return self.published / "slates"
+
+    @property
+    def logos(self) -> Path:
+        return self.run.parent / "logos"
 
     @property
     def reload(self) -> Path:
@@ -141,26 +140,11 @@ def published_files(config: Config) -> PublishedFiles:
     return PublishedFiles(paths_of(config).published)
 
 
-def _policy(config: Config) -> AddressPolicy:
-    fetch = config.shared.fetch
-    return AddressPolicy(networks(fetch.allow), networks(fetch.deny))
+def library_root(files: PublishedFiles) -> Path:
+    """Where the lists of films and series are published."""
+    return files.root / "library"
 
 
-def fetcher_of(config: Config) -> Fetcher:
-    return Fetcher(policy=_policy(config), timeout_s=config.shared.fetch.timeout_s)
-
-
-def epg_url_of(config: Config) -> str:
-    return config.own.epg_url or f"http://127.0.0.1:{config.ports.get('epg', EPG_PORT)}"
-
-
-def ways_to(config: Config, it: Stores) -> Ways:
-    paths = paths_of(config)
-    return ways_of(
-        it.connections,
-        fetcher=fetcher_of(config),
-        import_dir=paths.import_dir,
-        spool_dir=paths.work,
-        max_bytes=config.shared.fetch.max_bytes,
-        clock=SystemClock(),
-    )
+def shared_secret(config: Config) -> str:
+    """What the two services know one another by."""
+    return internal_secret(config.data_dir, os.environ.get("AERIAL_INTERNAL_SECRET"))

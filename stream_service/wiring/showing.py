@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from servicekit.clock import Clock
@@ -23,6 +22,7 @@ from stream_service.relay.hub import Hub
 from stream_service.store.library import Library
 from stream_service.store.lineups import Lineups
 from stream_service.store.sources import Sources
+from stream_service.wiring.parts import library_root
 
 PANEL_TYPE = "xtream"
 FIRST_BYTE_S = 30.0
@@ -92,11 +92,6 @@ class Around:
     secret: str
     connect_s: float
     clock: Clock
-
-
-def library_root(files: PublishedFiles) -> Path:
-    """Where the lists of films and series are published."""
-    return files.root / "library"
 
 
 def showing(around: Around) -> Showing:

@@ -15,7 +15,8 @@ from servicekit.settings import Settings
 from stream_service.api import drafts, filters, rules
 from stream_service.domain.lineup import LineupOptions, Override
 from stream_service.wiring.building import rule_keys
-from stream_service.wiring.rulebook import errands_of_rules, rulebook
+from stream_service.wiring.rulebook import rulebook
+from stream_service.wiring.trying import errands_of_rules
 from tests.stream.sourcekit import House, playlist
 from tvkit.expressions import Helpers
 

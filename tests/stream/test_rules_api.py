@@ -17,7 +17,8 @@ from stream_service.domain.rules import Filter, Rule
 from stream_service.rules.shipped import FILTERS, RULES
 from stream_service.store.connection import open_database
 from stream_service.store.sources import Sources
-from stream_service.wiring.rulebook import Rulebook, filter_store, for_guide, rule_store, write_down_shipped
+from stream_service.wiring.rulebook import Rulebook, filter_store, rule_store
+from stream_service.wiring.trying import for_guide, write_down_shipped
 
 UK = 'channel_name contains "BBC" SET group_title = "UK"'
 NEWS = 'group_title equals "News"'

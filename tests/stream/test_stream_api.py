@@ -19,8 +19,8 @@ from stream_service.app import create_app
 from stream_service.domain.model import REDIRECT, RELAY, ChannelTarget
 from stream_service.lineups.catalogue import Catalogue
 from stream_service.lineups.rendered import RenderedPlaylists
-from stream_service.wiring import Collaborators
-from stream_service.wiring.building import condition
+from stream_service.wiring.for_web import Collaborators
+from stream_service.wiring.rulebook import condition
 from tests.stream.sourcekit import House, playlist
 
 SECRET = "S3CR3T-xyz"

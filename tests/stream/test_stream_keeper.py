@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from servicekit.errors import Invalid
-from servicekit.timetable import next_fire
+from servicekit.timetable import Timetable, next_fire
 from stream_service.domain.entities import Run, RunStatus, Source
 from stream_service.domain.schedule import cron_of, last_before
 from stream_service.keeper import CATCH_UP_DELAY_S, RETRY_AFTER_S, RETRY_JITTER, Keeper
@@ -240,7 +240,7 @@ def test_it_runs_until_it_is_stopped_and_beats_meanwhile(kept: Kept) -> None:
     stop, ready = threading.Event(), threading.Event()
 
     def run() -> None:
-        kept.keeper().run(stop, ready=ready.set)
+        kept.keeper().run(Timetable(UTC), stop, ready=ready.set)
         kept.house.connections.close()
 
     thread = threading.Thread(target=run)

@@ -22,9 +22,10 @@ from stream_service.lineups.catalogue import Catalogue
 from stream_service.lineups.rendered import RenderedPlaylists
 from stream_service.relay.slots import LocalSlots
 from stream_service.sources.panel import Panels
-from stream_service.wiring import Collaborators
 from stream_service.wiring.admission import accounts
-from stream_service.wiring.showing import Around, library_root, showing
+from stream_service.wiring.for_web import Collaborators
+from stream_service.wiring.parts import library_root
+from stream_service.wiring.showing import Around, showing
 from tests.stream.sourcekit import House, playlist
 from tests.stream.test_stream_api import NoRelay, Reading, directly, known_delivery
 
