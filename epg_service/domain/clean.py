@@ -26,7 +26,7 @@ def clean(rows: Rows, *, losses: Losses, default_length_s: int = DEFAULT_LENGTH_
     """
     starts, stops = rows.starts, rows.stops
     _note(starts, stops, rows.titles, losses, channel)
-    if _is_clean(starts, stops):
+    if is_plain(starts, stops):
         return replace(rows, ordinals=[0] * len(rows))
     order = sorted(range(len(starts)), key=starts.__getitem__)
     ends = _ends(order, starts, stops, default_length_s)
@@ -49,7 +49,7 @@ def clean(rows: Rows, *, losses: Losses, default_length_s: int = DEFAULT_LENGTH_
     return replace(rows.at(kept), stops=[ends[index] for index in kept], ordinals=ordinals)
 
 
-def _is_clean(starts: list[int], stops: list[int]) -> bool:
+def is_plain(starts: list[int], stops: list[int]) -> bool:
     """Whether starts rise strictly and every stop is there, behind its start, as in nearly every channel."""
     return all(stops) and all(map(int.__le__, starts, stops)) and all(map(int.__lt__, starts, starts[1:]))
 

@@ -5,7 +5,8 @@ wrote them, stops, lengths of the stored elements, flags. Two days that hold the
 `contents`, so comparing a day is comparing bytes.
 
 `body` is the stored elements, a line feed behind each, deflated and flushed, without a header and without an end. So
-bodies one after the other are deflated text again: what is published as it stands needs no packing anew.
+bodies one after the other are deflated text again: what is published as it stands needs no packing anew. A body itself
+is some such pieces, one behind the other (`domain.parts`).
 """
 
 import struct
@@ -32,6 +33,8 @@ IN_FORM = 1
 """Flag: the stored element stands as it is published, times in UTC, children in the DTD's own form."""
 NUMBERED = 2
 """Flag: it says its episode number in both systems that clients read, or says none."""
+UNREAD = "\x01"
+"""In the place of a title: the programme is stored as it is, and nobody looked at it."""
 LAST_BLOCK = b"\x03\x00"
 """Ends deflated text."""
 RAW_DEFLATE = -15
@@ -48,40 +51,16 @@ def day_id(mapping_id: int, day: int) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class DayColumns:
-    """The programmes of a day as columns; all the same length, sorted by key."""
-
-    keys: Sequence[int]
-    digests: Sequence[int]
-    stops: Sequence[int]
-    titles: Sequence[str]
-    lengths: Sequence[int]
-    flags: Sequence[int]
-    text: bytes
-    """The elements as they are stored, a line feed behind each, which their lengths do not count."""
-
-    def at(self, indexes: Sequence[int]) -> "DayColumns":
-        """Some of them, in this order."""
-        ends = list(accumulate(length + 1 for length in self.lengths))
-        return DayColumns(
-            [self.keys[at] for at in indexes],
-            [self.digests[at] for at in indexes],
-            [self.stops[at] for at in indexes],
-            [self.titles[at] for at in indexes],
-            [self.lengths[at] for at in indexes],
-            [self.flags[at] for at in indexes],
-            b"".join([self.text[ends[at] - self.lengths[at] - 1 : ends[at]] for at in indexes]),
-        )
-
-
-@dataclass(frozen=True, slots=True)
 class PackedDay:
     """A day ready to be stored. Without contents it stands for a day that is to go."""
 
     day: int
     contents: bytes
     titles: bytes
+    """Joined by NUL. That of a programme that is stored as it is may be `UNREAD`."""
     body: bytes
+    parts: bytes = b""
+    """What is known of the parts of the body (`domain.parts`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +82,8 @@ class StoredDay:
     packed: bytes
     """`contents`."""
     body: bytes
+    parts: bytes = b""
+    """See `PackedDay`; empty: not known."""
 
     @property
     def contents(self) -> Contents:
@@ -124,10 +105,11 @@ def digests_of(raws: Sequence[bytes]) -> list[int]:
     return list(map(xxhash.xxh3_64_intdigest, raws))
 
 
-def contents_of(columns: DayColumns) -> bytes:
+def contents_of(
+    keys: Sequence[int], digests: Sequence[int], stops: Sequence[int], lengths: Sequence[int], flags: Sequence[int]
+) -> bytes:
     """All but titles and elements packed."""
-    lengths = array("I", columns.lengths)
-    return identity_of(columns.keys, columns.digests, columns.stops) + lengths.tobytes() + bytes(columns.flags)
+    return identity_of(keys, digests, stops) + array("I", lengths).tobytes() + bytes(flags)
 
 
 def identity_of(keys: Sequence[int], digests: Sequence[int], stops: Sequence[int]) -> bytes:
@@ -172,12 +154,6 @@ def first_key(contents: bytes) -> int:
 @lru_cache(1024)
 def _layout(n: int) -> struct.Struct:
     return struct.Struct(f"={n}Q{n}Q{n}I{n}I{n}s")
-
-
-def packed(day: int, columns: DayColumns, contents: bytes) -> PackedDay:
-    """The day with its elements compressed."""
-    titles = "\0".join(columns.titles).encode("utf-8", "replace")
-    return PackedDay(day, contents, titles, deflated(columns.text))
 
 
 def deflated(text: bytes) -> bytes:

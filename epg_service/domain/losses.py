@@ -96,6 +96,11 @@ class Losses:
         tally = self._tallies.get(kind)
         return tally.count if tally else 0
 
+    def wants_samples(self, kind: str) -> bool:
+        """Whether fewer samples of `kind` are known than are told."""
+        tally = self._tallies.get(kind)
+        return tally is None or len(tally.samples) < MAX_SAMPLES
+
     def total(self) -> int:
         """Programmes lost: the sum of all kinds of KINDS."""
         return sum(tally.count for kind, tally in self._tallies.items() if kind in KINDS)

@@ -1,6 +1,7 @@
 """Which programmes are kept: a window around now."""
 
 from dataclasses import dataclass
+from typing import Protocol
 
 from epg_service.domain.losses import Losses, called
 
@@ -19,13 +20,19 @@ class Window:
         return now_s - int(self.past_days * DAY_S), now_s + int(self.future_days * DAY_S)
 
 
+class Titles(Protocol):
+    """Titles by index; read only where one is told."""
+
+    def __getitem__(self, index: int, /) -> str: ...
+
+
 def keep(
     starts: list[int],
     stops: list[int],
     bounds: tuple[int, int],
     *,
     losses: Losses | None = None,
-    titles: list[str] | None = None,
+    titles: Titles | None = None,
 ) -> list[int]:
     """Indexes of the programmes that touch the window.
 
@@ -43,10 +50,11 @@ def keep(
 
 
 def _count(
-    starts: list[int], stops: list[int], begin: int, titles: list[str] | None, kept: set[int], losses: Losses
+    starts: list[int], stops: list[int], begin: int, titles: Titles | None, kept: set[int], losses: Losses
 ) -> None:
     past = [i for i in range(len(starts)) if i not in kept and stops[i] <= begin]
     future = [i for i in range(len(starts)) if i not in kept and stops[i] > begin]
     for kind, gone in (("outside_retention_past", past), ("outside_retention_future", future)):
         if gone:
-            losses.add(kind, called(titles[gone[0]], starts[gone[0]]) if titles else "", len(gone))
+            told = titles is not None and losses.wants_samples(kind)
+            losses.add(kind, called(titles[gone[0]], starts[gone[0]]) if titles and told else "", len(gone))

@@ -7,11 +7,13 @@ end of the file tells, so emptied days are told apart here and judged afterwards
 times are read in another way than before (zone, shift), what is not over yet is no history: it stands at wrong times.
 
 An element in the DTD's own form is stored as it is published, its start tag in UTC; any other as the provider wrote
-it. Its digest is that of the provider's text, so that the next file can be compared.
+it. Its digest is that of the provider's text, so that the next file can be compared. Of what was not read, because it
+stands in the file as it did (`domain.parts`), only times, digests and flags are at hand: its element stays where it is
+stored.
 """
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -20,20 +22,39 @@ from epg_service.domain.days import (
     DAY_S,
     ORDINAL_BITS,
     ROW_BYTES,
-    DayColumns,
+    UNREAD,
+    Contents,
     PackedDay,
+    StoredDay,
     by_day,
-    contents_of,
     first_key,
     identity_of,
-    packed,
     unpacked_contents,
 )
 from epg_service.domain.model import Rows
-from epg_service.xmltv.write import stored_text
+from epg_service.domain.parts import MAX_FILE_BYTES, DayRows, OldDay, assembled, file_digest, parts_of, thinned
+from epg_service.xmltv.records import KnownPart
+from epg_service.xmltv.write import stored_elements
 
 MAX_DAY = (1 << DAY_BITS) - 1
 """Behind all that can start before the end of 32 bits of seconds."""
+DayRead = Callable[[int], StoredDay]
+"""Reads a stored day whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How a channel's elements stand in its file, so that they can be known again in the next one."""
+
+    gap: bytes
+    """What stands between two of them."""
+    seed: int
+    """Tells one way of reading times from another."""
+
+    def told(self, raws: Sequence[bytes]) -> tuple[int, int]:
+        """Length and digest of elements that stand one behind the other; 0, 0 when that is more than is looked at."""
+        text = self.gap.join(raws)
+        return (len(text), file_digest(text, self.seed)) if len(text) <= MAX_FILE_BYTES else (0, 0)
 
 
 @dataclass(frozen=True)
@@ -44,51 +65,103 @@ class StoredChannel:
     """The channel's id in the provider's file."""
     mapping_id: int
     """0 when it is new."""
-    contents: Mapping[int, bytes]
-    """Day -> its packed contents."""
+    days: Mapping[int, tuple[bytes, bytes]]
+    """Day -> its packed contents, and its packed parts."""
 
-    @property
-    def programmes(self) -> int:
-        """How many programmes are stored."""
-        return sum(map(len, self.contents.values())) // ROW_BYTES
+    def contents(self, day: int) -> bytes:
+        """The packed contents of a day; empty when there is none."""
+        return self.days.get(day, (b"", b""))[0]
 
     @cached_property
     def flags(self) -> dict[int, int]:
         """The digest of every element that is stored, and its flags."""
         found: dict[int, int] = {}
-        for contents in self.contents.values():
+        for contents, _ in self.days.values():
             known = unpacked_contents(contents)
             found.update(zip(known.digests, known.flags, strict=True))
         return found
 
+    def parts(self, shift_s: int) -> list[KnownPart]:
+        """What of it can be known again in a file, by start. `shift_s`: so much later than they stand in the file are
+        the stored times."""
+        found: list[KnownPart] = []
+        for day in sorted(self.days):
+            contents, packed = self.days[day]
+            parts = parts_of(packed)
+            if any(part.file_bytes for part in parts):
+                known, first = unpacked_contents(contents), 0
+                for part in parts:
+                    rows = slice(first, first + part.programmes)
+                    first = rows.stop
+                    if part.file_bytes:
+                        found.append(_known_part(known, rows, part.file_bytes, part.file_digest, shift_s))
+        return found
+
+
+def _known_part(known: Contents, rows: slice, length: int, digest: int, shift_s: int) -> KnownPart:
+    starts = [(key >> ORDINAL_BITS) - shift_s for key in known.keys[rows]]
+    stops = [stop - shift_s for stop in known.stops[rows]] if shift_s else known.stops[rows]
+    titles, raws = (UNREAD,) * len(starts), (b"",) * len(starts)
+    return KnownPart(starts[0], length, digest, (starts, stops, titles, raws, known.digests[rows], known.flags[rows]))
+
+
+class _Texts:
+    """The elements of a day of a channel: those that were read, and those of the stored day."""
+
+    def __init__(self, rows: DayRows, raws: Sequence[bytes], channel: str, layout: Layout | None, old: OldDay | None):
+        self._rows = rows
+        self._raws = raws
+        self._channel = channel
+        self._layout = layout
+        self._old = old
+
+    def elements(self, rows: slice) -> list[bytes]:
+        raws, keys = self._raws[rows], self._rows.keys[rows]
+        if self._old is not None and not all(raws):
+            raws = [raw or self._old.raw(key) for raw, key in zip(raws, keys, strict=True)]
+        starts = [key >> ORDINAL_BITS for key in keys]
+        return stored_elements(raws, starts, self._rows.stops[rows], self._rows.flags[rows], self._channel)
+
+    def in_file(self, rows: slice) -> tuple[int, int]:
+        raws = self._raws[rows]
+        return self._layout.told(raws) if self._layout and all(raws) else (0, 0)
+
 
 def changed_days(
-    rows: Rows, stored: StoredChannel, day_columns: Callable[[int], DayColumns], over_by_s: int | None = None
+    rows: Rows,
+    stored: StoredChannel,
+    read: DayRead,
+    *,
+    layout: Layout | None = None,
+    over_by_s: int | None = None,
 ) -> Iterator[PackedDay]:
     """The days of `rows` that differ from what is stored, packed, and days without a programme any more; rising.
 
-    `day_columns` reads a stored day whole; it is asked only for the first day, when that day began before the file,
-    and for days of which a part goes: with `over_by_s`, of the history only what had ended by then stays.
+    `read` is asked only for days that are packed anew. Of the first day's history, when that day began before the file,
+    with `over_by_s` only what had ended by then stays. `layout`: None where the elements are not to be known again.
     """
     if not rows.starts:
         return
     first_day = rows.starts[0] // DAY_S
     keys = [start << ORDINAL_BITS | ordinal for start, ordinal in zip(rows.starts, rows.ordinals, strict=True)]
-    waiting = sorted((day for day in stored.contents if day > first_day), reverse=True)
+    waiting = sorted((day for day in stored.days if day > first_day), reverse=True)
     if over_by_s is not None:
-        yield from _without_stale(stored, first_day, day_columns, over_by_s)
+        yield from _without_stale(stored, first_day, read, over_by_s)
     for day, part in by_day(rows.starts):
         if waiting:
             yield from _emptied(waiting, day)
-        before = stored.contents.get(day, b"")
+        before = stored.contents(day)
         if before and _same(before, keys[part], rows.digests[part], rows.stops[part]):
             continue
-        columns = _columns(keys[part], rows, part, stored.name)
-        if day == first_day and before and first_key(before) < rows.starts[0] << ORDINAL_BITS:
-            columns = _with_history(_over(day_columns(day), over_by_s), columns)
-        contents = contents_of(columns)
-        if before != contents:
-            yield packed(day, columns, contents)
+        old = OldDay(read(day)) if before else None
+        columns = DayRows(keys[part], rows.digests[part], rows.stops[part], rows.flags[part], rows.titles[part])
+        raws: Sequence[bytes] = rows.raws[part]
+        if old and day == first_day and first_key(before) < rows.starts[0] << ORDINAL_BITS:
+            history = _history(old.contents, columns.keys[0] >> ORDINAL_BITS << ORDINAL_BITS, over_by_s)
+            columns, raws = _joined(history, columns), [b""] * len(history.keys) + rows.raws[part]
+            if _same(before, columns.keys, columns.digests, columns.stops):
+                continue
+        yield assembled(day, columns, _Texts(columns, raws, stored.name, layout, old), old)
     yield from _emptied(waiting, MAX_DAY)
 
 
@@ -97,47 +170,32 @@ def _emptied(waiting: list[int], until: int) -> Iterator[PackedDay]:
     while waiting and waiting[-1] <= until:
         day = waiting.pop()
         if day < until:
-            yield PackedDay(day, b"", b"", b"")
+            yield _gone(day)
 
 
-def _without_stale(
-    stored: StoredChannel, first_day: int, day_columns: Callable[[int], DayColumns], over_by_s: int
-) -> Iterator[PackedDay]:
+def _without_stale(stored: StoredChannel, first_day: int, read: DayRead, over_by_s: int) -> Iterator[PackedDay]:
     """The days before the first that hold something that is not over, without it."""
-    for day in sorted(stored.contents):
-        if day < first_day and max(unpacked_contents(stored.contents[day]).stops) > over_by_s:
-            columns = _over(day_columns(day), over_by_s)
-            yield packed(day, columns, contents_of(columns)) if columns.keys else PackedDay(day, b"", b"", b"")
+    for day in sorted(stored.days):
+        if day < first_day and max(unpacked_contents(stored.contents(day)).stops) > over_by_s:
+            yield thinned(read(day), lambda _, stop: stop <= over_by_s) or _gone(day)
 
 
-def _over(old: DayColumns, by_s: int | None) -> DayColumns:
-    """The programmes that had ended at an instant; None: all."""
-    if by_s is None:
-        return old
-    return old.at([at for at, stop in enumerate(old.stops) if stop <= by_s])
+def _gone(day: int) -> PackedDay:
+    return PackedDay(day, b"", b"", b"")
 
 
-def _same(before: bytes, keys: list[int], digests: list[int], stops: list[int]) -> bool:
+def _history(old: Contents, before_key: int, over_by_s: int | None) -> DayRows:
+    """The stored programmes that start before those of the file; of an instant: that had ended by then."""
+    kept = [at for at in range(bisect_left(old.keys, before_key)) if over_by_s is None or old.stops[at] <= over_by_s]
+    columns = (old.keys, old.digests, old.stops, old.flags)
+    keys, digests, stops, flags = ([column[at] for at in kept] for column in columns)
+    return DayRows(keys, digests, stops, flags, [UNREAD] * len(kept))
+
+
+def _joined(history: DayRows, rows: DayRows) -> DayRows:
+    return DayRows(*([*old, *new] for old, new in zip(history, rows, strict=True)))  # type: ignore[arg-type]
+
+
+def _same(before: bytes, keys: Sequence[int], digests: Sequence[int], stops: Sequence[int]) -> bool:
     """Whether a stored day holds these programmes: their lengths and flags follow from their digests."""
     return before.startswith(identity_of(keys, digests, stops)) and len(before) == len(keys) * ROW_BYTES
-
-
-def _columns(keys: list[int], rows: Rows, part: slice, channel_id: str) -> DayColumns:
-    """A day as it is to be stored."""
-    starts, stops, flags = rows.starts[part], rows.stops[part], rows.flags[part]
-    text, lengths = stored_text(rows.raws[part], starts, stops, flags, channel_id)
-    return DayColumns(keys, rows.digests[part], stops, rows.titles[part], lengths, flags, text)
-
-
-def _with_history(old: DayColumns, new: DayColumns) -> DayColumns:
-    """The old programmes of the day that start before the new ones, and the new ones."""
-    kept = old.at(range(bisect_left(old.keys, new.keys[0] >> ORDINAL_BITS << ORDINAL_BITS)))
-    return DayColumns(
-        [*kept.keys, *new.keys],
-        [*kept.digests, *new.digests],
-        [*kept.stops, *new.stops],
-        [*kept.titles, *new.titles],
-        [*kept.lengths, *new.lengths],
-        [*kept.flags, *new.flags],
-        kept.text + new.text,
-    )

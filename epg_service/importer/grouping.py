@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO
 
 from epg_service.domain.model import Rows
-from epg_service.xmltv.records import Batch, Same
+from epg_service.xmltv.records import Batch
 
 BUCKETS = 64
 _RECORD = struct.Struct("<IIIIIQB")
@@ -30,6 +30,8 @@ class Gathered:
 
     channel: str
     rows: Rows = field(default_factory=Rows)
+    gap: bytes | None = None
+    """What stands between its elements, as far as that was looked at."""
 
     def extend(self, batch: Batch) -> None:
         rows = self.rows
@@ -39,38 +41,34 @@ class Gathered:
         rows.raws.extend(batch.raws)
         rows.digests.extend(batch.digests)
         rows.flags.extend(batch.flags)
+        if self.gap is None:
+            self.gap = batch.gap
 
 
-def direct(items: Iterable[Batch | Same]) -> Iterator[Gathered | Same]:
+def direct(batches: Iterable[Batch]) -> Iterator[Gathered]:
     """One item for each channel, in the order of the file; raises `Ungrouped` when a channel comes back."""
     done: set[str] = set()
     current: Gathered | None = None
-    for item in items:
-        if current is None or item.channel != current.channel:
+    for batch in batches:
+        if current is None or batch.channel != current.channel:
             if current is not None:
                 yield current
-                current = None
-            if item.channel in done:
-                raise Ungrouped(item.channel)
-            done.add(item.channel)
-        if isinstance(item, Same):
-            yield item
-            continue
-        current = current or Gathered(item.channel)
-        current.extend(item)
+            if batch.channel in done:
+                raise Ungrouped(batch.channel)
+            done.add(batch.channel)
+            current = Gathered(batch.channel)
+        current.extend(batch)
     if current is not None:
         yield current
 
 
-def spooled(batches: Iterable[Batch | Same], directory: Path) -> Iterator[Gathered | Same]:
-    """The same for a file in any order; of such nothing is remembered, so nothing is the same."""
+def spooled(batches: Iterable[Batch], directory: Path) -> Iterator[Gathered]:
+    """The same for a file in any order; nothing in it is known."""
     directory.mkdir(parents=True, exist_ok=True)
     numbers: dict[str, int] = {}
     with contextlib.ExitStack() as opened:
         files = [opened.enter_context(tempfile.TemporaryFile(dir=directory, buffering=1 << 16)) for _ in range(BUCKETS)]
         for batch in batches:
-            if isinstance(batch, Same):
-                raise Ungrouped(batch.channel)
             number = numbers.setdefault(batch.channel, len(numbers))
             _spool(files[zlib.crc32(batch.channel.encode()) % BUCKETS], number, batch)
         names = list(numbers)

@@ -13,28 +13,29 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-from epg_service.domain.clean import clean
-from epg_service.domain.days import DAY_S, DayColumns
+from epg_service.domain.clean import clean, is_plain
+from epg_service.domain.days import DAY_S, ORDINAL_BITS, UNREAD, StoredDay
 from epg_service.domain.entities import Mapped, Provider
 from epg_service.domain.losses import Losses, called
 from epg_service.domain.model import Readable, Rows
+from epg_service.domain.parts import OldDay
 from epg_service.domain.retention import Window, keep
 from epg_service.domain.spelling import Spelling
-from epg_service.importer.compare import MAX_DAY, StoredChannel, changed_days
+from epg_service.importer.basis import seed_of
+from epg_service.importer.compare import MAX_DAY, Layout, StoredChannel, changed_days
 from epg_service.importer.grouping import Gathered, Ungrouped, direct, spooled
 from epg_service.importer.progress import Progress
 from epg_service.importer.redo import ChannelNote, RedoLog, RedoWriter
-from epg_service.importer.remembered import MAX_STRETCH_BYTES, Outcome
 from epg_service.providers.arriving import StartedAnew
-from epg_service.xmltv.cut import Recalled, cut, nothing_known, nothing_recalled
+from epg_service.xmltv.cut import cut, nothing_known
 from epg_service.xmltv.elements import folded, joined, too_deep
-from epg_service.xmltv.records import OF_TV, Batch, ChannelElement, End, Head, Same, Stretch
+from epg_service.xmltv.records import OF_TV, Batch, ChannelElement, End, Head, KnownPart
 from epg_service.xmltv.times import Stamps
 from servicekit.clock import Clock
 from servicekit.errors import BadAnswer, TooLarge
 from servicekit.redact import redact
 
-Grouped = Callable[[Iterator[Batch | Same]], Iterator[Gathered | Same]]
+Grouped = Callable[[Iterator[Batch]], Iterator[Gathered]]
 MINUTE_S = 60
 KEPT_CHANNELS = 16
 PIECE_BYTES = 256 * 1024
@@ -52,7 +53,6 @@ class Limits:
     min_share: float
     work_dir: Path
     redo_dir: Path
-    memory_dir: Path
     max_unpacked_bytes: int
 
     def window_of(self, provider: Provider) -> Window:
@@ -91,8 +91,9 @@ class Unpacked(Protocol):
 class Stored(Protocol):
     """What the comparison asks of the store."""
 
-    def contents_by_day(self, mapping_id: int) -> dict[int, bytes]: ...
-    def day_columns(self, mapping_id: int, day: int) -> DayColumns: ...
+    def known_days(self, mapping_id: int) -> dict[int, tuple[bytes, bytes]]: ...
+    def day(self, mapping_id: int, day: int) -> StoredDay: ...
+    def titles(self, mapping_id: int, first_key: int, last_key: int) -> dict[int, str]: ...
 
 
 class Mappings(Protocol):
@@ -121,10 +122,6 @@ class Tally:
 
     source: dict[str, str] = field(default_factory=dict)
     """What its `<tv>` says of where it comes from."""
-    stretches: dict[str, Stretch] = field(default_factory=dict)
-    """Where channels were read in one go, until they are compared."""
-    outcomes: dict[str, Outcome] = field(default_factory=dict)
-    """What is to be remembered."""
 
     def changes_nothing(self) -> bool:
         """Whether the guide would be the same after the file as before it."""
@@ -139,8 +136,8 @@ class Task:
     provider: Provider
     redo: RedoLog
     progress: Progress
-    remembered: Mapping[str, Outcome]
-    """What became of the channels of the last good file, when that is what the guide holds."""
+    anew: bool
+    """Everything is read, whatever is known of it."""
     stale: bool
     """The times of what is stored were read in another way, so that what is not over is wrong."""
 
@@ -177,80 +174,71 @@ class Reading:
     def _read_once(self, task: Task, grouped: Grouped, *, known: bool) -> Tally:
         """`known`: use is made of what is known of the guide."""
         provider, feed = task.provider, task.feed
-        tally = Tally(last_day=MAX_DAY if task.stale else 0)
-        before = _Before(self._mappings.of_provider(provider.id), self._stored)
-        remembered = task.remembered if known else {}
-        recalled = self._recalled(remembered, provider, before) if remembered else nothing_recalled
+        tally, stamps, seed = Tally(last_day=MAX_DAY if task.stale else 0), Stamps(_zone(provider)), seed_of(provider)
+        before = _Before(self._mappings.of_provider(provider.id), self._stored, _shift_s(provider))
         with feed.open() as packed, task.redo.writer() as writer, closing(self._plain(packed, tally)) as stream:
             items = cut(
                 stream,
-                stamps=Stamps(_zone(provider)),
+                stamps=stamps,
                 losses=tally.losses,
                 known=before.flags if known else nothing_known,
-                recalled=recalled,
+                recalled=before.parts if known and before.any and not task.anew else None,
+                seed=seed,
             )
             for found in grouped(_batches(items, tally)):
                 task.progress.count(tally.kept, tally.channels_kept, packed.tell(), feed.size)
                 tally.channels_read += 1
                 tally.channels.setdefault(found.channel, ChannelNote(found.channel, None, None, None))
-                if isinstance(found, Same):
-                    self._still(found, remembered[found.stretch.channel], provider, tally)
-                else:
-                    self._gathered(found, task, before, writer, tally)
+                layout = None if found.gap is None or stamps.unknown_zones else Layout(found.gap, seed)
+                self._gathered(found, task, before.channel(found.channel), writer, tally, layout)
             _read_on(stream, tally.losses)
         return tally
 
     def _plain(self, packed: Packed, tally: Tally) -> Plain:
         return self._unpacked(packed, max_bytes=self._limits.max_unpacked_bytes, losses=tally.losses)
 
-    def _recalled(self, remembered: Mapping[str, Outcome], provider: Provider, before: "_Before") -> Recalled:
-        """The stretches that may be looked for: their programmes lie in the window as they did then, and are there."""
-        bounds = self._limits.window_of(provider).bounds(self._clock.now_s())
-
-        def recalled(channel: str) -> Stretch | None:
-            outcome = remembered.get(channel)
-            if outcome is None or not outcome.inside(bounds) or before.channel(channel).programmes < outcome.programmes:
-                return None
-            return outcome.stretch(channel)
-
-        return recalled
-
-    def _still(self, same: Same, outcome: Outcome, provider: Provider, tally: Tally) -> None:
-        """A channel that is in the guide as the file has it."""
-        tally.kept += outcome.programmes
-        tally.channels_kept += 1
-        tally.latest_stop_s = max(tally.latest_stop_s, outcome.latest_stop_s)
-        tally.last_day = max(tally.last_day, outcome.latest_start_s // DAY_S)
-        past_s = int(self._limits.window_of(provider).past_days * DAY_S)
-        tally.fresh_until = min(tally.fresh_until, outcome.earliest_stop_s + past_s)
-        tally.outcomes[same.stretch.channel] = outcome
-
-    def _gathered(self, gathered: Gathered, task: Task, before: "_Before", writer: RedoWriter, tally: Tally) -> None:
-        """A channel on its way into the log; remembered when nothing about it was odd."""
+    def _gathered(
+        self,
+        gathered: Gathered,
+        task: Task,
+        stored: StoredChannel,
+        writer: RedoWriter,
+        tally: Tally,
+        layout: Layout | None,
+    ) -> None:
+        """A channel on its way into the log; what is odd about it is to be noted with every file, so read each time."""
+        rows = _shifted(gathered.rows, _shift_s(task.provider))
+        if UNREAD in rows.titles and not is_plain(rows.starts, rows.stops):
+            rows = self._read_back(rows, stored)
         noted = tally.losses.entries()
-        rows = self._kept(_cleaned(gathered, task.provider, tally.losses), task.provider, tally)
-        if not rows.starts:
-            return
+        rows = clean(rows, losses=tally.losses, channel=gathered.channel)
         _look_at_large(rows, gathered.channel, tally.losses)
-        over_by_s = self._clock.now_s() if task.stale else None
-        swept = self._compare(rows, before.channel(gathered.channel), writer, tally, over_by_s)
-        stretch = tally.stretches.pop(gathered.channel, None)
-        whole = stretch is not None and stretch.programmes == len(gathered.rows) == len(rows)
-        if stretch and whole and not swept and tally.losses.entries() == noted and stretch.length <= MAX_STRETCH_BYTES:
-            tally.outcomes[stretch.channel] = Outcome(
-                stretch.programmes,
-                stretch.length,
-                f"{stretch.digest:x}",
-                rows.starts[-1],
-                min(rows.stops),
-                max(rows.stops),
-            )
+        plain = tally.losses.entries() == noted and not any(rows.ordinals)
+        rows = self._kept(rows, task.provider, tally, stored)
+        if rows.starts:
+            over_by_s = self._clock.now_s() if task.stale else None
+            self._compare(rows, stored, writer, tally, layout if plain else None, over_by_s)
 
-    def _kept(self, rows: Rows, provider: Provider, tally: Tally) -> Rows:
+    def _read_back(self, rows: Rows, stored: StoredChannel) -> Rows:
+        """The rows with what is stored in the place of what was not read."""
+        titles, raws = list(rows.titles), list(rows.raws)
+        keys = [start << ORDINAL_BITS for start, title in zip(rows.starts, titles, strict=True) if title == UNREAD]
+        said = self._stored.titles(stored.mapping_id, min(keys), max(keys))
+        days: dict[int, OldDay] = {}
+        for at, start in enumerate(rows.starts):
+            if titles[at] == UNREAD:
+                day, key = start // DAY_S, start << ORDINAL_BITS
+                if day not in days:
+                    days[day] = OldDay(self._stored.day(stored.mapping_id, day))
+                titles[at], raws[at] = said.get(key, ""), days[day].raw(key)
+        return dataclasses.replace(rows, titles=titles, raws=raws)
+
+    def _kept(self, rows: Rows, provider: Provider, tally: Tally, stored: StoredChannel) -> Rows:
         """What the provider's window holds of a channel; notes when it will hold something else."""
         window = self._limits.window_of(provider)
         bounds = window.bounds(self._clock.now_s())
-        kept = rows.at(keep(rows.starts, rows.stops, bounds, losses=tally.losses, titles=rows.titles))
+        titles = _Titles(rows, stored.mapping_id, self._stored)
+        kept = rows.at(keep(rows.starts, rows.stops, bounds, losses=tally.losses, titles=titles))
         first_after = bisect_left(rows.starts, bounds[1])
         if first_after < len(rows):
             tally.fresh_until = min(tally.fresh_until, rows.starts[first_after] - int(window.future_days * DAY_S) + 1)
@@ -259,58 +247,85 @@ class Reading:
         return kept
 
     def _compare(
-        self, rows: Rows, before: StoredChannel, writer: RedoWriter, tally: Tally, over_by_s: int | None
-    ) -> bool:
-        """Writes the days that differ; whether days are stored on which the channel has nothing in the file."""
+        self,
+        rows: Rows,
+        before: StoredChannel,
+        writer: RedoWriter,
+        tally: Tally,
+        layout: Layout | None,
+        over_by_s: int | None,
+    ) -> None:
+        """Writes the days that differ."""
         tally.kept += len(rows)
         tally.channels_kept += 1
         tally.latest_stop_s = max(tally.latest_stop_s, *rows.stops)
         tally.last_day = max(tally.last_day, rows.starts[-1] // DAY_S)
-        emptied = 0
-        read = partial(self._stored.day_columns, before.mapping_id)
-        for day in changed_days(rows, before, read, over_by_s):
+        read = partial(self._stored.day, before.mapping_id)
+        for day in changed_days(rows, before, read, layout=layout, over_by_s=over_by_s):
             writer.add(before.name, day)
             if day.contents:
                 tally.changed_days += 1
             else:
-                emptied += 1
                 tally.emptied_days[day.day] += 1
-        return emptied > 0
+
+
+class _Titles:
+    """The titles of some rows; of those that were not read they are looked up."""
+
+    def __init__(self, rows: Rows, mapping_id: int, stored: Stored) -> None:
+        self._rows = rows
+        self._mapping_id = mapping_id
+        self._stored = stored
+
+    def __getitem__(self, index: int, /) -> str:
+        title = self._rows.titles[index]
+        if title != UNREAD:
+            return title
+        key = self._rows.starts[index] << ORDINAL_BITS
+        return self._stored.titles(self._mapping_id, key, key).get(key, "")
 
 
 class _Before:
     """What is stored of the provider's channels: of the last few that were asked for, by the reader (which is a stretch
     ahead) and by the comparison."""
 
-    def __init__(self, mappings: Mapping[str, Mapped], stored: Stored) -> None:
+    def __init__(self, mappings: Mapping[str, Mapped], stored: Stored, shift_s: int) -> None:
         self._mappings = mappings
         self._stored = stored
+        self._shift_s = shift_s
         self._kept: dict[str, StoredChannel] = {}
+
+    @property
+    def any(self) -> bool:
+        """Whether there are any."""
+        return bool(self._mappings)
 
     def channel(self, name: str) -> StoredChannel:
         """One channel; empty when it is new."""
         if name not in self._kept:
             mapped = self._mappings.get(name)
-            contents = self._stored.contents_by_day(mapped.id) if mapped else {}
+            days = self._stored.known_days(mapped.id) if mapped else {}
             if len(self._kept) >= KEPT_CHANNELS:
                 del self._kept[next(iter(self._kept))]
-            self._kept[name] = StoredChannel(name, mapped.id if mapped else 0, contents)
+            self._kept[name] = StoredChannel(name, mapped.id if mapped else 0, days)
         return self._kept[name]
 
     def flags(self, name: str) -> dict[int, int]:
         """The digests of a channel's elements that were proven, and their flags."""
         return self.channel(name).flags
 
+    def parts(self, name: str) -> list[KnownPart]:
+        """What of a channel can be known again in the file."""
+        return self.channel(name).parts(self._shift_s)
 
-def _batches(items: Iterator[object], tally: Tally) -> Iterator[Batch | Same]:
+
+def _batches(items: Iterator[object], tally: Tally) -> Iterator[Batch]:
     """The programmes of a file; what else it says goes into the tally on the way."""
     spelling = Spelling()
     for item in items:
-        if isinstance(item, Batch | Same):
+        if isinstance(item, Batch):
             name = spelling.used(item.channel)
             yield item if name == item.channel else dataclasses.replace(item, channel=name)
-        elif isinstance(item, Stretch):
-            tally.stretches[spelling.used(item.channel)] = item
         elif isinstance(item, ChannelElement) and item.id:
             _note(item, spelling.declared(item.id), tally)
         elif isinstance(item, Head):
@@ -347,13 +362,15 @@ def _note(item: ChannelElement, name: str, tally: Tally) -> None:
         tally.channels[name] = ChannelNote(name, shown, item.icon, element)
 
 
-def _cleaned(gathered: Gathered, provider: Provider, losses: Losses) -> Rows:
-    rows = gathered.rows
-    if shift_s := provider.shift_minutes * MINUTE_S:
-        starts = [_within(start + shift_s) for start in rows.starts]
-        stops = [_within(stop + shift_s) if stop else 0 for stop in rows.stops]
-        rows = dataclasses.replace(rows, starts=starts, stops=stops)
-    return clean(rows, losses=losses, channel=gathered.channel)
+def _shift_s(provider: Provider) -> int:
+    return provider.shift_minutes * MINUTE_S
+
+
+def _shifted(rows: Rows, by_s: int) -> Rows:
+    if not by_s:
+        return rows
+    stops = [_within(stop + by_s) if stop else 0 for stop in rows.stops]
+    return dataclasses.replace(rows, starts=[_within(start + by_s) for start in rows.starts], stops=stops)
 
 
 def _look_at_large(rows: Rows, channel: str, losses: Losses) -> None:

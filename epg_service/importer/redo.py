@@ -21,8 +21,8 @@ from epg_service.domain.entities import RunStatus
 from servicekit.files import atomic_write, on_disk
 from servicekit.uncached import UncachedFile, UncachedStream
 
-_FRAME = struct.Struct("<IHIIII")
-"""Length of the channel's id, the day, lengths of contents, titles and body, and a checksum of them all."""
+_FRAME = struct.Struct("<IHIIIII")
+"""Length of the channel's id, the day, lengths of contents, titles, parts and body, and a checksum of them all."""
 
 
 class BrokenLog(Exception):
@@ -116,8 +116,8 @@ class RedoWriter:
     def add(self, channel: str, day: PackedDay) -> None:
         """One changed day of the provider's channel."""
         name = channel.encode()
-        frame = b"".join((name, day.contents, day.titles, day.body))
-        lengths = (len(name), day.day, len(day.contents), len(day.titles), len(day.body))
+        frame = b"".join((name, day.contents, day.titles, day.parts, day.body))
+        lengths = (len(name), day.day, len(day.contents), len(day.titles), len(day.parts), len(day.body))
         self._stream.write(_FRAME.pack(*lengths, isal_zlib.crc32(frame)))
         self._stream.write(frame)
 
@@ -133,14 +133,15 @@ class RedoWriter:
 def _frame(head: bytes, read: "_Read") -> tuple[str, PackedDay]:
     if len(head) < _FRAME.size:
         raise BrokenLog("the redo log breaks off")
-    name_length, day, contents_length, titles_length, body_length, check = _FRAME.unpack(head)
-    frame = read(name_length + contents_length + titles_length + body_length)
+    name_length, day, contents_length, titles_length, parts_length, body_length, check = _FRAME.unpack(head)
+    frame = read(name_length + contents_length + titles_length + parts_length + body_length)
     if isal_zlib.crc32(frame) != check:
         raise BrokenLog("the redo log is damaged")
     titles_at = name_length + contents_length
-    body_at = titles_at + titles_length
-    contents, titles, body = frame[name_length:titles_at], frame[titles_at:body_at], frame[body_at:]
-    return frame[:name_length].decode(), PackedDay(day, contents, titles, body)
+    parts_at = titles_at + titles_length
+    body_at = parts_at + parts_length
+    contents, titles, parts = frame[name_length:titles_at], frame[titles_at:parts_at], frame[parts_at:body_at]
+    return frame[:name_length].decode(), PackedDay(day, contents, titles, frame[body_at:], parts)
 
 
 class _Read(Protocol):

@@ -22,7 +22,6 @@ from epg_service.importer.basis import basis_of, moves_times
 from epg_service.importer.progress import Cancelled, Progress, Stopping
 from epg_service.importer.reading import Limits, Mappings, Reading, Readings, Stored, Tally, Task, Unpacked
 from epg_service.importer.redo import BrokenLog, ChannelNote, Decided, RedoLog
-from epg_service.importer.remembered import Memory
 from servicekit.clock import Clock
 from servicekit.errors import AerialError, BadAnswer
 from servicekit.notify import Notifier
@@ -120,7 +119,6 @@ class Importer:
     ) -> None:
         self._source = source
         self._reading = Reading(unpacked=unpacked, stored=stored, mappings=mappings, clock=clock, limits=limits)
-        self._memory = Memory(limits.memory_dir)
         self._visible = visible
         self._log = log
         self._clock = clock
@@ -188,10 +186,8 @@ class Importer:
             if feed.unchanged:
                 return self._unchanged(run, good)
             progress.stage("read")
-            known = not run.force and provider.good.basis == basis and provider.good.digest
-            remembered = self._memory.read(provider.id, _mark(provider.good)) if known else {}
             stale = moves_times(provider.good.basis, basis)
-            tally = self._reading.read(Task(feed, provider, redo, progress, remembered, stale))
+            tally = self._reading.read(Task(feed, provider, redo, progress, run.force, stale))
             digest, asked = feed.digest, feed.validators
         if good.digest is not None and digest == good.digest:  # of one whose size nobody said, only its end tells
             redo.remove()
@@ -207,7 +203,6 @@ class Importer:
         taken = _taken(tally, asked, digest, basis, self._clock.now_s())
         decided = _decided(run, provider, tally, taken)
         progress.stage("apply")
-        self._memory.write(provider.id, _mark(taken), tally.outcomes)
         redo.decide(decided)
         return decided
 
@@ -292,11 +287,6 @@ def _taken(tally: Tally, asked: Asked, digest: str | None, basis: str, now_s: in
         channels_skipped=tally.channels_read - tally.channels_kept,
         source=tally.source,
     )
-
-
-def _mark(good: LastGoodFile) -> str:
-    """Names a file and how it was read."""
-    return f"{good.digest} {good.basis}"
 
 
 def _decided(run: Run, provider: Provider, tally: Tally, taken: LastGoodFile) -> Decided:

@@ -8,7 +8,7 @@ from operator import rshift, sub
 
 import apsw
 
-from epg_service.domain.days import ORDINAL_BITS, PackedDay, keys_in, program_id, stops_in
+from epg_service.domain.days import ORDINAL_BITS, UNREAD, PackedDay, keys_in, program_id, stops_in
 from epg_service.domain.entities import Mapped
 
 SIZES = (64, 8, 1)
@@ -60,7 +60,9 @@ class ProgramRows:
 
 
 def _titles(day: PackedDay) -> list[str]:
-    return day.titles.decode("utf-8").split("\0")
+    """What was not read was not to be written either; but somebody may have deleted it since."""
+    titles = day.titles.decode("utf-8").split("\0")
+    return ["" if title == UNREAD else title for title in titles] if UNREAD in titles else titles
 
 
 @cache

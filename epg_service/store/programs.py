@@ -9,20 +9,15 @@ from typing import Any
 import apsw
 
 from epg_service.domain.days import (
-    DAY_BITS,
     DAY_S,
     ORDINAL_BITS,
     ROW_BYTES,
     START_BITS,
-    DayColumns,
     PackedDay,
     StoredDay,
-    contents_of,
     day_id,
     digests_in,
-    inflated,
     keys_in,
-    packed,
     program_id,
     raws_of,
     same_keys,
@@ -30,6 +25,15 @@ from epg_service.domain.days import (
     unpacked_contents,
 )
 from epg_service.domain.entities import Listing, Mapped
+from epg_service.store.packed_days import (
+    contents_between,
+    known_days,
+    remove_all_days,
+    thin_day,
+    whole_day,
+    whole_days,
+    write_days,
+)
 from epg_service.store.program_rows import ProgramRows
 from servicekit.store.sqlite import Connections, busy_as_unavailable, writing
 
@@ -104,18 +108,14 @@ class Programs:
 
         A page of days is read in one transaction, so that nobody holds the log while a slow file is written.
         """
-        connection = self._connections.get()
-        last = day_id(mapped.id, (1 << DAY_BITS) - 1)
-        after = day_id(mapped.id, 0) - 1
-        query = "SELECT id, contents, body FROM program_days WHERE id > ? AND id <= ? ORDER BY id LIMIT ?"
+        connection, after = self._connections.get(), -1
         while True:
             with busy_as_unavailable():
-                page = _typed(connection.execute(query, (after, last, DAYS_PAGE)))
-            for where, contents, body in page:
-                yield StoredDay(where & ((1 << DAY_BITS) - 1), contents, body)
+                page = whole_days(connection, mapped.id, after, DAYS_PAGE)
+            yield from page
             if len(page) < DAYS_PAGE:
                 return
-            after = page[-1][0]
+            after = page[-1].day
 
     def count_of(self, mapped: Sequence[Mapped]) -> int:
         """How many programmes the mappings have."""
@@ -146,33 +146,24 @@ class Programs:
 
     # ---- comparing and replacing -------------------------------------------------------------------------------------
 
-    def contents_by_day(self, mapping_id: int) -> dict[int, bytes]:
-        """The packed contents of each stored day of a mapping."""
+    def known_days(self, mapping_id: int) -> dict[int, tuple[bytes, bytes]]:
+        """The packed contents of each stored day of a mapping, and its packed parts."""
         with busy_as_unavailable():
-            return _contents_between(self._connections.get(), mapping_id, 0, (1 << DAY_BITS) - 1)
+            return known_days(self._connections.get(), mapping_id)
 
-    def day_columns(self, mapping_id: int, day: int) -> DayColumns:
-        """A stored day unpacked: what a new version of it keeps of its history."""
-        connection = self._connections.get()
-        with busy_as_unavailable(), connection:
-            row = connection.execute(
-                "SELECT contents, body FROM program_days WHERE id = ?", (day_id(mapping_id, day),)
-            ).fetchone()
-            if row is None:
-                return DayColumns((), (), (), (), (), (), b"")
-            contents, body = _typed([row])[0]
-            known = unpacked_contents(contents)
-            ids = (program_id(mapping_id, known.keys[0]), program_id(mapping_id, known.keys[-1]))
-            titles = dict(_typed(connection.execute("SELECT id, title FROM programs WHERE id BETWEEN ? AND ?", ids)))
-        return DayColumns(
-            known.keys,
-            known.digests,
-            known.stops,
-            [titles.get(program_id(mapping_id, key), "") for key in known.keys],
-            known.lengths,
-            known.flags,
-            inflated(body),
-        )
+    def day(self, mapping_id: int, day: int) -> StoredDay:
+        """A stored day whole: what a new version of it keeps; empty when there is none."""
+        with busy_as_unavailable():
+            return whole_day(self._connections.get(), mapping_id, day)
+
+    def titles(self, mapping_id: int, first_key: int, last_key: int) -> dict[int, str]:
+        """The titles of a mapping's programmes by key, from one key to another."""
+        low = program_id(mapping_id, 0)
+        with busy_as_unavailable():
+            rows = self._connections.get().execute(
+                "SELECT id - ?, title FROM programs WHERE id BETWEEN ? AND ?", (low, low + first_key, low + last_key)
+            )
+            return dict(_typed(rows))
 
     # ---- purging -----------------------------------------------------------------------------------------------------
 
@@ -193,7 +184,7 @@ class Programs:
             }
             connection.execute(f"DELETE FROM programs WHERE {over}", (low, high, before_s))
             for day in {(key >> ORDINAL_BITS) // DAY_S for key in gone}:
-                _drop_from_day(connection, mapping_id, day, gone)
+                thin_day(connection, mapping_id, day, lambda key, _: key not in gone)
         return len(gone)
 
     def purge_mapping(self, mapping_id: int) -> Iterator[int]:
@@ -208,10 +199,7 @@ class Programs:
                 )
                 gone = connection.changes()
                 if not gone:
-                    connection.execute(
-                        "DELETE FROM program_days WHERE id BETWEEN ? AND ?",
-                        (day_id(mapping_id, 0), day_id(mapping_id, (1 << DAY_BITS) - 1)),
-                    )
+                    remove_all_days(connection, mapping_id)
             if not gone:
                 return
             yield gone
@@ -231,7 +219,7 @@ def replace_days(connection: apsw.Connection, mapped: Mapped, days: Sequence[Pac
     """
     if not days:
         return Change()
-    stored = _contents_between(connection, mapped.id, days[0].day, days[-1].day)
+    stored = contents_between(connection, mapped.id, days[0].day, days[-1].day)
     change, rows, gone = Change(), ProgramRows(), list[int]()
     for new in days:
         old = stored.get(new.day)
@@ -247,7 +235,7 @@ def replace_days(connection: apsw.Connection, mapped: Mapped, days: Sequence[Pac
     if gone:
         connection.executemany("DELETE FROM programs WHERE id = ?", [(program_id(mapped.id, one),) for one in gone])
     rows.write(connection, mapped, anew=not stored)
-    _write_days(connection, mapped.id, days, anew=not stored)
+    write_days(connection, mapped.id, days, anew=not stored)
     longest_s = rows.longest_s  # what is not written was counted when it was
     connection.execute(
         "UPDATE channel_mappings SET longest_s = ? WHERE id = ? AND longest_s < ?", (longest_s, mapped.id, longest_s)
@@ -266,44 +254,6 @@ def _difference(old: bytes, new: bytes) -> tuple[list[int], int, set[int]]:
     had = list(map(before.get, keys))
     differs = map(ne, had, zip(digests_in(new), stops_in(new), strict=True))
     return list(compress(count(), differs)), had.count(None), before.keys() - set(keys)
-
-
-def _write_days(connection: apsw.Connection, mapping_id: int, days: Sequence[PackedDay], *, anew: bool) -> None:
-    emptied = [(day_id(mapping_id, one.day),) for one in days if not one.contents]
-    connection.executemany("DELETE FROM program_days WHERE id = ?", emptied)
-    insert = "INSERT INTO program_days (id, contents, body) VALUES (?, ?, ?)"
-    replace = " ON CONFLICT (id) DO UPDATE SET contents = excluded.contents, body = excluded.body"
-    connection.executemany(
-        insert if anew else insert + replace,
-        [(day_id(mapping_id, one.day), one.contents, one.body) for one in days if one.contents],
-    )
-
-
-def _contents_between(connection: apsw.Connection, mapping_id: int, first: int, last: int) -> dict[int, bytes]:
-    rows = connection.execute(
-        "SELECT id & 65535, contents FROM program_days WHERE id BETWEEN ? AND ?",
-        (day_id(mapping_id, first), day_id(mapping_id, last)),
-    )
-    return dict(_typed(rows))
-
-
-def _drop_from_day(connection: apsw.Connection, mapping_id: int, day: int, gone: set[int]) -> None:
-    where = day_id(mapping_id, day)
-    row = connection.execute("SELECT contents, body FROM program_days WHERE id = ?", (where,)).fetchone()
-    if row is None:
-        return
-    contents, body = _typed([row])[0]
-    known = unpacked_contents(contents)
-    kept = [at for at, key in enumerate(known.keys) if key not in gone]
-    if not kept:
-        connection.execute("DELETE FROM program_days WHERE id = ?", (where,))
-        return
-    whole = DayColumns(
-        known.keys, known.digests, known.stops, [""] * len(known.keys), known.lengths, known.flags, inflated(body)
-    )
-    columns = whole.at(kept)
-    new = packed(day, columns, contents_of(columns))
-    connection.execute("UPDATE program_days SET contents = ?, body = ? WHERE id = ?", (new.contents, new.body, where))
 
 
 def _range(mapping_id: int) -> tuple[int, int]:

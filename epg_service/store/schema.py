@@ -3,7 +3,8 @@
     providers ──< channel_mappings >── channels       a provider's channel belongs to one logical channel
                         │
                         ├──< programs                 what a person reads and a query filters by: one row a programme
-                        └──< program_days             everything the XMLTV elements said, packed by (mapping, day)
+                        ├──< program_days             everything the XMLTV elements said, packed by (mapping, day)
+                        └──< program_parts            how a day is taken apart, and known again in a file
     providers ──< import_log                          one row a run
     lineups ──< lineup_channels >── channels          what the stream service sent, and what it was matched to
                 lineup_pins     >── channels          matches that a person decided
@@ -174,4 +175,11 @@ ALTER TABLE providers ADD COLUMN good_channels_skipped INTEGER NOT NULL DEFAULT 
 ALTER TABLE providers ADD COLUMN good_source TEXT NOT NULL DEFAULT '{}';  -- the attributes of the last good file's <tv>
 """
 
-MIGRATIONS = (_FIRST, _SOURCE)
+_PARTS = """
+CREATE TABLE program_parts (                      -- beside program_days, whose bodies one need not read for it
+    id INTEGER PRIMARY KEY,                       -- that of the day
+    parts BLOB NOT NULL                           -- what is known of the parts of the body: see domain.parts
+);
+"""
+
+MIGRATIONS = (_FIRST, _SOURCE, _PARTS)

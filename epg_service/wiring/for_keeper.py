@@ -92,7 +92,6 @@ def _importer(
             min_share=config.own.imports.min_share,
             work_dir=paths.work,
             redo_dir=paths.redo,
-            memory_dir=paths.memory,
             max_unpacked_bytes=config.shared.fetch.max_bytes * UNPACKED_FACTOR,
         ),
         stopping=stopping.is_set,

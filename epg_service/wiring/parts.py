@@ -64,10 +64,6 @@ class Paths:
         return self.run / "epg-redo"
 
     @property
-    def memory(self) -> Path:
-        return self.run / "epg-memory"
-
-    @property
     def search(self) -> Path:
         return self.database.with_name(f"{self.database.stem}-search.db")
 

@@ -17,13 +17,11 @@ It says the same as `iterparse`, item by item, for a third of the cost. Why the 
 
 import pyexpat
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import compress, groupby, takewhile
-from operator import itemgetter
-from typing import TypeAlias
-
-import xxhash
+from typing import Any, TypeAlias
 
 from epg_service.domain.days import IN_FORM, digests_of
 from epg_service.domain.losses import Losses
@@ -34,10 +32,10 @@ from epg_service.xmltv.encoding import utf8_chunks
 from epg_service.xmltv.form import flags_in_form, flags_of
 from epg_service.xmltv.heads import Form, OddValue, Piece, form_of, odd
 from epg_service.xmltv.iterparse import CHUNK_BYTES, MAX_ELEMENT_BYTES, ExactReader
-from epg_service.xmltv.records import Batch, Item, Same, Stretch
+from epg_service.xmltv.records import Batch, Item, KnownPart
 from epg_service.xmltv.times import MAX_ENTRIES, Stamps
+from epg_service.xmltv.walk import END, Expected, Walk
 
-_END = b"</programme>"
 _STEP_BYTES = 2 * 1024
 _MANY = 8
 """So many programmes in one leap are a success; after fewer the exact reader goes on for a while."""
@@ -45,7 +43,6 @@ _MAX_WAIT = 64
 _LARGE_BYTES = 4 * 1024
 """Few programmes are larger: so far a leap of some pieces looks ahead."""
 _MAX_REACH = 1 << 10
-_NO_HINT = 1 << 62
 
 
 _ODD_SIGNS = (b"&", b"\t", b"\r", b"  ", b"\n ", b" \n")  # in titles, joined by line feeds, that are to be folded
@@ -60,8 +57,8 @@ Known = Callable[[str], Mapping[int, int]]
 """What is known of a channel: the digest of each element that is stored, so was proven well formed, and its flags (see
 `domain.days`)."""
 
-Recalled = Callable[[str], Stretch | None]
-"""The stretch of a channel in an earlier file, which was proven then."""
+Recalled = Callable[[str], Sequence[KnownPart]]
+"""The parts of a channel that stood in an earlier file, were proven then and are stored, by start."""
 
 _Columns: TypeAlias = tuple[
     list[int | None], list[int | None], Sequence[bytes | None], list[bytes], list[int], list[int]
@@ -74,26 +71,22 @@ def nothing_known(_: str) -> Mapping[int, int]:
     return {}
 
 
-def nothing_recalled(_: str) -> Stretch | None:
-    """For a guide of which nothing is remembered."""
-    return None
-
-
 def cut(
     stream: Readable,
     *,
     stamps: Stamps,
     losses: Losses,
     known: Known = nothing_known,
-    recalled: Recalled = nothing_recalled,
+    recalled: Recalled | None = None,
+    seed: int = 0,
     chunk_bytes: int = CHUNK_BYTES,
 ) -> Iterator[Item]:
-    """Read an unpacked XMLTV file: the same items, losses and errors as `iterparse`, and `Stretch` and `Same`.
+    """Read an unpacked XMLTV file: the same items, losses and errors as `iterparse`.
 
-    `known` is asked once for each stretch of a channel; what it names is not proven again. `recalled` is asked once
-    where a channel begins: a stretch that stands there again is not read at all.
+    `known` is asked for channels of which elements are read; what it names is not proven again. `recalled` is asked
+    once where a channel begins: a part that stands there again is not read at all. `seed`: that of the parts' digests.
     """
-    return _Cutter(utf8_chunks(stream, losses, chunk_bytes), stamps, losses, known, recalled).items()
+    return _Cutter(utf8_chunks(stream, losses, chunk_bytes), stamps, losses, known, recalled, seed).items()
 
 
 class _Instants(dict[bytes, int | None]):
@@ -116,46 +109,27 @@ class _Instants(dict[bytes, int | None]):
         return value
 
 
-class _Measured:
-    """The stretch of a channel, as far as it was read."""
-
-    def __init__(self, channel: str) -> None:
-        self.channel = channel
-        self._programmes = 0
-        self._length = 0
-        self._whole = True
-        self._digest = xxhash.xxh3_128()
-
-    def add(self, text: memoryview, starts: Sequence[int | None]) -> None:
-        """The next bytes, and the times of the programmes in them."""
-        self._digest.update(text)
-        self._length += len(text)
-        self._programmes += len(starts)
-        self._whole = self._whole and None not in starts
-
-    def stretch(self) -> Stretch | None:
-        """All of it; None when a programme in it was lost."""
-        if not self.channel or not self._whole:
-            return None
-        return Stretch(self.channel, self._programmes, self._length, self._digest.intdigest())
-
-
 class _Cutter(ExactReader):
     """The exact reader, leaping over the stretches that can be had for less."""
 
     def __init__(
-        self, chunks: Iterator[bytes], stamps: Stamps, losses: Losses, known: Known, recalled: Recalled
+        self,
+        chunks: Iterator[bytes],
+        stamps: Stamps,
+        losses: Losses,
+        known: Known,
+        recalled: Recalled | None,
+        seed: int,
     ) -> None:
         super().__init__(chunks, stamps, losses)
         self._instants = _Instants(stamps)
         self._known = known
         self._recalled = recalled
-        self._looked_for = ""  # the channel whose stretch was looked for last
-        self._hint_bytes = _NO_HINT  # about so long is what it has instead
-        self._measured: _Measured | None = None
+        self._seed = seed
+        self._expected = Expected("", (), seed)
         self._form: Form | None = None
         self._mostly_new = True  # look at elements whole at once: few of the last ones were known
-        self._reach = _MAX_REACH  # pieces to cut off at most
+        self._reach = _MAX_REACH  # programmes to pass at most
         self._wait = 1  # programmes for the exact reader after a leap that came to little
         self._leap_from = 1  # leap when so many programmes were read
         self._leapt = False  # the last leap took all that was there
@@ -165,46 +139,57 @@ class _Cutter(ExactReader):
         """Take over the next programmes, as far as they can be proven; whether all that are here were."""
         if self._nested or (self._open >= 0 and not self._in_programme):
             return False
-        return not self._done and self._programmes >= self._leap_from and (self._skip() or self._leap())
+        return not self._done and self._programmes >= self._leap_from and self._leap()
 
     def _leap(self) -> bool:
         """Take over the elements that are here; whether all of them were sound."""
+        if self._recalled:
+            self._look_out(self._recalled)
         begin = max(self._needed(), 0)
-        end = self._buffer.rfind(_END, begin, begin + min(self._reach * _LARGE_BYTES, self._hint_bytes))
+        end = self._buffer.rfind(END, begin, begin + self._reach * _LARGE_BYTES)
         if end < 0:
-            self._hint_bytes = _NO_HINT
             return False
-        form, pieces, taken = self._form_at(begin), list[Piece](), 0
-        if form is not None:
-            pieces, ends = self._pieces(form, begin, end + len(_END))
-            taken = self._take(form, pieces, [begin, *ends])
-            if taken:
-                self._programmes += taken
-                self._resume(ends[taken - 1])
-        self._leapt = 0 < taken == len(pieces)
-        self._judge(taken)
+        passed = 0
+        self._leapt = False
+        if form := self._form_at(begin):
+            walk = Walk(self._buffer, form, begin, end + len(END), whole=self._mostly_new)
+            if self._recalled:
+                walk.read_among(self._expected, self._instants.__getitem__, self._reach)
+            else:
+                walk.read(self._reach)
+            passed = self._pass(form, walk, begin)
+        self._judge(passed)
         return self._leapt
 
-    def _pieces(self, form: Form, position: int, end: int) -> tuple[list[Piece], list[int]]:
-        """The elements up to `end` that begin in the file's form, one behind the other, and where each of them ends."""
-        found: list[Piece] = []
-        ends: list[int] = []
-        whole = form.whole if self._mostly_new else None
-        head, buffer, at = form.head, self._buffer, form.channel + 1
-        for _ in range(self._reach):
-            if whole is not None and (match := whole(buffer, position, end)):
-                found.append(match.groups())
-                position = match.end()
-            elif match := head(buffer, position, end):
-                position = buffer.index(_END, match.end()) + len(_END)
-                found.append((buffer[match.start(1) : position], *match.groups()[1:]))
-            else:
-                break
-            ends.append(position)
-        if self._recalled is not nothing_recalled and found and found[0][at] != found[-1][at]:
-            # The next channel may stand there as it is remembered.
-            found = list(next(groupby(found, itemgetter(at)))[1])
-        return found, ends
+    def _look_out(self, recalled: Recalled) -> None:
+        """Finds out what is known of the channel that stands here, and reads on until its next part may be whole."""
+        begin = max(self._needed(), 0)
+        channel, start_s = self._stands_at(begin)
+        if channel and channel != self._expected.channel:
+            self._expected = Expected(channel, recalled(channel), self._seed)
+        if not channel or start_s is None:
+            return
+        if not self._expected.begins(start_s):
+            self._expected.after(start_s - 1)
+        part = self._expected.part
+        while part and len(self._buffer) - begin < part.length + _LARGE_BYTES and self._more():
+            begin = max(self._needed(), 0)
+
+    def _pass(self, form: Form, walk: Walk, begin: int) -> int:
+        """Takes over what was walked through, up to the first element that is not sure; how many programmes."""
+        sure = 0
+        if walk.pieces:
+            if walk.position - begin > MAX_ELEMENT_BYTES and _largest(walk.pieces) > MAX_ELEMENT_BYTES:
+                return 0
+            sure = self._take(form, walk.pieces, walk)
+        elif walk.known:
+            self._add_known(self._expected.channel, walk.known)
+        passed = sure + sum(part.programmes for at, part in walk.known if at <= sure)
+        if passed:
+            self._leapt = sure == len(walk.pieces)
+            self._programmes += passed
+            self._resume(walk.position if self._leapt else walk.begins[sure])
+        return passed
 
     def _awaits(self) -> bool:
         """Not past the file's end tag: what follows it is not read."""
@@ -218,7 +203,6 @@ class _Cutter(ExactReader):
 
     def _feed(self) -> bool:
         self._leapt = False
-        self._end_stretch()
         return super()._feed()
 
     def _judge(self, taken: int) -> None:
@@ -232,12 +216,9 @@ class _Cutter(ExactReader):
         self._wait = 1 if taken >= _MANY else min(2 * self._wait, _MAX_WAIT)
         self._leap_from = self._programmes + self._wait
 
-    def _take(self, form: Form, pieces: list[Piece], bounds: list[int]) -> int:
-        """Takes over the first pieces, as many as are sure to be one element each; how many. `bounds`: where they lie
-        in the buffer."""
-        too_large = bounds[len(pieces)] - bounds[0] > MAX_ELEMENT_BYTES and _largest(pieces) > MAX_ELEMENT_BYTES
-        if not pieces or too_large:
-            return 0
+    def _take(self, form: Form, pieces: list[Piece], walk: Walk) -> int:
+        """Takes over the first pieces, as many as are sure to be one element each, and the known parts before and
+        between them; how many pieces."""
         columns = list(zip(*pieces, strict=True))
         raws, count = list(columns[0]), len(pieces)
         written = columns[form.start + 1], columns[form.stop + 1] if form.stop >= 0 else (b"",) * count
@@ -246,11 +227,15 @@ class _Cutter(ExactReader):
             starts, stops = (list(map(self._instants.__getitem__, column[:sure])) for column in written)
         except OddValue:
             plain = list(takewhile(_plain, pieces))
-            return self._take(form, plain, bounds) if plain else 0
+            if plain:
+                return self._take(form, plain, walk)
+            sure = 0
         if sure:
             runs = _runs(columns[form.channel + 1], sure)
-            self._measure(runs, starts, bounds)
-            self._add(runs, (starts, stops, columns[-2], raws, digests, flags), written)
+            known = [(at, part) for at, part in walk.known if at <= sure]
+            self._add(runs, (starts, stops, columns[-2], raws, digests, flags), written, walk.gap, known)
+        elif before := [(at, part) for at, part in walk.known if not at]:
+            self._add_known(self._expected.channel, before)
         return sure
 
     def _form_at(self, position: int) -> Form | None:
@@ -259,57 +244,18 @@ class _Cutter(ExactReader):
             self._form = form_of(self._buffer, position)
         return self._form if self._form and self._form.head(self._buffer, position) else None
 
-    # ---- stretches ---------------------------------------------------------------------------------------------------
-
-    def _skip(self) -> bool:
-        """Pass over a channel's stretch that stands here again byte for byte, and whole."""
-        if self._recalled is nothing_recalled:
-            return False
-        begin = max(self._needed(), 0)
-        channel = self._channel_at(begin)
-        if not channel or channel == self._looked_for:
-            return False
-        self._looked_for = channel
-        stretch = self._recalled(channel)
-        self._hint_bytes = stretch.length + _LARGE_BYTES if stretch else _NO_HINT
-        if stretch is None:
-            return False
-        while len(self._buffer) - begin < stretch.length + _LARGE_BYTES and self._more():
-            begin = max(self._needed(), 0)
-        end = begin + stretch.length
-        if _digest(self._buffer, begin, end) != stretch.digest or self._channel_at(end) in (channel, None):
-            return False
-        self._end_stretch()
-        self._columns.put(Same(channel, stretch))
-        self._programmes += stretch.programmes
-        self._resume(end)
-        self._leapt = True
-        return True
-
-    def _channel_at(self, position: int) -> str | None:
-        """The channel of the programme that begins here; "" where none does, None for one that cannot be told."""
+    def _stands_at(self, position: int) -> tuple[str, int | None]:
+        """Channel and start of the programme that begins here; "" and None where that cannot be told."""
         if not self._buffer[position : position + _LARGE_BYTES].lstrip().startswith(b"<programme"):
-            return ""
+            return "", None
         form = self._form_at(position)
         head = form.head(self._buffer, position) if form else None
+        if not form or not head:
+            return "", None
         try:
-            return _name(head[form.channel + 2]) if form and head else None
+            return _name(head[form.channel + 2]), self._instants[head[form.start + 2]]
         except OddValue:
-            return None
-
-    def _measure(self, runs: Sequence[_Run], starts: Sequence[int | None], bounds: list[int]) -> None:
-        """Notes the bytes of each channel's pieces; those of one channel follow those of the leap before."""
-        for name, part in runs:
-            if self._measured is None or self._measured.channel != name:
-                self._end_stretch()
-                self._measured = _Measured(name)
-            self._measured.add(memoryview(self._buffer)[bounds[part.start] : bounds[part.stop]], starts[part])
-
-    def _end_stretch(self) -> None:
-        stretch = self._measured.stretch() if self._measured else None
-        self._measured = None
-        if stretch:
-            self._columns.put(stretch)
+            return "", None
 
     # ---- the proof ---------------------------------------------------------------------------------------------------
 
@@ -338,18 +284,55 @@ class _Cutter(ExactReader):
 
     # ---- the columns -------------------------------------------------------------------------------------------------
 
-    def _add(self, runs: Sequence[_Run], columns: _Columns, written: Sequence[Sequence[bytes]]) -> None:
-        """The rows of these elements; those that lack a time or a channel go the way that counts them."""
+    def _add(
+        self,
+        runs: Sequence[_Run],
+        columns: _Columns,
+        written: Sequence[Sequence[bytes]],
+        gap: bytes | None,
+        known: Sequence[tuple[int, KnownPart]],
+    ) -> None:
+        """The rows of these elements; those that lack a time or a channel go the way that counts them. `known`: parts
+        of the one channel, before, between and behind them."""
         starts, stops, titles, raws, digests, flags = columns
         for name, part in runs:
             run = starts[part]
             if name and None not in run:
                 ends = [stop or 0 for stop in stops[part]]
-                rows = (run, ends, _titles(titles[part], raws[part]), raws[part], digests[part], flags[part])
-                self._columns.extend(Batch(name, *rows))  # type: ignore[arg-type]
+                said = _titles(titles[part], raws[part])
+                batch = Batch(name, run, ends, said, raws[part], digests[part], flags[part], gap)  # type: ignore[arg-type]
+                self._columns.extend(_woven(batch, known) if known else batch)
                 continue
-            for start, stop, raw in zip(written[0][part], written[1][part], raws[part], strict=True):
-                self._columns.add({"channel": name, "start": start.decode(), "stop": stop.decode()}, raw)
+            waiting = deque(known)
+            for at, raw in enumerate(raws[part], part.start):
+                while waiting and waiting[0][0] <= at:
+                    self._add_known(name, [waiting.popleft()])
+                start, stop = (column[at].decode() for column in written)
+                self._columns.add({"channel": name, "start": start, "stop": stop}, raw)
+            self._add_known(name, waiting)
+
+    def _add_known(self, channel: str, known: Collection[tuple[int, KnownPart]]) -> None:
+        """The rows of parts of one channel, with no others between them."""
+        if known:
+            self._columns.extend(_woven(Batch(channel, [], [], [], [], [], []), known))
+
+
+def _woven(batch: Batch, known: Iterable[tuple[int, KnownPart]]) -> Batch:
+    """The rows that were read, with those of known parts where they stand."""
+    read = (batch.starts, batch.stops, batch.titles, batch.raws, batch.digests, batch.flags)
+    columns: list[list[Any]] = [[] for _ in read]
+    before = 0
+    for at, part in known:
+        if at > before:
+            for column, own in zip(columns, read, strict=True):
+                column.extend(own[before:at])  # type: ignore[index]
+            before = at
+        for column, others in zip(columns, part.columns, strict=True):
+            column.extend(others)
+    for column, own in zip(columns, read, strict=True):
+        column.extend(own[before:])  # type: ignore[index]
+    starts, stops, titles, raws, digests, flags = columns
+    return Batch(batch.channel, starts, stops, titles, raws, digests, flags, batch.gap)
 
 
 def _runs(channels: Sequence[bytes], count: int) -> list[_Run]:
@@ -365,11 +348,6 @@ def _runs(channels: Sequence[bytes], count: int) -> list[_Run]:
 def _largest(pieces: list[Piece]) -> int:
     """The bytes of the largest element."""
     return max(len(piece[0] or b"") for piece in pieces)
-
-
-def _digest(text: bytes, begin: int, end: int) -> int:
-    """The digest of a stretch; that of nothing where the text ends before it."""
-    return xxhash.xxh3_128_intdigest(memoryview(text)[begin:end] if end <= len(text) else b"")
 
 
 @lru_cache(1024)

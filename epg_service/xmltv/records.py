@@ -1,7 +1,8 @@
 """What the XMLTV reader yields: light records, columns of programmes that carry their element's bytes unread."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 OF_TV = (
     "date", "source-info-url", "source-info-name", "source-data-url", "generator-info-name", "generator-info-url",
@@ -33,7 +34,8 @@ class Batch:
 
     `starts` and `stops` are epoch seconds; a stop of 0 is missing or unreadable. `titles` are the first titles,
     blanks folded, "" when there is none. `raws` are the whole elements in UTF-8, each well formed by itself; `digests`
-    and `flags` what names and describes each of them (see `domain.days`).
+    and `flags` what names and describes each of them (see `domain.days`). Of those in a part that is known titles are
+    `UNREAD` and elements empty. `gap`: what stands between elements of the file; None: not looked at.
     """
 
     channel: str
@@ -43,30 +45,27 @@ class Batch:
     raws: list[bytes]
     digests: list[int]
     flags: list[int]
+    gap: bytes | None = None
 
     def __len__(self) -> int:
         return len(self.starts)
 
 
-@dataclass(frozen=True, slots=True)
-class Stretch:
-    """All programmes of a channel, where they stand one after the other: how many, and the digest of their bytes.
+class KnownPart(NamedTuple):
+    """Programmes of one channel that stood one behind the other in an earlier file, were proven and are stored."""
 
-    Comes before the first item that belongs to another channel; not for every channel.
-    """
-
-    channel: str
-    programmes: int
+    first_s: int
+    """When the first one starts, as the file says."""
     length: int
     digest: int
+    """Of their bytes, from the first one's tag to the last one's end (`domain.parts.file_digest`)."""
+    columns: tuple[Sequence[int], Sequence[int], Sequence[str], Sequence[bytes], Sequence[int], Sequence[int]]
+    """Those of `Batch`; titles are `UNREAD`, elements empty."""
 
-
-@dataclass(frozen=True, slots=True)
-class Same:
-    """In the place of a channel's batches: its programmes stand in the file byte for byte as they were recalled."""
-
-    channel: str
-    stretch: Stretch
+    @property
+    def programmes(self) -> int:
+        """How many there are."""
+        return len(self.columns[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,4 +77,4 @@ class End:
     channels: int
 
 
-Item: TypeAlias = Head | ChannelElement | Batch | Stretch | Same | End
+Item: TypeAlias = Head | ChannelElement | Batch | End

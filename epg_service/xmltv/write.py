@@ -134,18 +134,17 @@ def start_tags(starts: Iterable[int], stops: Iterable[int], channel_id: str) -> 
     ]
 
 
-def stored_text(
+def stored_elements(
     raws: Sequence[bytes], starts: Iterable[int], stops: Iterable[int], flags: Sequence[int], channel_id: str
-) -> tuple[bytes, list[int]]:
-    """Elements as they are stored, a line feed behind each, and their lengths: one in form (see `domain.days`), whose
-    start tag ends at the first `>`, behind the tag that `start_tags` writes; any other as it is."""
+) -> list[bytes]:
+    """Elements as they are stored, a line feed behind each: one in form (see `domain.days`), whose start tag ends at
+    the first `>`, behind the tag that `start_tags` writes; any other as it is."""
     rest = _attribute(channel_id).encode().replace(b"%", b"%%")
     tagged = b'<programme start="%b" stop="%b" channel="' + rest + b'">%b\n'
-    elements = [
+    return [
         tagged % (start, stop, raw[raw.index(b">") + 1 :]) if flag & IN_FORM else raw + b"\n"
         for start, stop, raw, flag in zip(map(bytes_utc, starts), map(bytes_utc, stops), raws, flags, strict=True)
     ]
-    return b"".join(elements), [len(element) - 1 for element in elements]
 
 
 def under_id(text: bytes, count: int, was: str, channel_id: str) -> bytes | None:

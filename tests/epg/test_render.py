@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from epg_service.domain.days import ORDINAL_BITS, DayColumns, StoredDay, by_day, contents_of, packed
+from epg_service.domain.days import ORDINAL_BITS, StoredDay, by_day, contents_of, deflated
 from epg_service.domain.entities import Mapped
 from epg_service.domain.profiles import PROFILES, Options, options
 from epg_service.lineups.render import Entry, Rendering
@@ -51,9 +51,8 @@ def days_of(shows: Shows) -> list[StoredDay]:
         flags = form.flags_of(raws[part])
         keys = [start << ORDINAL_BITS for start in starts[part]]
         lengths, text = list(map(len, raws[part])), b"".join([raw + b"\n" for raw in raws[part]])
-        columns = DayColumns(keys, [0] * len(keys), stops[part], [""] * len(keys), lengths, flags, text)
-        made = packed(day, columns, contents_of(columns))
-        found.append(StoredDay(day, made.contents, made.body))
+        contents = contents_of(keys, [0] * len(keys), stops[part], lengths, flags)
+        found.append(StoredDay(day, contents, deflated(text)))
     return found
 
 

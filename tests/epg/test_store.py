@@ -201,7 +201,7 @@ def test_a_deleted_provider_leaves_nothing_behind(station: Station) -> None:
     assert station.it.providers.deleted_ids() == [provider.id]
     station.keeper().work_off()
     assert station.it.providers.deleted_ids() == []
-    tables = ("providers", "channels", "channel_mappings", "import_log", "program_days")
+    tables = ("providers", "channels", "channel_mappings", "import_log", "program_days", "program_parts")
     connection = station.it.connections.get()
     left = {table: len(connection.execute(f"SELECT 1 FROM {table}").fetchall()) for table in tables}  # noqa: S608
     assert left == dict.fromkeys(tables, 1)

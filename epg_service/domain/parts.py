@@ -1,0 +1,200 @@
+"""A stored day's body in parts: some programmes each, deflated so that each can be inflated, moved and kept alone.
+
+A day changes in few places, so most of its parts stay as they are: a new version of the day takes over their deflated
+bytes. Each part also says what its bytes look like in the provider's file, so that the next file need not be read
+where they stand again.
+"""
+
+import struct
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import accumulate, pairwise
+from typing import NamedTuple, Protocol
+
+import xxhash
+
+from epg_service.domain.days import (
+    UNREAD,
+    PackedDay,
+    StoredDay,
+    contents_of,
+    deflated,
+    raws_of,
+)
+
+PART_ROWS = 8
+"""About so many programmes in a part: fewer are packed worse, of more fewer stay the same."""
+MAX_FILE_BYTES = 256 * 1024
+"""A part that takes more in the file is always read: to be compared it has to be in memory whole."""
+_LAYOUT = struct.Struct("<IIIQ")
+
+
+class Part(NamedTuple):
+    """Programmes of a day that stand one behind the other."""
+
+    programmes: int
+    body_bytes: int
+    """What they take in the day's body."""
+    file_bytes: int = 0
+    """What they take in the provider's file, from the first one's tag to the last one's end; 0: not to be told."""
+    file_digest: int = 0
+    """`file_digest` of those bytes."""
+
+
+def parts_of(packed: bytes) -> list[Part]:
+    """The parts of a day, as `packed_parts` wrote them."""
+    return list(map(Part._make, _LAYOUT.iter_unpack(packed)))
+
+
+def packed_parts(parts: Sequence[Part]) -> bytes:
+    """The parts of a day, to be stored beside its body."""
+    return b"".join([_LAYOUT.pack(*part) for part in parts])
+
+
+def file_digest(text: bytes | memoryview, seed: int) -> int:
+    """What names a part's bytes in the file. `seed`: the same bytes read in another way are something else."""
+    return xxhash.xxh3_64_intdigest(text, seed)
+
+
+def bodies_of(day: StoredDay) -> list[bytes]:
+    """A day's body cut into its parts; in one piece when nothing is known of them."""
+    ends = list(accumulate(part.body_bytes for part in parts_of(day.parts)))
+    if not ends or ends[-1] != len(day.body):
+        return [day.body]
+    return [day.body[begin:end] for begin, end in zip([0, *ends], ends, strict=False)]
+
+
+class DayRows(NamedTuple):
+    """The programmes of a day as columns of equal length, sorted by key, without what their elements say."""
+
+    keys: Sequence[int]
+    digests: Sequence[int]
+    stops: Sequence[int]
+    flags: Sequence[int]
+    titles: Sequence[str]
+
+
+class Texts(Protocol):
+    """What the elements of a day say; asked for those alone that stand in no part that stays."""
+
+    def elements(self, rows: slice) -> list[bytes]:
+        """Elements as they are to be stored, a line feed behind each."""
+
+    def in_file(self, rows: slice) -> tuple[int, int]:
+        """Length and digest of these elements in the provider's file; 0, 0 where that cannot be told."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Placed:
+    """A part where it stands in a stored day."""
+
+    part: Part
+    rows: slice
+    body: bytes
+
+
+class OldDay:
+    """A stored day, of which the next version takes over what it can."""
+
+    def __init__(self, day: StoredDay) -> None:
+        self._day = day
+        self.contents = day.contents
+        self._parts = parts_of(day.parts) or [Part(day.programmes, len(day.body))]
+        self._bodies = bodies_of(day)
+        self._raws: dict[int, bytes] | None = None
+
+    def raw(self, key: int) -> bytes:
+        """A stored element; empty when there is none."""
+        if self._raws is None:
+            self._raws = dict(zip(self.contents.keys, raws_of(self.contents, self._day.body), strict=True))
+        return self._raws.get(key, b"")
+
+    def placed(self) -> Iterator[_Placed]:
+        """Its parts in their order."""
+        first = 0
+        for part, body in zip(self._parts, self._bodies, strict=True):
+            yield _Placed(part, slice(first, first + part.programmes), body)
+            first += part.programmes
+
+
+def assembled(day: int, rows: DayRows, texts: Texts, old: OldDay | None = None) -> PackedDay:
+    """A day ready to be stored; the parts of the `old` version that are still the same are not packed anew."""
+    made, bodies, lengths = list[Part](), list[bytes](), list[int]()
+    for fresh, kept in _runs(rows, old):
+        if kept is not None and old is not None:
+            made.append(kept.part)
+            bodies.append(kept.body)
+            lengths += old.contents.lengths[kept.rows]
+            continue
+        elements = texts.elements(fresh)
+        body = deflated(b"".join(elements))
+        made.append(Part(len(elements), len(body), *texts.in_file(fresh)))
+        bodies.append(body)
+        lengths += [len(element) - 1 for element in elements]
+    contents = contents_of(rows.keys, rows.digests, rows.stops, lengths, rows.flags)
+    titles = "\0".join(rows.titles).encode("utf-8", "replace")
+    return PackedDay(day, contents, titles, b"".join(bodies), packed_parts(made))
+
+
+_Run = tuple[slice, _Placed | None]
+
+
+def _runs(rows: DayRows, old: OldDay | None) -> list[_Run]:
+    """The rows in the parts that they are to have; those of old parts that stay, and others."""
+    count = len(rows.keys)
+    runs, at = list[_Run](), 0
+    for first, placed in _staying(rows, old) if old else ():
+        runs += _fresh(at, first)
+        at = first + placed.part.programmes
+        runs.append((slice(first, at), placed))
+    runs += _fresh(at, count)
+    # Where edits have worn a day into crumbs it is packed anew, or it would never be packed well again.
+    return runs if len(runs) <= 3 + 2 * count // PART_ROWS else _fresh(0, count)
+
+
+def _fresh(first: int, end: int) -> list[_Run]:
+    """Rows in parts of about the same size."""
+    count = round((end - first) / PART_ROWS) or int(end > first)
+    bounds = [first + (end - first) * n // count for n in range(count + 1)] if count else []
+    return [(slice(begin, until), None) for begin, until in pairwise(bounds)]
+
+
+def _staying(rows: DayRows, old: OldDay) -> Iterator[tuple[int, _Placed]]:
+    """The parts of the old day of which every programme is there as it was, and where each begins now."""
+    was, place = old.contents, {key: at for at, key in enumerate(rows.keys)}
+    for placed in old.placed():
+        first = place.get(was.keys[placed.rows.start], -1)
+        now = slice(first, first + placed.part.programmes)
+        if (
+            first >= 0
+            and tuple(rows.keys[now]) == was.keys[placed.rows]
+            and tuple(rows.digests[now]) == was.digests[placed.rows]
+            and tuple(rows.stops[now]) == was.stops[placed.rows]
+        ):
+            yield first, placed
+
+
+class _Stored:
+    """The elements of a stored day, some of them left out."""
+
+    def __init__(self, old: OldDay, keys: Sequence[int]) -> None:
+        self._old = old
+        self._keys = keys
+
+    def elements(self, rows: slice) -> list[bytes]:
+        return [self._old.raw(key) + b"\n" for key in self._keys[rows]]
+
+    def in_file(self, rows: slice) -> tuple[int, int]:
+        return 0, 0
+
+
+def thinned(day: StoredDay, stays: Callable[[int, int], bool]) -> PackedDay | None:
+    """A stored day with those programmes alone whose keys and stops say that they stay; None when none does."""
+    old = OldDay(day)
+    was = old.contents
+    kept = [at for at, (key, stop) in enumerate(zip(was.keys, was.stops, strict=True)) if stays(key, stop)]
+    if not kept:
+        return None
+    columns = (was.keys, was.digests, was.stops, was.flags)
+    keys, digests, stops, flags = ([column[at] for at in kept] for column in columns)
+    return assembled(day.day, DayRows(keys, digests, stops, flags, [UNREAD] * len(keys)), _Stored(old, keys), old)
