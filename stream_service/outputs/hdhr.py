@@ -10,8 +10,9 @@ import re
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from hashlib import blake2b
-from xml.sax.saxutils import escape
+from html import escape
 
 import orjson
 
@@ -36,6 +37,8 @@ TUNED_LIKE_A_DEVICE = frozenset(
 )
 """The words of `transcode=` that devices know."""
 
+_escaped = partial(escape, quote=False)
+"""As that of `xml.sax.saxutils`, which loads HTTP and TLS."""
 _ORIGIN_IN_JSON = orjson.dumps(ORIGIN)[1:-1]
 _CHECK = (0xA, 0x5, 0xF, 0x6, 0x7, 0xC, 0x1, 0xB, 0x9, 0x2, 0x8, 0xD, 0x4, 0x3, 0xE, 0x0)
 _UNIQUE_NAMES = uuid.UUID("6e6bb4b6-8cb8-4f0c-9a5c-1d1f0a1a7a10")
@@ -156,9 +159,7 @@ def lineup_xml(channels: Iterable[Row]) -> bytes:
     lines = ['<?xml version="1.0" encoding="UTF-8"?>\n<Lineup>\n']
     for number, name, hd, url in channels:
         mark = "<HD>1</HD>" if hd else ""
-        fields = (
-            f"<GuideNumber>{number}</GuideNumber><GuideName>{escape(name)}</GuideName>{mark}<URL>{escape(url)}</URL>"
-        )
+        fields = f"<GuideNumber>{number}</GuideNumber><GuideName>{_escaped(name)}</GuideName>{mark}<URL>{_escaped(url)}</URL>"
         lines.append(f"<Program>{fields}</Program>\n")
     return "".join([*lines, "</Lineup>\n"]).encode()
 
@@ -190,7 +191,7 @@ def device_xml(view: LineupView) -> bytes:
         f"<URLBase>{ORIGIN}{device.base}</URLBase>\n"
         "<device>\n"
         "<deviceType>urn:schemas-upnp-org:device:MediaServer:1</deviceType>\n"
-        f"<friendlyName>{escape(device.friendly_name)}</friendlyName>\n"
+        f"<friendlyName>{_escaped(device.friendly_name)}</friendlyName>\n"
         "<manufacturer>Silicondust</manufacturer>\n"
         "<manufacturerURL>http://www.silicondust.com/</manufacturerURL>\n"
         f"<modelDescription>{MODEL} HDHomeRun</modelDescription>\n"

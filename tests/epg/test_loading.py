@@ -1,31 +1,15 @@
 """What a process loads: a command that imports a file, and a keeper, carry nothing that only others need."""
 
-import json
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from tests.epg.guidekit import HOUR, REPOSITORY, guide_of, hourly
+from tests.epg.guidekit import HOUR, guide_of, hourly
+from tests.loading import CLOCK, HTTP, WEB, loaded
 
-WEB = {"flask", "flask_openapi3", "flask_cors", "flask_compress", "werkzeug", "jinja2", "prometheus_client", "gunicorn"}
-HTTP = {"requests", "urllib3"}
 RARE = {"rich", "chardet", "rapidfuzz", "tvkit.expressions", "lark", "regex", "pythonjsonlogger"}
-CLOCK = {"apscheduler", "asyncio"}
 WORK = {"epg_service.importer", "epg_service.lineups.publish", "epg_service.indexing", "epg_service.keeper"}
-TOLD = "import json, sys; print(json.dumps(sorted(sys.modules)))"
-
-
-def loaded(code: str, folder: Path) -> set[str]:
-    """The modules that a process of its own has loaded after `code`, run in the folder."""
-    done = subprocess.run(
-        [sys.executable, "-c", f"{code}\n{TOLD}"], cwd=folder, capture_output=True, text=True, timeout=120,
-        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(REPOSITORY)},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return set(json.loads(done.stdout.splitlines()[-1]))
 
 
 @pytest.mark.parametrize(
