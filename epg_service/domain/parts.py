@@ -6,6 +6,7 @@ where they stand again.
 """
 
 import struct
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
@@ -19,6 +20,7 @@ from epg_service.domain.days import (
     StoredDay,
     contents_of,
     deflated,
+    inflated,
     raws_of,
 )
 
@@ -62,6 +64,22 @@ def bodies_of(day: StoredDay) -> list[bytes]:
     if not ends or ends[-1] != len(day.body):
         return [day.body]
     return [day.body[begin:end] for begin, end in zip([0, *ends], ends, strict=False)]
+
+
+def raws_at(day: StoredDay, places: Sequence[int]) -> list[bytes]:
+    """Some elements of a day, places rising; parts that hold none of them are not inflated."""
+    found: list[bytes] = []
+    parts, bodies, lengths, first = parts_of(day.parts), bodies_of(day), day.contents.lengths, 0
+    if len(bodies) != len(parts):
+        parts = [Part(day.programmes, len(day.body))]
+    for part, body in zip(parts, bodies, strict=True):
+        end = first + part.programmes
+        wanted = places[bisect_left(places, first) : bisect_left(places, end)]
+        if wanted:
+            text, ends = inflated(body), list(accumulate(length + 1 for length in lengths[first:end]))
+            found += [text[ends[at - first] - lengths[at] - 1 : ends[at - first] - 1] for at in wanted]
+        first = end
+    return found
 
 
 class DayRows(NamedTuple):

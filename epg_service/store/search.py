@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,9 @@ from epg_service.domain.tags import FLAG_BITS, NEW, PREMIERE
 from epg_service.domain.terms import Terms, folded
 from epg_service.domain.wishes import Wish
 from epg_service.store.deadline import limited
-from epg_service.store.search_file import KEY_BITS, TAG_BITS, TAGS, usable
-from epg_service.store.search_vocabulary import TEXT_BITS
+from epg_service.store.search_file import KEY_BITS, usable
+from epg_service.store.search_texts import TAG_BITS, TAGS, TEXT_BITS
+from epg_service.store.search_words import Words
 from servicekit.errors import Unavailable
 from servicekit.store.sqlite import DatabaseUnusable, busy_as_unavailable, open_connection
 
@@ -26,24 +28,34 @@ SEARCH_LIMIT_S = 1.5
 _CACHE_KIB = 8_192
 _ADVICE = "too many programmes match; give another word, a channel, a category or a shorter time"
 _COLUMNS = ("title", "sub_title", "people")
+_BETTER = ((), ("title",), ("title",), ("title", "people"))
+"""What finds a programme before the kind does. Which of a text's sub-titles FTS5 means is proven."""
 _TOGETHER = len(_COLUMNS)
 _KINDS = ("title", "sub-title", "people", "several", "description")
 """What a programme is found by, the best first: all words in one of its texts, in several of them, in descriptions."""
+_ANYWHERE = len(_KINDS)
 _RANK = 1 << 16
 """A score is kind * _RANK + length of the text: of two titles with the same word the shorter one says it more."""
 
-# A programme is found once, by its best text: kind first, then length, then time.
-_FIND = f"""
+_SCORES = ("t.titles", "e.value ->> 0", "t.people", "t.titles + (e.value ->> 0) + t.people", "t.people")
+"""How long the text is that says it, by kind."""
+
+
+@lru_cache
+def _find(kind: int, terms: int) -> str:
+    """The statement that finds programmes by a kind of text and a number of terms."""
+    # A programme is found once, by its best text: kind first, then length, then time.
+    return f"""
 WITH found AS MATERIALIZED (
-    SELECT t.id, t.shows, :kind * {_RANK} + min({_RANK - 1}, CASE :kind WHEN 0 THEN t.titles WHEN 1 THEN t.sub_titles
-        WHEN {_TOGETHER} THEN t.titles + t.sub_titles + t.people ELSE t.people END) AS score
-    FROM words w CROSS JOIN texts t ON t.id = w.rowid WHERE words MATCH :match
-        AND (:channels IS NULL OR t.id >> {TEXT_BITS} IN (SELECT id FROM guide.channel_mappings
-            WHERE channel_id IN (SELECT value FROM json_each(:channels))))),
+    SELECT t.id, t.titles, t.people, t.said, t.sub_titles, t.shows FROM words w CROSS JOIN texts t ON t.id = w.rowid
+    WHERE words MATCH :match AND (:channels IS NULL OR t.id >> {TEXT_BITS} IN (SELECT id FROM guide.channel_mappings
+        WHERE channel_id IN (SELECT value FROM json_each(:channels))))),
 airing AS MATERIALIZED (
-    SELECT ((f.id >> {TEXT_BITS}) << {KEY_BITS}) + (s.value >> {TAG_BITS}) AS id, f.score AS score
-    FROM found f CROSS JOIN json_each(f.shows) s
-    WHERE s.value >> {TAG_BITS + ORDINAL_BITS} BETWEEN :from - :reach AND :to + :reach
+    SELECT ((t.id >> {TEXT_BITS}) << {KEY_BITS}) + (s.value >> {TAG_BITS}) AS id,
+        {kind * _RANK} + min({_RANK - 1}, {_SCORES[kind]}) AS score
+    FROM found t CROSS JOIN json_each(t.shows) e CROSS JOIN json_each(e.value) s
+    WHERE {_proof(kind, terms)} AND s.key > 0
+        AND s.value >> {TAG_BITS + ORDINAL_BITS} BETWEEN :from - :reach AND :to + :reach
         AND (:new IS NULL OR (s.value & {NEW} <> 0) = :new)
         AND (:premiere IS NULL OR (s.value & {PREMIERE} <> 0) = :premiere)
         AND (:sets IS NULL OR (s.value & {TAGS}) >> {FLAG_BITS} IN (SELECT value FROM json_each(:sets))))
@@ -56,9 +68,25 @@ FROM airing a CROSS JOIN guide.programs p ON p.id = a.id
     CROSS JOIN guide.providers v ON v.id = m.provider_id AND v.deleted = 0
 WHERE start < :to AND (stop > :from OR start >= :from) AND (a.score, start, p.id) > (:score, :start, :id)
     AND (:better IS NULL OR p.id NOT IN (
-        SELECT h.id FROM words w CROSS JOIN hits h ON h.text = w.rowid WHERE words MATCH :better))
+        SELECT ((t.id >> {TEXT_BITS}) << {KEY_BITS}) + (s.value >> {TAG_BITS})
+        FROM words w CROSS JOIN texts t ON t.id = w.rowid CROSS JOIN json_each(t.shows) e
+            CROSS JOIN json_each(e.value) s WHERE words MATCH :better AND s.key > 0 AND {_proof(_ANYWHERE, terms)}))
 ORDER BY a.score, start, p.id LIMIT :limit
 """
+
+
+def _proof(kind: int, terms: int) -> str:
+    """That the programmes at a place (`e`) of a text are found by what FTS5 found somewhere in the text (`t`)."""
+    sub_title = "json_extract(t.sub_titles, '$[' || e.key || ']')"
+    within = " AND ".join(f"instr({sub_title}, :term{n})" for n in range(terms))
+    anywhere = " AND ".join(f"(instr(t.said, :term{n}) OR instr({sub_title}, :term{n}))" for n in range(terms))
+    proofs = {
+        1: within,
+        2: f"(t.said IS NULL OR NOT ({within}))",
+        _TOGETHER: f"(t.said IS NULL OR {anywhere} AND NOT ({within}))",
+        _ANYWHERE: f"(t.said IS NULL OR {anywhere})",
+    }
+    return proofs.get(kind, "1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +121,13 @@ class Search:
         score, start, id_ = after or (-1, 0, 0)
         found: list[Hit] = []
         with self._reading() as connection:
-            values = self._values(connection, wish) | {"score": score, "start": start, "id": id_}
+            terms = _needles(wish.terms, self._local.words)
+            values = self._values(connection, wish) | terms | {"score": score, "start": start, "id": id_}
             for kind in range(max(0, int(score) // _RANK), len(_KINDS)):
                 match = _match(wish.terms, kind)
                 if match is not None and len(found) < limit:
                     values |= {"kind": kind, "limit": limit - len(found), "match": match.wanted, "better": match.better}
-                    found += map(_hit, _typed(connection.execute(_FIND, values)))
+                    found += map(_hit, _typed(connection.execute(_find(kind, len(terms)), values)))
         return found
 
     def complete(self) -> bool:
@@ -170,13 +199,14 @@ class Search:
         opened.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)  # else each question is planned anew, at ten times its cost
         opened.execute("ATTACH ? AS guide", (str(self._guide),))
         self._local.connection, self._local.file = opened, (stat.st_dev, stat.st_ino)
+        self._local.words = Words(opened)
         return opened
 
     def _close(self) -> None:
         found: apsw.Connection | None = getattr(self._local, "connection", None)
         if found is not None:
             found.close()
-            self._local.connection = None
+            self._local.connection = self._local.words = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,9 +232,17 @@ def _match(terms: Terms, kind: int) -> _Match | None:
         return None
     columns = _COLUMNS[kind] if kind < _TOGETHER else " ".join(_COLUMNS)
     matched = f"({{{columns}}} : ({all_of}))"
-    for column in _COLUMNS[:kind]:
+    for column in _BETTER[kind]:
         matched = f"({matched} NOT ({column} : ({all_of})))"
     return _Match(matched)
+
+
+def _needles(terms: Terms, words: Words) -> dict[str, str]:
+    """The terms as they stand in the words of a text (`search_words`)."""
+    needles = [f" {' '.join(words.words(folded(term)))} " for term in terms.exact]
+    if terms.beginning is not None:
+        needles.append(f" {' '.join(words.words(folded(terms.beginning)))}")
+    return {f"term{n}": needle for n, needle in enumerate(needles)}
 
 
 def _quoted(term: str) -> str:

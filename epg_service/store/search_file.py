@@ -1,7 +1,7 @@
 """The search index's file: what stands in it, how one is begun and how it takes another's place.
 
     state                  the guide's mark that it was made from
-    texts                  what a programme says (titles, sub-titles, people), once a mapping; its shows (view: hits)
+    texts                  what programmes say (`search_texts`), and their shows (view: hits)
     words                  the texts' words (FTS5, without the texts themselves)
     sets, categories       sets of categories; a set's `key` is their numbers with a comma on each side
     days                   which version of a packed day was read, and its programmes' texts, descriptions and tags
@@ -16,15 +16,13 @@ from typing import Any
 import apsw
 
 from epg_service.domain.days import ORDINAL_BITS, START_BITS
-from epg_service.store.search_vocabulary import TEXT_BITS
+from epg_service.store.search_texts import TAG_BITS, TAGS, TEXT_BITS
+from epg_service.store.search_words import TOKENIZE
 from servicekit.store.sqlite import busy_as_unavailable, open_connection
 
 APPLICATION_ID = 0x41457369  # "AEsi"
-VERSION = 4
+VERSION = 5
 KEY_BITS = START_BITS + ORDINAL_BITS
-TAG_BITS = 26
-TAGS = (1 << TAG_BITS) - 1
-"""Each of `texts.shows` (a JSON list, which SQLite takes apart itself) is key << TAG_BITS | tag."""
 _CACHE_KIB = 8_192
 _HASH_BYTES = 16 << 20
 """Words that wait in memory for the end of a transaction while a whole index is made; usually 1 MB."""
@@ -35,20 +33,21 @@ CREATE TABLE state (mark INTEGER, descriptions INTEGER NOT NULL);
 INSERT INTO state VALUES (NULL, 0);
 CREATE TABLE texts (
     id INTEGER PRIMARY KEY,
-    digest INTEGER NOT NULL,
-    titles INTEGER NOT NULL,                      -- how long they are, as are
-    sub_titles INTEGER NOT NULL,
-    people INTEGER NOT NULL,                      -- or descriptions
-    shows TEXT NOT NULL
+    titles INTEGER,                               -- how long they are; NULL: these are descriptions
+    people INTEGER NOT NULL,                      -- or descriptions: how long
+    said TEXT,                                    -- the words of titles, and of people; NULL: no sub-titles, no proof
+    sub_titles TEXT,                              -- a JSON list of the words of each
+    digests BLOB NOT NULL,                        -- what tells titles, people and each sub-title apart, 8 bytes each
+    shows TEXT NOT NULL                           -- of each sub-title its length, then its shows: a JSON list of lists
 );
 CREATE VIRTUAL TABLE words USING fts5 (title, sub_title, people, description, content = '', contentless_delete = 1,
-    tokenize = 'unicode61 remove_diacritics 0');
-CREATE VIEW hits AS SELECT texts.id AS text, show.value & {TAGS} AS tag,
+    tokenize = '{TOKENIZE}');
+CREATE VIEW hits AS SELECT texts.id AS text, entry.key AS place, show.value & {TAGS} AS tag,
     ((texts.id >> {TEXT_BITS}) << {KEY_BITS}) + (show.value >> {TAG_BITS}) AS id
-    FROM texts CROSS JOIN json_each(texts.shows) AS show;
+    FROM texts CROSS JOIN json_each(texts.shows) AS entry CROSS JOIN json_each(entry.value) AS show WHERE show.key > 0;
 CREATE TABLE categories (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, folded TEXT NOT NULL);
 CREATE TABLE sets (id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, programs INTEGER NOT NULL DEFAULT 0);
-CREATE TABLE days (id INTEGER PRIMARY KEY, contents BLOB NOT NULL, refs BLOB NOT NULL, described INTEGER NOT NULL);
+CREATE TABLE days (id INTEGER PRIMARY KEY, identity BLOB NOT NULL, refs BLOB NOT NULL, described INTEGER NOT NULL);
 PRAGMA application_id = {APPLICATION_ID};
 PRAGMA user_version = {VERSION};
 """

@@ -1,6 +1,6 @@
 """The search index: a database file of its own, made from the guide and thrown away when it is damaged.
 
-It is brought up to date by comparing `program_days.contents` with the copies in `days`, some thousand programmes a
+It is brought up to date by comparing `program_days.contents` with what `days` holds, some thousand programmes a
 transaction, each whole days. A run that was killed has done what it has committed. Its transactions lock nobody but
 the next one: readers of a write-ahead log wait for no writer. An index that knows little of the guide is made in a new
 file beside it instead, without a log, and takes its place when it is whole.
@@ -12,15 +12,18 @@ from typing import Any
 
 import apsw
 
-from epg_service.domain.days import DAY_BITS, ROW_BYTES, day_id
+from epg_service.domain.days import DAY_BITS, StoredDay, day_id
 from epg_service.store import search_file
-from epg_service.store.search_step import Day, Step
+from epg_service.store.packed_days import days_at
+from epg_service.store.search_step import Day, Step, identity
 from epg_service.store.search_vocabulary import Categories, Reader
+from epg_service.store.search_words import Words
 from servicekit.store.sqlite import Connections, DatabaseUnusable, busy_as_unavailable, truncate_wal, writing
 
 STEP_PROGRAMMES = 5_000
 BUILD_PROGRAMMES = 20_000
 """In one transaction of a new file, for which nobody waits."""
+DAYS_AT_ONCE = 16
 _DAYS = (1 << DAY_BITS) - 1
 
 
@@ -109,9 +112,10 @@ class SearchIndex:
 
     def _steps(self, connection: apsw.Connection, limit: int, *, described: bool) -> Iterator[int]:
         categories = Categories(connection, self._reader.categories)
+        words = Words(connection)
         parts = self._parts(connection, limit, described=described)
         while True:
-            step = Step(connection, reader=self._reader, categories=categories, described=described)
+            step = Step(connection, reader=self._reader, categories=categories, words=words, described=described)
             with writing(connection):
                 for mapping, days in parts:
                     step.add(mapping, days)
@@ -129,7 +133,7 @@ class SearchIndex:
             size = 0
             for day in self._changed(connection, mapping, described=described):
                 part.append(day)
-                size += len(day.contents) // ROW_BYTES
+                size += day.stored.programmes
                 if size >= limit:
                     yield mapping, part
                     part, size = [], 0
@@ -139,20 +143,21 @@ class SearchIndex:
     def _changed(self, connection: apsw.Connection, mapping: int, *, described: bool) -> Iterator[Day]:
         """The days of a mapping that are not indexed as they are now: new, changed and vanished ones."""
         ends = (day_id(mapping, 0), day_id(mapping, _DAYS))
-        ours = "SELECT id, CASE WHEN described >= ? THEN contents END FROM days WHERE id BETWEEN ? AND ?"
+        ours = "SELECT id, CASE WHEN described >= ? THEN identity END FROM days WHERE id BETWEEN ? AND ?"
         then: dict[int, bytes] = dict(_typed(connection.execute(ours, (int(described), *ends))))
         guide = self._guide.get()
         if not then:
             query = "SELECT id, contents, body FROM program_days WHERE id BETWEEN ? AND ? ORDER BY id"
             for at, contents, body in _typed(guide.execute(query, ends)):
-                yield Day(at, contents, body, known=False)
+                yield Day(at, StoredDay(at & _DAYS, contents, body), known=False)
             return
         query = "SELECT id, contents FROM program_days WHERE id BETWEEN ? AND ?"
-        now: dict[int, bytes] = dict(_typed(guide.execute(query, ends)))
-        for at in sorted(day for day in now.keys() | then.keys() if now.get(day) != then.get(day)):
-            query = "SELECT contents, body FROM program_days WHERE id = ?"
-            contents, body = (_typed(guide.execute(query, (at,))) or [(b"", b"")])[0]
-            yield Day(at, contents, body, known=at in then)
+        now = {at: identity(contents) for at, contents in _typed(guide.execute(query, ends))}
+        changed = sorted(day & _DAYS for day in now.keys() | then.keys() if now.get(day) != then.get(day))
+        for first in range(0, len(changed), DAYS_AT_ONCE):
+            for day in days_at(guide, mapping, changed[first : first + DAYS_AT_ONCE]):
+                at = day_id(mapping, day.day)
+                yield Day(at, day, known=at in then)
 
     def _shown(self) -> set[int]:
         """Every mapping of a provider that is not deleted, as far as the guide has days of it."""

@@ -1,25 +1,31 @@
 """One transaction of the search index: the changed days of some mappings, read anew as far as they changed."""
 
-import json
 from array import array
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, compress, repeat
 from typing import Any, TypeAlias
 
 import apsw
 
-from epg_service.domain.days import IN_FORM, raws_of, unpacked_contents
+from epg_service.domain.days import IN_FORM, ROW_BYTES, Contents, StoredDay, raws_of, unpacked_contents
+from epg_service.domain.parts import raws_at
 from epg_service.domain.tags import FLAG_BITS
-from epg_service.store.search_file import TAG_BITS
-from epg_service.store.search_vocabulary import Categories, MappingTexts, Reader, Said
+from epg_service.store.search_texts import TAG_BITS, MappingTexts
+from epg_service.store.search_vocabulary import Categories, Reader, Said
+from epg_service.store.search_words import Words
 
-_Refs: TypeAlias = tuple[int, int, int]
-"""Of a programme: its text and its descriptions (numbers in the mapping; 0: none), and its tag."""
-_NONE: _Refs = (0, 0, 0)
-_Old: TypeAlias = tuple[int | None, _Refs]
-_FRESH: _Old = (None, _NONE)
+_IDENTITY_BYTES = 16
+"""Of a programme: its key and its digest, the beginning of the guide's `contents`."""
+
+_Numbers: TypeAlias = "array[int]"
+_Refs: TypeAlias = tuple[_Numbers, _Numbers, _Numbers]
+"""Columns of a day: what each programme says (entries of `search_texts`), its tag, what describes it (0: nothing)."""
+
+
+def identity(contents: bytes) -> bytes:
+    """The columns of `contents` that tell what is to be read anew: keys and digests."""
+    return contents[: len(contents) // ROW_BYTES * _IDENTITY_BYTES]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,71 +33,85 @@ class Day:
     """A day as the guide has it now; without contents it is gone. `known`: the index has a version of it."""
 
     id: int
-    contents: bytes
-    body: bytes
+    stored: StoredDay
     known: bool
 
 
 class Step:
-    """Writes what it is given at once, but for counts; `finish` before the end of the transaction."""
+    """Writes what it is given at once, but for words and counts; `finish` before the end of the transaction."""
 
-    def __init__(self, connection: apsw.Connection, *, reader: Reader, categories: Categories, described: bool) -> None:
+    def __init__(
+        self, connection: apsw.Connection, *, reader: Reader, categories: Categories, words: Words, described: bool
+    ) -> None:
         self._connection = connection
         self._reader = reader
         self._categories = categories
+        self._words = words
         self._described = described
         self._counts: Counter[int] = Counter()
+        self._new_words: list[tuple[Any, ...]] = []
         self.programmes = 0
 
     def add(self, mapping: int, days: Sequence[Day]) -> None:
         """Replaces what is known of days of one mapping."""
-        texts = MappingTexts(self._connection, mapping, reader=self._reader, categories=self._categories)
-        told = _Told()
-        rows = [(day.id, day.contents, self._read(day, texts, told), self._described) for day in days]
-        self._write(texts, told)
+        texts = MappingTexts(
+            self._connection, mapping, reader=self._reader, categories=self._categories, words=self._words
+        )
+        rows = [(day.id, identity(day.stored.packed), self._read(day, texts), self._described) for day in days]
+        self._new_words += texts.write()
         write = self._connection.executemany
         write("DELETE FROM days WHERE id = ?", [(row[0],) for row in rows if not row[1]])
         write(
-            "INSERT OR REPLACE INTO days (id, contents, refs, described) VALUES (?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO days (id, identity, refs, described) VALUES (?, ?, ?, ?)",
             [row for row in rows if row[1]],
         )
-        self._counts.update(told.counts)
 
     def finish(self) -> None:
-        """Writes how many programmes each set of categories has."""
+        """Writes the words of new texts, and how many programmes each set of categories has."""
+        write = self._connection.executemany
+        write(
+            "INSERT INTO words (rowid, title, sub_title, people, description) VALUES (?, ?, ?, ?, ?)", self._new_words
+        )
         sets: Counter[int] = Counter()
         for tag, change in self._counts.items():
             sets[tag >> FLAG_BITS] += change
-        self._connection.executemany(
-            "UPDATE sets SET programs = programs + ? WHERE id = ?", [(by, at) for at, by in sets.items() if by]
-        )
+        write("UPDATE sets SET programs = programs + ? WHERE id = ?", [(by, at) for at, by in sets.items() if by])
 
-    def _read(self, day: Day, texts: MappingTexts, told: "_Told") -> bytes:
-        """The packed refs of a day; notes what changes."""
-        old = self._before(day.id) if day.known else {}
-        now = unpacked_contents(day.contents)
+    def _read(self, day: Day, texts: MappingTexts) -> bytes:
+        """The packed refs of a day."""
+        now = unpacked_contents(day.stored.packed)
         self.programmes += max(1, len(now.keys))
-        raws, flags = raws_of(now, day.body) if day.contents else [], now.flags
-        if not old:
-            numbers = self._numbers(texts, raws, flags)
-            told.add(now.keys, *numbers)
-            return array("I", chain(*numbers)).tobytes()
-        read = [old.get(key, _FRESH)[0] != digest for key, digest in zip(now.keys, now.digests, strict=True)]
-        numbers = self._numbers(texts, list(compress(raws, read)), bytes(compress(flags, read)))
-        fresh, refs = zip(*numbers, strict=True), []
-        for key, anew in zip(now.keys, read, strict=True):
-            before = old.pop(key, _FRESH)[1]
-            refs.append(next(fresh) if anew else before)
-            told.change(key, before, refs[-1])
-        for key, (_, gone) in old.items():
-            told.change(key, gone, _NONE)
-        return array("I", chain(*zip(*refs, strict=True))).tobytes()
+        if not day.known and not self._described:
+            entries, tags = texts.add(now.keys, self._said(raws_of(now, day.stored.body), now.flags))
+            self._counts.update(tags)
+            return array("I", entries + tags).tobytes()
+        entered, tagged, about = self._read_again(day, now, texts)
+        return (entered + tagged + about if any(about) else entered + tagged).tobytes()
 
-    def _numbers(self, texts: MappingTexts, raws: Sequence[bytes], flags: bytes) -> tuple[Sequence[int], ...]:
-        """Texts, descriptions and tags of programmes, as columns."""
-        said, tags = texts.numbers(self._said(raws, flags))
-        described = texts.descriptions(map(self._reader.description, raws)) if self._described else [0] * len(said)
-        return said, described, tags
+    def _read_again(self, day: Day, now: Contents, texts: MappingTexts) -> _Refs:
+        old = self._before(day.id)
+        changed, refs = old.kept(now)
+        raws = raws_at(day.stored, changed)
+        read = texts.read(self._said(raws, bytes(now.flags[at] for at in changed)))
+        for at, raw, (shows, tag) in zip(changed, raws, read, strict=True):
+            key = now.keys[at]
+            about = texts.described(self._reader.description(raw)) if self._described else None
+            before = old.taken(key)
+            for column, said, was in ((0, shows, before[0]), (2, about, before[2])):
+                entry = refs[column][at] = said[0] if said else 0
+                if (was, before[1]) != (entry, tag):
+                    if was:
+                        texts.drop(was, key << TAG_BITS | before[1])
+                    if said:
+                        said.append(key << TAG_BITS | tag)
+            refs[1][at] = tag
+            self._counts[tag] += 1
+            self._counts[before[1]] -= before[0] > 0
+        for key, (entry, tag, about_it) in old.left():
+            for was in filter(None, (entry, about_it)):
+                texts.drop(was, key << TAG_BITS | tag)
+            self._counts[tag] -= 1
+        return refs
 
     def _said(self, raws: Sequence[bytes], flags: bytes) -> Iterator[Said]:
         said, in_form = self._reader.said, self._reader.said_in_form
@@ -99,83 +119,52 @@ class Step:
             return map(in_form, raws)
         return (in_form(raw) if flag & IN_FORM else said(raw) for raw, flag in zip(raws, flags, strict=True))
 
-    def _before(self, day: int) -> dict[int, _Old]:
-        """Digest and refs of each programme of the day by its key; no digest where it is to be read anew."""
-        rows = self._connection.execute("SELECT contents, refs, described FROM days WHERE id = ?", (day,))
-        row: Any = rows.fetchone()
-        if row is None:
-            return {}
-        known, numbers = unpacked_contents(row[0]), array("I", row[1])
-        count = len(known.keys)
-        refs = zip(numbers[:count], numbers[count : 2 * count], numbers[2 * count :], strict=True)
-        digests: Iterable[int | None] = known.digests if row[2] >= self._described else repeat(None, count)
-        return dict(zip(known.keys, zip(digests, refs, strict=True), strict=True))
+    def _before(self, day: int) -> "_Before":
+        rows = self._connection.execute("SELECT identity, refs, described FROM days WHERE id = ?", (day,))
+        row: Any = rows.fetchone() or (b"", b"", True)
+        return _Before(row[0], row[1], anew=row[2] < self._described)
 
-    def _write(self, texts: MappingTexts, told: "_Told") -> None:
-        write, first = self._connection.executemany, texts.first
-        write("INSERT INTO words (rowid, title, sub_title, people, description) VALUES (?, ?, ?, ?, ?)", texts.words)
-        if told.gone:
-            self._forget(first, told)
-        old = (0, 0, 0, 0)
-        write(
-            "INSERT INTO texts (id, digest, titles, sub_titles, people, shows) VALUES (?, ?, ?, ?, ?, ?) "
-            "ON CONFLICT (id) DO UPDATE SET "
-            "shows = substr(shows, 1, length(shows) - 1) || ',' || substr(excluded.shows, 2)",
-            [(first | text, *texts.new.get(text, old), str(shows)) for text, shows in sorted(told.shows.items())],
-        )
 
-    def _forget(self, first: int, told: "_Told") -> None:
-        """Takes the programmes that went out of their texts; a text that nobody shows any more goes with its words."""
-        query = "SELECT id, shows FROM texts WHERE id IN (SELECT value FROM json_each(?))"
-        wanted = json.dumps([first | text for text in told.gone])
-        changed, gone = [], []
-        for at, shows in _typed(self._connection.execute(query, (wanted,))):
-            text = at - first
-            left = [show for show in json.loads(shows) if show not in told.gone[text]] + told.shows.pop(text, [])
-            if left:
-                changed.append((str(left), at))
+class _Before:
+    """What the index holds of a day. `anew`: all of it is to be read again."""
+
+    def __init__(self, identity: bytes, refs: bytes, *, anew: bool) -> None:
+        self._identity = array("Q", identity)
+        self._count = count = len(self._identity) // 2
+        numbers = array("I", refs)
+        self._refs = numbers[:count], numbers[count : 2 * count], numbers[2 * count :] or array("I", bytes(4 * count))
+        self._anew = anew
+        self._left: dict[int, int] = {}
+
+    def kept(self, now: Contents) -> tuple[list[int], _Refs]:
+        """Which programmes of the day as it is now are to be read, and the refs of the others."""
+        keys, digests = self._identity[: self._count], self._identity[self._count :]
+        if keys == array("Q", now.keys) and not self._anew:
+            changed = [at for at, (old, new) in enumerate(zip(digests, now.digests, strict=True)) if old != new]
+            self._left = {keys[at]: at for at in changed}
+            entries, tags, about = self._refs
+            return changed, (entries[:], tags[:], about[:])
+        self._left = places = {key: at for at, key in enumerate(keys)}
+        changed, kept = [], []
+        for at, (key, digest) in enumerate(zip(now.keys, now.digests, strict=True)):
+            place = places.get(key, -1)
+            if place < 0 or self._anew or digests[place] != digest:
+                changed.append(at)
+                kept.append(-1)
             else:
-                gone.append((at,))
-        write = self._connection.executemany
-        write("UPDATE texts SET shows = ? WHERE id = ?", changed)
-        write("DELETE FROM words WHERE rowid = ?", gone)
-        write("DELETE FROM texts WHERE id = ?", gone)
+                kept.append(places.pop(key))
+        entries, tags, about = (array("I", [column[at] if at >= 0 else 0 for at in kept]) for column in self._refs)
+        return changed, (entries, tags, about)
 
+    def taken(self, key: int) -> tuple[int, int, int]:
+        """The refs of a programme that changed, once; zeros when it was not there."""
+        place = self._left.pop(key, None)
+        if place is None:
+            return 0, 0, 0
+        entries, tags, about = self._refs
+        return entries[place], tags[place], about[place]
 
-class _Told:
-    """What changes in a mapping: the shows that its texts gain and lose, and its programmes of each tag."""
-
-    def __init__(self) -> None:
-        self.shows: defaultdict[int, list[int]] = defaultdict(list)
-        self.gone: defaultdict[int, set[int]] = defaultdict(set)
-        self.counts: Counter[int] = Counter()
-
-    def add(self, keys: Sequence[int], said: Sequence[int], described: Sequence[int], tags: Sequence[int]) -> None:
-        """Programmes that were not known."""
-        found = self.shows
-        for key, text, tag in zip(keys, said, tags, strict=True):
-            found[text].append(key << TAG_BITS | tag)
-        if any(described):
-            for key, text, tag in zip(keys, described, tags, strict=True):
-                if text:
-                    found[text].append(key << TAG_BITS | tag)
-        self.counts.update(tags)
-
-    def change(self, key: int, old: _Refs, new: _Refs) -> None:
-        """One programme; `_NONE`: there is, or was, no such one."""
-        if old == new:
-            return
-        (*said, tag), (*saying, tagged) = old, new
-        for before, after in zip(said, saying, strict=True):
-            if before and (before, tag) != (after, tagged):
-                self.gone[before].add(key << TAG_BITS | tag)
-            if after and (before, tag) != (after, tagged):
-                self.shows[after].append(key << TAG_BITS | tagged)
-        if old != _NONE:
-            self.counts[tag] -= 1
-        if new != _NONE:
-            self.counts[tagged] += 1
-
-
-def _typed(rows: Any) -> list[Any]:
-    return list(rows)
+    def left(self) -> Iterator[tuple[int, tuple[int, int, int]]]:
+        """The programmes that are gone, with their refs."""
+        for key in list(self._left):
+            yield key, self.taken(key)

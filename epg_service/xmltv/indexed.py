@@ -6,7 +6,7 @@ one, and those with comments or CDATA are read whole.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import TypeAlias, cast
 from xml.sax.saxutils import escape
@@ -79,7 +79,7 @@ def _ends(raw: bytes, end: int, last: int) -> tuple[int, int, int]:
         crew = raw.find(b"<category", end)
     if crew < 0:
         return end, end, end
-    return end, crew, max(last, raw.find(b"</credits>", crew))
+    return end, crew, max(last, raw.find(b"</credits>", crew) + 10)
 
 
 def description(raw: bytes) -> bytes:
@@ -87,9 +87,20 @@ def description(raw: bytes) -> bytes:
     return _pieces(raw)[2]
 
 
+def texts(piece: bytes) -> bytes:
+    """The texts of a piece, a line each, as they stand; for `readable`."""
+    return b"\n".join(_TEXT.findall(piece))
+
+
+def readable(texts: Sequence[bytes]) -> list[str]:
+    """Texts with their references read, blanks as they stand; a reference that cannot be read stays as it is."""
+    told = _told([b"\0".join(texts)]).split("\0")
+    return told if len(told) == len(texts) else [_told([text]).replace("\0", " ") for text in texts]
+
+
 def words(piece: bytes) -> str:
-    """The texts of a piece, a line each, blanks as they stand; a reference that cannot be read stays as it is."""
-    return _told(_TEXT.findall(piece))
+    """The texts of a piece, a line each."""
+    return readable([texts(piece)])[0]
 
 
 def titles(piece: bytes) -> tuple[bytes, bytes]:
@@ -100,13 +111,14 @@ def titles(piece: bytes) -> tuple[bytes, bytes]:
 
 def crew(piece: bytes) -> tuple[bytes, bytes]:
     """The second piece of `Said` taken apart: people, for `people`, and categories, for `categories`."""
-    end = piece.find(b"<category")
-    return (piece[:end], piece[end:]) if end >= 0 else (piece, b"")
+    end = max(0, piece.find(b"</credits>"))
+    begin = piece.find(b"<category", end)
+    return piece[:end], piece[begin:] if begin >= 0 else b""
 
 
-def people(piece: bytes) -> str:
-    """The names of people, a line each."""
-    return _told(_PERSON.findall(piece))
+def names(piece: bytes) -> bytes:
+    """The names of people, a line each, as they stand; for `readable`."""
+    return b"\n".join(_PERSON.findall(piece))
 
 
 def categories(piece: bytes) -> tuple[str, ...]:

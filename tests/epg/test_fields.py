@@ -124,7 +124,7 @@ def read(said: indexed.Said) -> tuple[list[str], set[str], set[str], tuple[str, 
     return (
         indexed.words(titles).split(),
         lines(indexed.words(sub_titles)),
-        lines(indexed.people(people)),
+        lines(indexed.readable([indexed.names(people)])[0]),
         indexed.categories(categories),
         said[2],
     )

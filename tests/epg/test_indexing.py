@@ -1,5 +1,6 @@
 """The search index follows the guide: whatever happened on the way, it says what one made from nothing would say."""
 
+import json
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,24 +32,28 @@ def told(path: Path) -> Told:
             row[0]: (frozenset(names[int(one)] for one in row[1].split(",") if one), row[2])
             for row in ask("SELECT id, key, programs FROM sets")
         }
-        hits = {
-            (id_, tuple(lengths), sets[tag >> 2][0], tag & 3)
-            for id_, tag, *lengths in ask(
-                "SELECT h.id, h.tag, t.digest, t.titles, t.sub_titles, t.people "
-                "FROM hits h JOIN texts t ON t.id = h.text"
-            )
+        rows = {
+            row[0]: row[1:] for row in ask("SELECT id, titles, people, said, sub_titles, digests, shows FROM texts")
         }
+        hits = set()
+        for id_, text, place, tag in ask("SELECT id, text, place, tag FROM hits"):
+            titles, people, _, sub_titles, digests, shows = rows[text]
+            length, said = json.loads(shows)[place][0], json.loads(sub_titles)[place].strip() if sub_titles else ""
+            digest = digests[8 * place :][:8]
+            hits.add((id_, digest, titles, length, people, said, sets[tag >> 2][0], tag & 3))
         counted = {(members, programs) for members, programs in sets.values() if programs}
-        days = set(ask("SELECT id, contents FROM days"))
-        texts = dict(ask("SELECT id, digest FROM texts"))
-        assert texts.keys() == {row[0] for row in ask("SELECT text FROM hits")}, (
-            "texts that nobody shows were not swept"
-        )
+        days = set(ask("SELECT id, identity FROM days"))
+        shown = {text: id_ for id_, text in ask("SELECT id, text FROM hits")}
+        assert rows.keys() == shown.keys(), "texts that nobody shows were not swept"
         ask("CREATE VIRTUAL TABLE temp.said USING fts5vocab (main, words, instance)")
-        words = {
-            (term, texts[doc], column, offset)
-            for term, doc, column, offset in ask('SELECT term, doc, col, "offset" FROM temp.said')
-        }
+        words = set()
+        for term, doc, column, offset in ask('SELECT term, doc, col, "offset" FROM temp.said'):
+            if column == "sub_title":
+                assert f" {term} " in rows[doc][3]
+            else:
+                words |= {
+                    (term, id_, column, offset) for id_, text in ask("SELECT id, text FROM hits WHERE text = ?", (doc,))
+                }
         return hits, words, counted, days
     finally:
         connection.close()
@@ -74,8 +79,9 @@ def random_guide(source: random.Random) -> list[Show]:
         for at in range(NOON, NOON + 3 * DAY, HOUR):
             if source.random() < 0.8:
                 more = f"<category>C{source.randrange(3)}</category>" + ("<new/>" if source.random() < 0.3 else "")
-                people = f"<credits><actor>Actor {source.randrange(9)}</actor></credits>"
-                found.append(Show(channel, at, at + HOUR, f"Title {source.randrange(30)}", people + more))
+                people = f"<credits><actor>Actor {source.randrange(3)}</actor></credits>"
+                part = f"<sub-title>Part {source.randrange(40)}</sub-title>" if source.random() < 0.8 else ""
+                found.append(Show(channel, at, at + HOUR, f"Title {source.randrange(4)}", part + people + more))
     return found
 
 

@@ -151,6 +151,42 @@ def test_pages_go_on_from_one_kind_of_text_to_the_next(station: Asked) -> None: 
         assert walked(with_descriptions, "ada stone", limit) == whole
 
 
+def serial(parts: list[str]) -> bytes:
+    crew = "<credits><actor>Ada Stone</actor></credits>"
+    return guide_of(
+        Show("one", NOON + at * HOUR, NOON + (at + 1) * HOUR, "Serial", f"<sub-title>{part}</sub-title>{crew}")
+        for at, part in enumerate(parts)
+    )
+
+
+def test_of_a_series_only_the_programmes_are_found_whose_own_sub_title_says_it(station: Asked) -> None:  # noqa: F811
+    colours = ("red", "blue", "ada stone")
+    parts = [f"Part {n}, the {colours[n % 3]} one" for n in range(80)]
+    station.take(serial(parts))
+    station.index()
+
+    def found(text: str) -> list[tuple[str, int]]:
+        return [(hit.matched, (hit.listing.start_s - NOON) // HOUR) for hit in station.find(text)]
+
+    assert found("7 part") == [("sub-title", 7)]
+    assert found("7 blue") == [("sub-title", 7)]
+    assert found("7 red") == []
+    assert found('"one part"') == []  # the end of one and the beginning of another
+    assert found("serial 41") == [("several", 41)]
+    assert found("serial 41 red") == []
+    assert found("serial blue") == [("several", n) for n in range(1, 80, 3)]
+    assert found("stone") == [
+        *(("sub-title", n) for n in range(2, 80, 3)),
+        *(("people", n) for n in range(80) if n % 3 != 2),
+    ]
+    assert found("serial ston")[0] == ("several", 0)
+    station.take(serial(["Part 7, renamed" if n == 7 else part for n, part in enumerate(parts)]))
+    station.index()
+    assert found("7 blue") == []
+    assert found("part 7") == [("sub-title", 7)]
+    assert ("people", 7) in found("stone")
+
+
 def test_shifts_hidden_channels_and_deleted_providers_show_at_once(guide: Asked) -> None:
     write = guide.it.connections.get().execute
     write("UPDATE channels SET shift_minutes = 30 WHERE name = 'two'")
@@ -191,6 +227,6 @@ def test_descriptions_are_searched_only_when_wanted(station: Asked) -> None:  # 
 def test_a_search_that_takes_too_long_ends_with_advice(guide: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(asking, "SEARCH_LIMIT_S", 0.05)
     endless = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT count(*) FROM n"
-    monkeypatch.setattr(asking, "_FIND", endless + " WHERE :match <> '' AND :limit > 0")
+    monkeypatch.setattr(asking, "_find", lambda *_: endless + " WHERE :match <> '' AND :limit > 0")
     with pytest.raises(Unavailable, match="too many programmes match"):
         guide.found("news")
