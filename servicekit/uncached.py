@@ -23,7 +23,9 @@ _DIRECT = getattr(os, "O_DIRECT", 0)  # macOS has none
 class UncachedFile:
     """A new file to write; what stood under its path is gone. A disk that needs the cache gets it."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, cached_bytes: int = CACHED_BYTES) -> None:
+        """`cached_bytes`: so much of its beginning, in whole blocks, goes through the cache."""
+        self._cached_bytes = cached_bytes
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
         self._view = memoryview(mmap.mmap(-1, BLOCK_BYTES))  # begins at a page, as writing past the cache asks for
         self._filled = 0
@@ -48,7 +50,7 @@ class UncachedFile:
 
     def _flush(self) -> None:
         """Writes the block as far as it is filled."""
-        if self._written == CACHED_BYTES and not self._direct:
+        if self._written == self._cached_bytes and self._filled == BLOCK_BYTES and not self._direct:
             self._direct = _past_the_cache(self._descriptor, True)
         elif self._direct and self._filled < BLOCK_BYTES:  # the file's end fills no page
             self._direct = not _past_the_cache(self._descriptor, False)
@@ -132,7 +134,9 @@ class UncachedStream:
 class UncachedWindow:
     """Pieces of a file as `UncachedFile` wrote it, best asked for from front to back: then whole blocks are read."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, cached_bytes: int = CACHED_BYTES) -> None:
+        """`cached_bytes`: as it was written."""
+        self._cached_bytes = cached_bytes
         self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         self._block = memoryview(mmap.mmap(-1, BLOCK_BYTES))
         self._from = self._to = 0
@@ -157,7 +161,7 @@ class UncachedWindow:
         self._ahead = min(2 * self._ahead, BLOCK_BYTES) if onward else LEAST_BYTES
         self._from = self._to = offset - offset % PAGE_BYTES
         needed = -(-(offset + length - self._from) // PAGE_BYTES) * PAGE_BYTES
-        if self._direct != (self._from >= CACHED_BYTES):
+        if self._direct != (self._from >= self._cached_bytes):
             self._direct = _past_the_cache(self._descriptor, not self._direct) and not self._direct
         where = [self._block[: max(self._ahead, needed)]]
         try:

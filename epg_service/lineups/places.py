@@ -1,39 +1,43 @@
-"""Where stored texts stand in a published file: the version after copies them from there, and inflates only the rest.
+"""Where stored texts stand in a file: who publishes them again copies them from there, and inflates only the rest.
 
-    NAME~DIGEST.xml.places      a row for each text, channel after channel; the channels; an end
+    NAME~DIGEST.xml.places      channel after channel what its texts are found by (the digests of their deflated bytes),
+                                the digests of the texts, offsets, lengths; then the channels; an end
 
-A row is (the digest of the deflated bytes, the digest of the text, offset, length). What is written here proves
-nothing: the file has to be the one of this digest and size, and each text is checked before it is used. So a damaged
-file costs time, never a wrong guide. All numbers are little-endian.
+What is written here proves nothing: the file has to be the one of this digest and size, and each text is checked before
+it is used. So a damaged file costs time, never a wrong guide. Numbers are in this machine's order.
 """
 
 import logging
 import struct
-from collections.abc import Mapping, Sequence
+from array import array
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Self, TypeAlias
+from typing import BinaryIO, NamedTuple, Self, TypeAlias
 
 import xxhash
 
-from servicekit.uncached import BLOCK_BYTES, PAGE_BYTES, UncachedWindow
+from servicekit.uncached import BLOCK_BYTES, CACHED_BYTES, PAGE_BYTES, UncachedWindow
 
-Place: TypeAlias = tuple[bytes, int, int, int]
-"""The digest of the deflated bytes (xxh3, 128 bits), that of the text (64 bits), and where that stands."""
-_ROW = struct.Struct("<16sQQQ")
-_CHANNEL = struct.Struct("<QQ")  # the digest of its id, and the row at which it begins
-_END = struct.Struct("<8sQQQ16sQ")  # what it is, rows, channels, bytes and digest of the text, digest of the channels
+Found: TypeAlias = tuple[memoryview, int]
+"""A text, and what shows that it is unharmed."""
+_KEY_BYTES = 16
+_ROW_BYTES = _KEY_BYTES + 8 + 8 + 4
+_CHANNEL = struct.Struct("=QQ")  # the digest of its id, and how many rows
+_END = struct.Struct("=8sQQQ16sQ")  # what it is, rows, channels, bytes and digest of the text, digest of the channels
 _MAGIC = b"places01"
-_BUFFER_BYTES = 64 << 10
-SPAN_BYTES = (BLOCK_BYTES - PAGE_BYTES) // 2
-"""Texts that begin so near each other are read in one go; a longer one is never copied."""
+SPAN_BYTES = BLOCK_BYTES - PAGE_BYTES
+"""So far apart may texts be that are asked for together."""
+
 
 _log = logging.getLogger("publish")
 
 
-def key_of(body: bytes) -> bytes:
-    """What a text is found by: the digest of its deflated bytes."""
-    return xxhash.xxh3_128_digest(body)
+def keys_of(bodies: Iterable[bytes]) -> list[bytes]:
+    """What texts are found by: the digests of their deflated bytes (xxh3, 128 bits)."""
+    return list(map(xxhash.xxh3_128_digest, bodies))
 
 
 def check_of(text: bytes | memoryview) -> int:
@@ -41,91 +45,104 @@ def check_of(text: bytes | memoryview) -> int:
     return xxhash.xxh3_64_intdigest(text)
 
 
+@dataclass(slots=True)
+class Places:
+    """Where the texts of a channel stand; all columns of the same length."""
+
+    keys: list[bytes] = field(default_factory=list)
+    checks: "array[int]" = field(default_factory=lambda: array("Q"))
+    offsets: "array[int]" = field(default_factory=lambda: array("Q"))
+    lengths: "array[int]" = field(default_factory=lambda: array("I"))
+
+    def add(
+        self, keys: Sequence[bytes], texts: Sequence[bytes | memoryview], checks: Sequence[int], offset: int
+    ) -> None:
+        """Texts that follow each other, the first of them at `offset`."""
+        lengths = list(map(len, texts))
+        self.keys += keys
+        self.checks.extend(checks)
+        self.lengths.extend(lengths)
+        self.offsets.extend(accumulate(lengths[:-1], initial=offset))
+
+
 class PlacesFile:
     """Writes down where texts stand."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
-        self._buffer = bytearray()
         self._channels = bytearray()
         self._rows = 0
 
-    def channel(self, channel_id: str) -> None:
-        """The texts that follow are of this channel."""
-        self._channels += _CHANNEL.pack(_named(channel_id), self._rows)
-
-    def add(self, place: Place) -> None:
-        """The next text."""
-        self._buffer += _ROW.pack(*place)
-        self._rows += 1
-        if len(self._buffer) >= _BUFFER_BYTES:
-            self._stream.write(self._buffer)
-            self._buffer.clear()
+    def add(self, channel_id: str, places: Places) -> None:
+        """The places of a channel, or more of them."""
+        self._stream.write(
+            b"".join((*places.keys, places.checks.tobytes(), places.offsets.tobytes(), places.lengths.tobytes()))
+        )
+        self._channels += _CHANNEL.pack(_named(channel_id), len(places.keys))
+        self._rows += len(places.keys)
 
     def end(self, digest: bytes, size: int) -> None:
         """The whole text is so long, and this is its digest (128 bits). Nothing is written where nothing was added."""
-        if not self._rows:
-            return
-        count = len(self._channels) // _CHANNEL.size
-        self._buffer += self._channels
-        self._buffer += _END.pack(_MAGIC, self._rows, count, size, digest, xxhash.xxh3_64_intdigest(self._channels))
-        self._stream.write(self._buffer)
+        if self._rows:
+            count = len(self._channels) // _CHANNEL.size
+            self._stream.write(self._channels)
+            check = xxhash.xxh3_64_intdigest(self._channels)
+            self._stream.write(_END.pack(_MAGIC, self._rows, count, size, digest, check))
+
+
+class Known(NamedTuple):
+    """Where texts of a channel stand, and which of them is found by what."""
+
+    rows: Mapping[bytes, int]
+    places: Places
 
 
 class EarlierText:
-    """A published file and its places, open: texts that need not be inflated."""
+    """A file and its places, open: texts that need not be inflated."""
 
-    def __init__(self, plain: Path, places: Path, digest: bytes) -> None:
+    def __init__(self, plain: Path, places: Path, digest: bytes, *, cached_bytes: int = CACHED_BYTES) -> None:
         """Raises OSError when a file cannot be read, ValueError when the places are not those of this text."""
         self._path = plain
         self._told = False
         self._places = places.open("rb")
         try:
             self._channels = _directory(self._places, digest, plain.stat().st_size)
-            self._window = UncachedWindow(plain)
+            self._window = UncachedWindow(plain, cached_bytes=cached_bytes)
         except BaseException:
             self._places.close()
             raise
 
-    def channel(self, channel_id: str) -> Mapping[bytes, Place]:
-        """The places of a channel's texts by what they are found by."""
-        rows = self._channels.get(_named(channel_id))
-        if rows is None:
-            return {}
-        self._places.seek(rows.start * _ROW.size)
-        found = self._places.read(len(rows) * _ROW.size)
-        return {row[0]: row for row in _ROW.iter_unpack(found[: len(found) // _ROW.size * _ROW.size])}
+    def channel(self, channel_id: str) -> Known:
+        """What is known of a channel's texts."""
+        found = Places()
+        for rows in self._channels.get(_named(channel_id), ()):
+            self._places.seek(rows.start * _ROW_BYTES)
+            _append(found, self._places.read(len(rows) * _ROW_BYTES), len(rows))
+        return Known(dict(zip(found.keys, range(len(found.keys)), strict=True)), found)
 
-    def texts(self, places: Sequence[Place]) -> list[memoryview | None]:
-        """The texts of some places, good until the next call; None for one that is harmed."""
-        found: list[memoryview | None] = []
-        near = list[Place]()
-        for place in places:
-            if place[3] > SPAN_BYTES:
-                found += [*map(_kept, self._near(near)), None]
-                near = []
-                continue
-            if near and not 0 <= place[2] - near[0][2] <= SPAN_BYTES:
-                found += map(_kept, self._near(near))
-                near = []
-            near.append(place)
-        return found + self._near(near)
-
-    def _near(self, places: Sequence[Place]) -> list[memoryview | None]:
-        """The texts of places that are close to each other; the first of them stands first."""
-        if not places:
-            return []
-        start = places[0][2]
+    def texts(self, known: Known, keys: Sequence[bytes], found: dict[int, Found]) -> None:
+        """Adds the texts that are found by these keys, but those that are there; they are good until the next call. One
+        that stands too far from the first, or is harmed, is not found."""
+        rows = known.rows
+        hits = [(at, rows[key]) for at, key in enumerate(keys) if key in rows and at not in found]
+        if not hits:
+            return
+        checks, offsets, lengths = known.places.checks, known.places.offsets, known.places.lengths
+        start = offsets[hits[0][1]]
+        hits = [(at, row) for at, row in hits if 0 <= offsets[row] - start <= SPAN_BYTES - lengths[row]]
         try:
-            read = self._window.view(start, max(one[2] + one[3] for one in places) - start)
+            read = self._window.view(start, max((offsets[row] - start + lengths[row] for _, row in hits), default=0))
         except (OSError, OverflowError) as error:
-            read = memoryview(b"")
             self._tell(str(error))
-        texts = [read[offset - start : offset - start + length] for _, _, offset, length in places]
-        found = [text if check_of(text) == one[1] else None for one, text in zip(places, texts, strict=True)]
-        if None in found:
-            self._tell("it is not what was written")
-        return found
+            return
+        for at, row in hits:
+            begin = offsets[row] - start
+            text = read[begin : begin + lengths[row]]
+            check = checks[row]
+            if check_of(text) == check:
+                found[at] = text, check
+            else:
+                self._tell("it is not what was written")
 
     def _tell(self, why: str) -> None:
         if not self._told:
@@ -144,7 +161,7 @@ class EarlierText:
         self.close()
 
 
-def _directory(places: BinaryIO, digest: bytes, size: int) -> dict[int, range]:
+def _directory(places: BinaryIO, digest: bytes, size: int) -> dict[int, list[range]]:
     """The rows of each channel."""
     length = places.seek(0, 2)
     if length < _END.size:
@@ -153,19 +170,27 @@ def _directory(places: BinaryIO, digest: bytes, size: int) -> dict[int, range]:
     magic, rows, count, known_size, known_digest, check = _END.unpack(places.read(_END.size))
     if (magic, known_size, known_digest) != (_MAGIC, size, digest):
         raise ValueError("not of this text")
-    if rows * _ROW.size + count * _CHANNEL.size + _END.size != length:
+    if rows * _ROW_BYTES + count * _CHANNEL.size + _END.size != length:
         raise ValueError("cut off")
-    places.seek(rows * _ROW.size)
+    places.seek(rows * _ROW_BYTES)
     channels = places.read(count * _CHANNEL.size)
     if xxhash.xxh3_64_intdigest(channels) != check:
         raise ValueError("damaged")
-    starts = [start for _, start in _CHANNEL.iter_unpack(channels)]
-    named = (name for name, _ in _CHANNEL.iter_unpack(channels))
-    return {name: range(a, b) for name, a, b in zip(named, starts, [*starts[1:], rows], strict=True)}
+    found: dict[int, list[range]] = {}
+    at = 0
+    for name, more in _CHANNEL.iter_unpack(channels):
+        found.setdefault(name, []).append(range(at, at + more))
+        at += more
+    return found
 
 
-def _kept(text: memoryview | None) -> memoryview | None:
-    return None if text is None else memoryview(bytes(text))
+def _append(places: Places, data: bytes, count: int) -> None:
+    """Rows as `PlacesFile.add` wrote them."""
+    view, at = memoryview(data), count * _KEY_BYTES
+    places.keys += (key for (key,) in struct.iter_unpack("16s", view[:at]))
+    for column in (places.checks, places.offsets, places.lengths):
+        column.frombytes(view[at : at + count * column.itemsize])
+        at += count * column.itemsize
 
 
 def _named(channel_id: str) -> int:

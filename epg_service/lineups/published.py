@@ -14,7 +14,7 @@ import json
 import logging
 import os
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -85,13 +85,18 @@ class PublishedGuides:
         """All guides that were published."""
         return list(self._current())
 
-    def publish(self, name: str, pieces: Iterable[Piece], *, basis: str = "", at: int = 0) -> Publication:
-        """Writes the guide that `pieces` make up, and makes it the current one; the same content keeps its files."""
+    def publish(
+        self, name: str, pieces: Iterable[Piece], *, basis: str = "", at: int = 0, texts: Sequence[EarlierText] = ()
+    ) -> Publication:
+        """Writes the guide that `pieces` make up, and makes it the current one; the same content keeps its files.
+
+        `texts`: where stored texts may stand beside the version before.
+        """
         self.directory.mkdir(parents=True, exist_ok=True)
         own = f".{name}.{os.getpid()}-{threading.get_ident()}"
         staged = _Staged(*(self.directory / f"{own}{kind}.staged" for kind in ("", ".gz", ".places")))
         try:
-            digest = _write_staged(staged, pieces, self.find(name))
+            digest = _write_staged(staged, pieces, self.find(name), texts)
             made = replace(self._publication(name, digest), basis=basis, at=at)
             current = self.find(name)
             if current is not None and current.digest == made.digest and current.there:
@@ -183,11 +188,13 @@ class _Staged(NamedTuple):
     places: Path
 
 
-def _write_staged(staged: _Staged, pieces: Iterable[Piece], before: Publication | None) -> str:
+def _write_staged(
+    staged: _Staged, pieces: Iterable[Piece], before: Publication | None, texts: Sequence[EarlierText]
+) -> str:
     """Writes the text, its gzip and the places; returns the digest of the text."""
     with contextlib.ExitStack() as opened:
         earlier = before.earlier() if before is not None else None
-        sources = [opened.enter_context(earlier)] if earlier is not None else []
+        sources = [opened.enter_context(earlier), *texts] if earlier is not None else texts
         plain = opened.enter_context(UncachedFile(staged.plain))
         packed = opened.enter_context(UncachedFile(staged.packed))
         places = opened.enter_context(staged.places.open("wb"))

@@ -16,6 +16,7 @@ from typing import NamedTuple, Protocol
 from epg_service.domain.days import DAY_S, IN_FORM, NUMBERED, ORDINAL_BITS, Contents, StoredDay, inflated, raws_of
 from epg_service.domain.entities import Mapped
 from epg_service.domain.merging import merged
+from epg_service.domain.parts import bodies_of
 from epg_service.domain.placeholders import gaps, least_span
 from epg_service.domain.profiles import Options
 from epg_service.domain.rules import ProgrammeRules
@@ -112,7 +113,7 @@ class Rendering:
         for day in days:
             if day.all_have(self._copied) and self._holds(day):
                 if mapped.provider_channel_id == channel_id:
-                    yield AsStored(channel_id, (day.body,))
+                    yield AsStored(channel_id, bodies_of(day))
                     continue
                 text = inflated(day.body)
                 renamed = write.under_id(text, day.programmes, mapped.provider_channel_id, channel_id)

@@ -17,6 +17,7 @@ from epg_service.importer.run import Importer, Log, Visible
 from epg_service.importer.times import TimesWatch
 from epg_service.indexing import Indexing
 from epg_service.keeper import Keeper, Plan
+from epg_service.lineups.fresh import FreshTexts
 from epg_service.lineups.match import Matching
 from epg_service.lineups.publish import Contents, Publishing
 from epg_service.providers.ahead import Ahead
@@ -101,6 +102,7 @@ def _importer(
 def keeper(config: Config, stopping: threading.Event, *, clock: Clock = CLOCK) -> Keeper:
     """The keeper with all it does."""
     paths, own, it = paths_of(config), config.own, stores(config, clock=clock)
+    fresh = FreshTexts(paths.work)
     plan = Plan(
         import_time=own.scheduler.import_time,
         zone=own.scheduler.timezone,
@@ -116,7 +118,7 @@ def keeper(config: Config, stopping: threading.Event, *, clock: Clock = CLOCK) -
         imports=importer(config, it, stopping, clock=clock),
         rows=it.programs,
         mappings=it.channels,
-        publications=publishing(config, it, clock=clock),
+        publications=publishing(config, it, clock=clock, fresh=fresh),
         lineups=it.lineups,
         decisions=it.mappings,
         clock=clock,
@@ -150,8 +152,8 @@ def _stream_link(config: Config) -> StreamLink:
     )
 
 
-def publishing(config: Config, it: Stores, *, clock: Clock = CLOCK) -> Publishing:
-    """Writes the published files."""
+def publishing(config: Config, it: Stores, *, clock: Clock = CLOCK, fresh: FreshTexts | None = None) -> Publishing:
+    """Writes the published files; `fresh`: what an import left for that."""
     return Publishing(
         contents=Contents(guide=it.guide, lineups=it.lineups),
         lineups=it.lineups,
@@ -159,6 +161,7 @@ def publishing(config: Config, it: Stores, *, clock: Clock = CLOCK) -> Publishin
         published=published_guides(config),
         clock=clock,
         mark=it.browse.mark,
+        fresh=fresh or FreshTexts(paths_of(config).work),
     )
 
 
