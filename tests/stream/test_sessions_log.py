@@ -21,7 +21,7 @@ from stream_service.relay.journal import Journal
 from stream_service.relay.retention import KeptLog
 from stream_service.store.sessions_log import SessionsLog
 from tests.stream.relaykit.house import house
-from tests.stream.relaykit.upstream import ends, live, sends, status
+from tests.stream.relaykit.upstream import ends, holds, live, sends, status
 from tests.stream.relaykit.viewers import target
 from tests.stream.sourcekit import START_S, HeldClock, House
 from tests.waiting import until
@@ -76,9 +76,11 @@ class TestTheRelayTells:
 
     def test_how_often_its_channel_was_switched(self) -> None:
         with house() as there:
-            bad = there.provider.script("/bad", [sends(pictures=20), ends()], [status("404 Gone")])
+            watched = threading.Event()  # what was switched before a viewer's first byte is not counted as his
+            bad = there.provider.script("/bad", [sends(pictures=20), holds(watched), ends()], [status("404 Gone")])
             good = there.provider.script("/good", [live()])
-            viewer = there.viewer(target(bad, good)).has(500)
+            viewer = there.viewer(target(bad, good)).has(1)
+            watched.set()
             until(lambda: str(there.session()["upstream"]).endswith("/good"))
             viewer.leave()
             (viewing,) = until(lambda: there.viewings)

@@ -3,9 +3,9 @@
     upstream = ScriptedUpstream()
     upstream.script("/a", [sends(pictures=5), ends()], [html()])      # first connection, second and later ones
 
-The words of a script: `sends`, `live`, `drips`, `hangs`, `ends`, `resets`, `chunked`, `html`, `status`, `redirects`,
-`sends_with_token`, `needs_fresh_token`, `cut_short`, `claims_length`, `other_tables`, `junk`. A path's packets go on
-being numbered over all its connections, so a test can say what was lost or doubled.
+The words of a script: `sends`, `live`, `drips`, `hangs`, `holds`, `ends`, `resets`, `chunked`, `html`, `status`,
+`redirects`, `sends_with_token`, `needs_fresh_token`, `cut_short`, `claims_length`, `other_tables`, `junk`. A path's
+packets go on being numbered over all its connections, so a test can say what was lost or doubled.
 """
 
 import socket
@@ -86,6 +86,16 @@ def hangs(seconds: float = 3600.0) -> Step:
 
     def step(c: Connection) -> None:
         c.closing.wait(seconds)
+
+    return step
+
+
+def holds(until: threading.Event) -> Step:
+    """Nothing until the test says so."""
+
+    def step(c: Connection) -> None:
+        while not until.is_set() and not c.closing.wait(0.01):
+            pass
 
     return step
 
