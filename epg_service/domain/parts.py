@@ -8,14 +8,15 @@ where they stand again.
 import struct
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import accumulate, pairwise
+from functools import cached_property
+from itertools import accumulate, count, pairwise
 from typing import NamedTuple, Protocol
 
 import xxhash
 
 from epg_service.domain.days import (
     UNREAD,
+    Contents,
     PackedDay,
     StoredDay,
     contents_of,
@@ -63,7 +64,7 @@ def bodies_of(day: StoredDay) -> list[bytes]:
     ends = list(accumulate([row[1] for row in _LAYOUT.iter_unpack(day.parts)]))  # four times as fast as parts_of
     if not ends or ends[-1] != len(day.body):
         return [day.body]
-    return [day.body[begin:end] for begin, end in zip([0, *ends], ends, strict=False)]
+    return [day.body[begin:end] for begin, end in pairwise([0, *ends])]
 
 
 def raws_at(day: StoredDay, places: Sequence[int]) -> list[bytes]:
@@ -102,8 +103,7 @@ class Texts(Protocol):
         """Length and digest of these elements in the provider's file; 0, 0 where that cannot be told."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Placed:
+class _Placed(NamedTuple):
     """A part where it stands in a stored day."""
 
     part: Part
@@ -114,25 +114,31 @@ class _Placed:
 class OldDay:
     """A stored day, of which the next version takes over what it can."""
 
-    def __init__(self, day: StoredDay) -> None:
-        self._day = day
-        self.contents = day.contents
-        self._parts = parts_of(day.parts) or [Part(day.programmes, len(day.body))]
-        self._bodies = bodies_of(day)
-        self._raws: dict[int, bytes] | None = None
+    def __init__(self, day: StoredDay, contents: Contents | None = None) -> None:
+        """`contents`: those of the day, where somebody has unpacked them already."""
+        self.contents = contents or day.contents
+        self._parts = day.parts
+        self._body = day.body
+
+    @cached_property
+    def _raws(self) -> dict[int, bytes]:
+        return dict(zip(self.contents.keys, raws_of(self.contents, self._body), strict=True))
 
     def raw(self, key: int) -> bytes:
-        """A stored element; empty when there is none."""
-        if self._raws is None:
-            self._raws = dict(zip(self.contents.keys, raws_of(self.contents, self._day.body), strict=True))
-        return self._raws.get(key, b"")
+        """A stored element. Raises KeyError."""
+        return self._raws[key]
 
-    def placed(self) -> Iterator[_Placed]:
-        """Its parts in their order."""
-        first = 0
-        for part, body in zip(self._parts, self._bodies, strict=True):
-            yield _Placed(part, slice(first, first + part.programmes), body)
-            first += part.programmes
+    def placed(self) -> list[_Placed]:
+        """Its parts in their order; all of it as one when nothing is known of them."""
+        found, row, at = list[_Placed](), 0, 0
+        for part in parts_of(self._parts):
+            end, until = at + part.body_bytes, row + part.programmes
+            found.append(_Placed(part, slice(row, until), self._body[at:end]))
+            row, at = until, end
+        whole = len(self.contents.keys)
+        if (row, at) == (whole, len(self._body)):
+            return found
+        return [_Placed(Part(whole, len(self._body)), slice(0, whole), self._body)]
 
 
 def assembled(day: int, rows: DayRows, texts: Texts, old: OldDay | None = None) -> PackedDay:
@@ -159,36 +165,37 @@ _Run = tuple[slice, _Placed | None]
 
 def _runs(rows: DayRows, old: OldDay | None) -> list[_Run]:
     """The rows in the parts that they are to have; those of old parts that stay, and others."""
-    count = len(rows.keys)
+    whole = len(rows.keys)
     runs, at = list[_Run](), 0
     for first, placed in _staying(rows, old) if old else ():
         runs += _fresh(at, first)
         at = first + placed.part.programmes
         runs.append((slice(first, at), placed))
-    runs += _fresh(at, count)
+    runs += _fresh(at, whole)
     # Where edits have worn a day into crumbs it is packed anew, or it would never be packed well again.
-    return runs if len(runs) <= 3 + 2 * count // PART_ROWS else _fresh(0, count)
+    return runs if len(runs) <= 3 + 2 * whole // PART_ROWS else _fresh(0, whole)
 
 
 def _fresh(first: int, end: int) -> list[_Run]:
     """Rows in parts of about the same size."""
-    count = round((end - first) / PART_ROWS) or int(end > first)
-    bounds = [first + (end - first) * n // count for n in range(count + 1)] if count else []
+    if first >= end:
+        return []
+    parts = round((end - first) / PART_ROWS) or 1
+    bounds = [first + (end - first) * n // parts for n in range(parts + 1)]
     return [(slice(begin, until), None) for begin, until in pairwise(bounds)]
 
 
 def _staying(rows: DayRows, old: OldDay) -> Iterator[tuple[int, _Placed]]:
     """The parts of the old day of which every programme is there as it was, and where each begins now."""
-    was, place = old.contents, {key: at for at, key in enumerate(rows.keys)}
+    keys, digests, stops = tuple(rows.keys), tuple(rows.digests), tuple(rows.stops)
+    was, aligned = old.contents, keys == old.contents.keys  # as on most days: only words change
+    place = {} if aligned else dict(zip(keys, count()))
     for placed in old.placed():
-        first = place.get(was.keys[placed.rows.start], -1)
-        now = slice(first, first + placed.part.programmes)
-        if (
-            first >= 0
-            and tuple(rows.keys[now]) == was.keys[placed.rows]
-            and tuple(rows.digests[now]) == was.digests[placed.rows]
-            and tuple(rows.stops[now]) == was.stops[placed.rows]
-        ):
+        then = placed.rows
+        first = then.start if aligned else place.get(was.keys[then.start], -1)
+        now = then if aligned else slice(first, first + placed.part.programmes)
+        same = first >= 0 and digests[now] == was.digests[then] and stops[now] == was.stops[then]
+        if same and (aligned or keys[now] == was.keys[then]):
             yield first, placed
 
 

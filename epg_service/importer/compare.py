@@ -15,7 +15,7 @@ stored.
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
 from epg_service.domain.days import (
     DAY_BITS,
@@ -27,7 +27,6 @@ from epg_service.domain.days import (
     PackedDay,
     StoredDay,
     by_day,
-    first_key,
     identity_of,
     unpacked_contents,
 )
@@ -35,11 +34,12 @@ from epg_service.domain.model import Rows
 from epg_service.domain.parts import MAX_FILE_BYTES, DayRows, OldDay, assembled, file_digest, parts_of, thinned
 from epg_service.xmltv.records import KnownPart
 from epg_service.xmltv.write import stored_elements
+from servicekit.errors import Conflict
 
 MAX_DAY = (1 << DAY_BITS) - 1
 """Behind all that can start before the end of 32 bits of seconds."""
-DayRead = Callable[[int], StoredDay]
-"""Reads a stored day whole."""
+DaysRead = Callable[[Sequence[int]], Mapping[int, StoredDay]]
+"""Reads stored days whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,36 +73,51 @@ class StoredChannel:
         return self.days.get(day, (b"", b""))[0]
 
     @cached_property
+    def unpacked(self) -> dict[int, Contents]:
+        """The contents of each day."""
+        return {day: unpacked_contents(contents) for day, (contents, _) in self.days.items()}
+
+    @cached_property
     def flags(self) -> dict[int, int]:
         """The digest of every element that is stored, and its flags."""
         found: dict[int, int] = {}
-        for contents, _ in self.days.values():
-            known = unpacked_contents(contents)
+        for known in self.unpacked.values():
             found.update(zip(known.digests, known.flags, strict=True))
         return found
+
+    def old(self, day: StoredDay) -> OldDay:
+        """A day of which a new version is made."""
+        return OldDay(day, self.unpacked[day.day] if day.packed == self.contents(day.day) else None)
 
     def parts(self, shift_s: int) -> list[KnownPart]:
         """What of it can be known again in a file, by start. `shift_s`: so much later than they stand in the file are
         the stored times."""
         found: list[KnownPart] = []
         for day in sorted(self.days):
-            contents, packed = self.days[day]
-            parts = parts_of(packed)
-            if any(part.file_bytes for part in parts):
-                known, first = unpacked_contents(contents), 0
-                for part in parts:
-                    rows = slice(first, first + part.programmes)
-                    first = rows.stop
-                    if part.file_bytes:
-                        found.append(_known_part(known, rows, part.file_bytes, part.file_digest, shift_s))
+            if parts := parts_of(self.days[day][1]):
+                known = self.unpacked[day]
+                starts = [(key >> ORDINAL_BITS) - shift_s for key in known.keys]
+                stops = [stop - shift_s for stop in known.stops] if shift_s else known.stops
+                first = 0
+                for count, _, length, digest in parts:
+                    end = first + count
+                    if length:
+                        times = (starts[first:end], stops[first:end])
+                        columns = (*times, *_unread(count), known.digests[first:end], known.flags[first:end])
+                        found.append(KnownPart(starts[first], length, digest, columns))
+                    first = end
         return found
 
 
-def _known_part(known: Contents, rows: slice, length: int, digest: int, shift_s: int) -> KnownPart:
-    starts = [(key >> ORDINAL_BITS) - shift_s for key in known.keys[rows]]
-    stops = [stop - shift_s for stop in known.stops[rows]] if shift_s else known.stops[rows]
-    titles, raws = (UNREAD,) * len(starts), (b"",) * len(starts)
-    return KnownPart(starts[0], length, digest, (starts, stops, titles, raws, known.digests[rows], known.flags[rows]))
+@cache
+def _unread(count: int) -> tuple[tuple[str, ...], tuple[bytes, ...]]:
+    """Titles and elements that were not read."""
+    return (UNREAD,) * count, (b"",) * count
+
+
+def deleted_meanwhile() -> Conflict:
+    """What was known is there no longer: `prune` was called by hand."""
+    return Conflict("programmes were deleted while this import ran; it has to be run again")
 
 
 class _Texts:
@@ -118,7 +133,10 @@ class _Texts:
     def elements(self, rows: slice) -> list[bytes]:
         raws, keys = self._raws[rows], self._rows.keys[rows]
         if self._old is not None and not all(raws):
-            raws = [raw or self._old.raw(key) for raw, key in zip(raws, keys, strict=True)]
+            try:
+                raws = [raw or self._old.raw(key) for raw, key in zip(raws, keys, strict=True)]
+            except KeyError as reason:
+                raise deleted_meanwhile() from reason
         starts = [key >> ORDINAL_BITS for key in keys]
         return stored_elements(raws, starts, self._rows.stops[rows], self._rows.flags[rows], self._channel)
 
@@ -130,54 +148,57 @@ class _Texts:
 def changed_days(
     rows: Rows,
     stored: StoredChannel,
-    read: DayRead,
+    read: DaysRead,
     *,
     layout: Layout | None = None,
     over_by_s: int | None = None,
 ) -> Iterator[PackedDay]:
     """The days of `rows` that differ from what is stored, packed, and days without a programme any more; rising.
 
-    `read` is asked only for days that are packed anew. Of the first day's history, when that day began before the file,
-    with `over_by_s` only what had ended by then stays. `layout`: None where the elements are not to be known again.
+    `read` is asked once, for days that are packed anew. Of the first day's history, when that day began before the
+    file, with `over_by_s` only what had ended by then stays. `layout`: None where elements are not to be known again.
     """
     if not rows.starts:
         return
     first_day = rows.starts[0] // DAY_S
     keys = [start << ORDINAL_BITS | ordinal for start, ordinal in zip(rows.starts, rows.ordinals, strict=True)]
-    waiting = sorted((day for day in stored.days if day > first_day), reverse=True)
     if over_by_s is not None:
         yield from _without_stale(stored, first_day, read, over_by_s)
-    for day, part in by_day(rows.starts):
-        if waiting:
-            yield from _emptied(waiting, day)
-        before = stored.contents(day)
-        if before and _same(before, keys[part], rows.digests[part], rows.stops[part]):
-            continue
-        old = OldDay(read(day)) if before else None
+    days = list(by_day(rows.starts))
+    waiting = sorted(stored.days.keys() - {day for day, _ in days}, reverse=True)
+    while waiting and waiting[-1] < first_day:
+        waiting.pop()
+    other = [
+        (day, part)
+        for day, part in days
+        if not _same(stored.contents(day), keys[part], rows.digests[part], rows.stops[part])
+    ]
+    before = read([day for day, _ in other if day in stored.days]) if stored.days else {}
+    for day, part in other:
+        yield from _emptied(waiting, day)
+        old = stored.old(before[day]) if day in before else None
         columns = DayRows(keys[part], rows.digests[part], rows.stops[part], rows.flags[part], rows.titles[part])
         raws: Sequence[bytes] = rows.raws[part]
-        if old and day == first_day and first_key(before) < rows.starts[0] << ORDINAL_BITS:
-            history = _history(old.contents, columns.keys[0] >> ORDINAL_BITS << ORDINAL_BITS, over_by_s)
+        if old and day == first_day and old.contents.keys[0] < rows.starts[0] << ORDINAL_BITS:
+            history = _history(old.contents, rows.starts[0] << ORDINAL_BITS, over_by_s)
             columns, raws = _joined(history, columns), [b""] * len(history.keys) + rows.raws[part]
-            if _same(before, columns.keys, columns.digests, columns.stops):
+            if _same(stored.contents(day), columns.keys, columns.digests, columns.stops):
                 continue
         yield assembled(day, columns, _Texts(columns, raws, stored.name, layout, old), old)
     yield from _emptied(waiting, MAX_DAY)
 
 
 def _emptied(waiting: list[int], until: int) -> Iterator[PackedDay]:
-    """The days (the last one first) before one that the file has, as days that are to go; that one waits no more."""
-    while waiting and waiting[-1] <= until:
-        day = waiting.pop()
-        if day < until:
-            yield _gone(day)
+    """Of the days (the last one first) that the file has not, those before another one, as days that are to go."""
+    while waiting and waiting[-1] < until:
+        yield _gone(waiting.pop())
 
 
-def _without_stale(stored: StoredChannel, first_day: int, read: DayRead, over_by_s: int) -> Iterator[PackedDay]:
+def _without_stale(stored: StoredChannel, first_day: int, read: DaysRead, over_by_s: int) -> Iterator[PackedDay]:
     """The days before the first that hold something that is not over, without it."""
-    for day in sorted(stored.days):
-        if day < first_day and max(unpacked_contents(stored.contents(day)).stops) > over_by_s:
-            yield thinned(read(day), lambda _, stop: stop <= over_by_s) or _gone(day)
+    stale = [day for day, known in stored.unpacked.items() if day < first_day and max(known.stops) > over_by_s]
+    for day, found in sorted(read(stale).items()):
+        yield thinned(found, lambda _, stop: stop <= over_by_s) or _gone(day)
 
 
 def _gone(day: int) -> PackedDay:

@@ -5,7 +5,7 @@ import shutil
 import zoneinfo
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, field
 from datetime import UTC, tzinfo
@@ -18,11 +18,10 @@ from epg_service.domain.days import DAY_S, ORDINAL_BITS, UNREAD, StoredDay
 from epg_service.domain.entities import Mapped, Provider
 from epg_service.domain.losses import Losses, called
 from epg_service.domain.model import Readable, Rows
-from epg_service.domain.parts import OldDay
 from epg_service.domain.retention import Window, keep
 from epg_service.domain.spelling import Spelling
 from epg_service.importer.basis import seed_of
-from epg_service.importer.compare import MAX_DAY, Layout, StoredChannel, changed_days
+from epg_service.importer.compare import MAX_DAY, Layout, StoredChannel, changed_days, deleted_meanwhile
 from epg_service.importer.grouping import Gathered, Ungrouped, direct, spooled
 from epg_service.importer.progress import Progress
 from epg_service.importer.redo import ChannelNote, RedoLog, RedoWriter
@@ -92,7 +91,7 @@ class Stored(Protocol):
     """What the comparison asks of the store."""
 
     def known_days(self, mapping_id: int) -> dict[int, tuple[bytes, bytes]]: ...
-    def day(self, mapping_id: int, day: int) -> StoredDay: ...
+    def some_days(self, mapping_id: int, days: Sequence[int]) -> dict[int, StoredDay]: ...
     def titles(self, mapping_id: int, first_key: int, last_key: int) -> dict[int, str]: ...
 
 
@@ -224,13 +223,16 @@ class Reading:
         titles, raws = list(rows.titles), list(rows.raws)
         keys = [start << ORDINAL_BITS for start, title in zip(rows.starts, titles, strict=True) if title == UNREAD]
         said = self._stored.titles(stored.mapping_id, min(keys), max(keys))
-        days: dict[int, OldDay] = {}
+        days = sorted({(key >> ORDINAL_BITS) // DAY_S for key in keys})
+        old = {day: stored.old(found) for day, found in self._stored.some_days(stored.mapping_id, days).items()}
         for at, start in enumerate(rows.starts):
-            if titles[at] == UNREAD:
-                day, key = start // DAY_S, start << ORDINAL_BITS
-                if day not in days:
-                    days[day] = OldDay(self._stored.day(stored.mapping_id, day))
-                titles[at], raws[at] = said.get(key, ""), days[day].raw(key)
+            if titles[at] != UNREAD:
+                continue
+            key = start << ORDINAL_BITS
+            try:
+                titles[at], raws[at] = said[key], old[start // DAY_S].raw(key)
+            except KeyError as reason:
+                raise deleted_meanwhile() from reason
         return dataclasses.replace(rows, titles=titles, raws=raws)
 
     def _kept(self, rows: Rows, provider: Provider, tally: Tally, stored: StoredChannel) -> Rows:
@@ -260,7 +262,7 @@ class Reading:
         tally.channels_kept += 1
         tally.latest_stop_s = max(tally.latest_stop_s, *rows.stops)
         tally.last_day = max(tally.last_day, rows.starts[-1] // DAY_S)
-        read = partial(self._stored.day, before.mapping_id)
+        read = partial(self._stored.some_days, before.mapping_id)
         for day in changed_days(rows, before, read, layout=layout, over_by_s=over_by_s):
             writer.add(before.name, day)
             if day.contents:

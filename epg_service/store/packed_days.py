@@ -29,12 +29,6 @@ def days_at(connection: apsw.Connection, mapping_id: int, days: Sequence[int]) -
     return [found.get(day) or StoredDay(day, b"", b"") for day in days]
 
 
-def whole_day(connection: apsw.Connection, mapping_id: int, day: int) -> StoredDay:
-    """A day of a mapping; an empty one when there is none."""
-    rows = _typed(connection.execute(f"{_WHOLE}{_WITH_PARTS}WHERE d.id = ?", (day_id(mapping_id, day),)))
-    return StoredDay(*rows[0]) if rows else StoredDay(day, b"", b"")
-
-
 def known_days(connection: apsw.Connection, mapping_id: int) -> dict[int, tuple[bytes, bytes]]:
     """All days of a mapping: what tells them from other versions, and what is known of their parts."""
     rows = connection.execute(
@@ -43,6 +37,13 @@ def known_days(connection: apsw.Connection, mapping_id: int) -> dict[int, tuple[
         (day_id(mapping_id, 0), day_id(mapping_id, LAST_DAY)),
     )
     return {day: (contents, parts) for day, contents, parts in _typed(rows)}
+
+
+def some_days(connection: apsw.Connection, mapping_id: int, days: Sequence[int]) -> dict[int, StoredDay]:
+    """Some days of a mapping as they are stored; those that are there."""
+    ids = [(day_id(mapping_id, day),) for day in days]
+    rows = connection.executemany(f"{_WHOLE}{_WITH_PARTS}WHERE d.id = ?", ids)
+    return {row[0]: StoredDay(*row) for row in _typed(rows)}
 
 
 def contents_between(connection: apsw.Connection, mapping_id: int, first: int, last: int) -> dict[int, bytes]:
@@ -80,8 +81,8 @@ def remove_all_days(connection: apsw.Connection, mapping_id: int) -> None:
 
 def thin_day(connection: apsw.Connection, mapping_id: int, day: int, stays: Callable[[int, int], bool]) -> None:
     """Leaves of a stored day those programmes alone whose keys and stops say that they stay."""
-    stored = whole_day(connection, mapping_id, day)
-    if not stored.packed:
+    stored = some_days(connection, mapping_id, [day]).get(day)
+    if stored is None:
         return
     left = thinned(stored, stays)
     if left is None:

@@ -29,8 +29,8 @@ from epg_service.store.packed_days import (
     contents_between,
     known_days,
     remove_all_days,
+    some_days,
     thin_day,
-    whole_day,
     whole_days,
     write_days,
 )
@@ -151,10 +151,12 @@ class Programs:
         with busy_as_unavailable():
             return known_days(self._connections.get(), mapping_id)
 
-    def day(self, mapping_id: int, day: int) -> StoredDay:
-        """A stored day whole: what a new version of it keeps; empty when there is none."""
-        with busy_as_unavailable():
-            return whole_day(self._connections.get(), mapping_id, day)
+    def some_days(self, mapping_id: int, days: Sequence[int]) -> dict[int, StoredDay]:
+        """Some days of a mapping as they are stored; those that are there."""
+        connection, found = self._connections.get(), dict[int, StoredDay]()
+        with busy_as_unavailable(), connection:  # one look at the log for all of them
+            found.update(some_days(connection, mapping_id, days))
+        return found
 
     def titles(self, mapping_id: int, first_key: int, last_key: int) -> dict[int, str]:
         """The titles of a mapping's programmes by key, from one key to another."""

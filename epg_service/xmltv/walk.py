@@ -20,7 +20,8 @@ class Expected:
         self.channel = channel
         self._parts = parts
         self._starts = [part.first_s for part in parts]
-        self._places = {start: at for at, start in enumerate(self._starts)}
+        self.begin = {start: at for at, start in enumerate(self._starts)}
+        """When they begin, and which of them."""
         self._at = 0
         self._seed = seed
 
@@ -41,7 +42,7 @@ class Expected:
     def begins(self, start_s: int | None, *, tried: bool = False) -> bool:
         """Goes on with the part that begins with such a programme; False when there is none. `tried`: or when it is
         the one that was looked for here just now."""
-        place = self._places.get(start_s, -1) if start_s is not None else -1
+        place = self.begin.get(start_s, -1) if start_s is not None else -1
         if place < 0 or (tried and place == self._at):
             return False
         self._at = place
@@ -124,29 +125,23 @@ class Walk:
 
     def _left(self, channel: bytes | None, before: int, expected: Expected, instant: Instant) -> bool:
         """Takes back what was read past the channel, or past where a known part begins; whether the walk is over."""
-        start_at, channel_at = self._form.start + 1, self._form.channel + 1
-        for index in range(before, len(self.pieces)):
-            piece = self.pieces[index]
+        start_at, channel_at, begin = self._form.start + 1, self._form.channel + 1, expected.begin
+        start_s: int | None = None
+        for index, piece in enumerate(self.pieces[before:], before):
             if piece[channel_at] != channel:
                 self._back_to(index)
                 return True
-            start_s = _known_instant(instant, piece[start_at])
-            if expected.begins(start_s, tried=index == before):
+            try:
+                start_s = instant(piece[start_at] or b"")
+            except OddValue:
+                start_s = None
+            if start_s in begin and expected.begins(start_s, tried=index == before):
                 self._back_to(index)
                 return False
-        if len(self.pieces) == before:
-            return True
         if start_s is not None:
             expected.after(start_s)
-        return False
+        return len(self.pieces) == before
 
     def _back_to(self, index: int) -> None:
         self.position = self.begins[index]
         del self.pieces[index:], self.begins[index:]
-
-
-def _known_instant(instant: Instant, text: bytes | None) -> int | None:
-    try:
-        return instant(text) if text is not None else None
-    except OddValue:
-        return None

@@ -40,7 +40,7 @@ def packed_of(found: Rows, *before: PackedDay, layout: Layout | None = None) -> 
     """The days that an import of `found` changes where `before` is stored."""
     days = {day.day: day for day in before}
     channel = StoredChannel("c", 1, {day.day: (day.contents, day.parts) for day in before})
-    return list(changed_days(found, channel, lambda day: stored(days[day]), layout=layout))
+    return list(changed_days(found, channel, lambda asked: {day: stored(days[day]) for day in asked}, layout=layout))
 
 
 def test_an_element_in_form_is_stored_as_it_is_published() -> None:
