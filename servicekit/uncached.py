@@ -15,6 +15,7 @@ from typing import Self
 BLOCK_BYTES = 4 << 20
 CACHED_BYTES = 16 << 20
 """So much of each file goes through the cache."""
+WINDOW_BYTES = 1 << 20
 LEAST_BYTES = 256 << 10
 PAGE_BYTES = 4096
 _DIRECT = getattr(os, "O_DIRECT", 0)  # macOS has none
@@ -132,13 +133,13 @@ class UncachedStream:
 
 
 class UncachedWindow:
-    """Pieces of a file as `UncachedFile` wrote it, best asked for from front to back: then whole blocks are read."""
+    """Pieces of a file as `UncachedFile` wrote it, best asked for from front to back: then much is read at once."""
 
     def __init__(self, path: Path, *, cached_bytes: int = CACHED_BYTES) -> None:
         """`cached_bytes`: as it was written."""
         self._cached_bytes = cached_bytes
         self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        self._block = memoryview(mmap.mmap(-1, BLOCK_BYTES))
+        self._block = memoryview(mmap.mmap(-1, WINDOW_BYTES))
         self._from = self._to = 0
         self._ahead = LEAST_BYTES
         self._direct = False
@@ -149,7 +150,7 @@ class UncachedWindow:
         return os.fstat(self._descriptor).st_size
 
     def view(self, offset: int, length: int) -> memoryview:
-        """The bytes there, fewer at the end of the file; good until the next call. At most `BLOCK_BYTES` less a page.
+        """The bytes there, fewer at the end of the file; good until the next call. At most `WINDOW_BYTES` less a page.
         Raises OSError."""
         if offset < self._from or offset + length > self._to:
             self._read(offset, length)
@@ -158,7 +159,7 @@ class UncachedWindow:
     def _read(self, offset: int, length: int) -> None:
         """Fills the block from `offset` on, with the more the longer the file has been read forward."""
         onward = self._from <= offset <= self._to + self._ahead
-        self._ahead = min(2 * self._ahead, BLOCK_BYTES) if onward else LEAST_BYTES
+        self._ahead = min(2 * self._ahead, WINDOW_BYTES) if onward else LEAST_BYTES
         self._from = self._to = offset - offset % PAGE_BYTES
         needed = -(-(offset + length - self._from) // PAGE_BYTES) * PAGE_BYTES
         if self._direct != (self._from >= self._cached_bytes):

@@ -19,7 +19,7 @@ from typing import BinaryIO, NamedTuple, Self, TypeAlias
 
 import xxhash
 
-from servicekit.uncached import BLOCK_BYTES, CACHED_BYTES, PAGE_BYTES, UncachedWindow
+from servicekit.uncached import CACHED_BYTES, PAGE_BYTES, WINDOW_BYTES, UncachedWindow
 
 Found: TypeAlias = tuple[memoryview, int]
 """A text, and what shows that it is unharmed."""
@@ -28,7 +28,7 @@ _ROW_BYTES = _KEY_BYTES + 8 + 8 + 4
 _CHANNEL = struct.Struct("=QQ")  # the digest of its id, and how many rows
 _END = struct.Struct("=8sQQQ16sQ")  # what it is, rows, channels, bytes and digest of the text, digest of the channels
 _MAGIC = b"places01"
-SPAN_BYTES = BLOCK_BYTES - PAGE_BYTES
+SPAN_BYTES = WINDOW_BYTES - PAGE_BYTES
 """So far apart may texts be that are asked for together."""
 
 

@@ -8,7 +8,14 @@ from typing import Any
 
 import pytest
 
-from servicekit.uncached import BLOCK_BYTES, CACHED_BYTES, UncachedFile, UncachedStream, UncachedWindow
+from servicekit.uncached import (
+    BLOCK_BYTES,
+    CACHED_BYTES,
+    WINDOW_BYTES,
+    UncachedFile,
+    UncachedStream,
+    UncachedWindow,
+)
 
 SIZES = [0, 1, BLOCK_BYTES - 1, BLOCK_BYTES, BLOCK_BYTES + 1, CACHED_BYTES, CACHED_BYTES + 3 * BLOCK_BYTES + 17]
 
@@ -27,7 +34,7 @@ def test_what_is_written_stands_in_the_file(tmp_path: Path, size: int, piece: in
     with UncachedWindow(tmp_path / "file") as window:
         assert window.size == size
         for at in (*range(0, size, 300_007), size - 1, CACHED_BYTES, 5, CACHED_BYTES + BLOCK_BYTES + 3, size + 10):
-            for length in (0, 17, BLOCK_BYTES - 4096):
+            for length in (0, 17, WINDOW_BYTES - 4096):
                 assert window.view(max(0, at), length) == data[max(0, at) : max(0, at) + length]
 
 
