@@ -29,6 +29,8 @@ START_BITS = 32
 DAY_BITS = 16
 ROW_BYTES = 25
 """Bytes of `contents` a programme."""
+IDENTITY_BYTES = 16
+"""Of these, those of key and digest, the first two columns."""
 IN_FORM = 1
 """Flag: the stored element stands as it is published, times in UTC, children in the DTD's own form."""
 NUMBERED = 2

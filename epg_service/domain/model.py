@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from epg_service.domain.pieces import Cut
+
 
 class Readable(Protocol):
     """Something bytes are read from, piece by piece; an empty piece is the end."""
@@ -17,7 +19,8 @@ class Rows:
     """Programmes of one channel as columns of equal length, in order of (start, ordinal).
 
     Times are epoch seconds; `ordinals` (0 to 7) tell programmes with one start apart; `raws` are whole XMLTV elements,
-    `digests` and `flags` name and describe them (see `domain.days`; empty where nobody asks for them).
+    `digests` and `flags` name and describe them (see `domain.days`; empty where nobody asks for them), as is `cut`, the
+    pieces of each (see `domain.pieces`).
     """
 
     starts: list[int] = field(default_factory=list)
@@ -27,6 +30,7 @@ class Rows:
     raws: list[bytes] = field(default_factory=list)
     digests: list[int] = field(default_factory=list)
     flags: list[int] = field(default_factory=list)
+    cut: list[Cut] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.starts)
@@ -38,7 +42,7 @@ class Rows:
         """These rows, in this order; the same object when that is all of them in their order."""
         if len(indexes) == len(self) and indexes == list(range(len(self))):
             return self
-        columns = (self.starts, self.stops, self.ordinals, self.titles, self.raws, self.digests, self.flags)
+        columns = (self.starts, self.stops, self.ordinals, self.titles, self.raws, self.digests, self.flags, self.cut)
         return Rows(*([column[index] for index in indexes] if column else [] for column in columns))  # type: ignore[arg-type]
 
 

@@ -41,6 +41,7 @@ class Gathered:
         rows.raws.extend(batch.raws)
         rows.digests.extend(batch.digests)
         rows.flags.extend(batch.flags)
+        rows.cut.extend(batch.cut)
         if self.gap is None:
             self.gap = batch.gap
 

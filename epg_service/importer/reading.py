@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, tzinfo
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from epg_service.domain.clean import clean, is_plain
 from epg_service.domain.days import DAY_S, ORDINAL_BITS, UNREAD, StoredDay
@@ -23,6 +23,7 @@ from epg_service.domain.spelling import Spelling
 from epg_service.importer.basis import seed_of
 from epg_service.importer.compare import MAX_DAY, Layout, StoredChannel, changed_days, deleted_meanwhile
 from epg_service.importer.grouping import Gathered, Ungrouped, direct, spooled
+from epg_service.importer.handing import Handing
 from epg_service.importer.progress import Progress
 from epg_service.importer.redo import ChannelNote, RedoLog, RedoWriter
 from epg_service.providers.arriving import StartedAnew
@@ -53,6 +54,8 @@ class Limits:
     work_dir: Path
     redo_dir: Path
     max_unpacked_bytes: int
+    pieces_dir: Path | None = None
+    """Where the pieces of new guides are handed over to the search index; None: nobody wants them."""
 
     def window_of(self, provider: Provider) -> Window:
         """What is kept of a provider's programmes."""
@@ -175,7 +178,14 @@ class Reading:
         provider, feed = task.provider, task.feed
         tally, stamps, seed = Tally(last_day=MAX_DAY if task.stale else 0), Stamps(_zone(provider)), seed_of(provider)
         before = _Before(self._mappings.of_provider(provider.id), self._stored, _shift_s(provider))
-        with feed.open() as packed, task.redo.writer() as writer, closing(self._plain(packed, tally)) as stream:
+        pieces = None if before.any or self._limits.pieces_dir is None else self._limits.pieces_dir / str(provider.id)
+        with (
+            feed.open() as packed,
+            task.redo.writer() as redo,
+            Handing(pieces) as handing,
+            closing(self._plain(packed, tally)) as stream,
+        ):
+            writers = _Writers(redo, handing)
             items = cut(
                 stream,
                 stamps=stamps,
@@ -183,13 +193,14 @@ class Reading:
                 known=before.flags if known else nothing_known,
                 recalled=before.parts if known and before.any and not task.anew else None,
                 seed=seed,
+                pieces=pieces is not None,
             )
             for found in grouped(_batches(items, tally)):
                 task.progress.count(tally.kept, tally.channels_kept, packed.tell(), feed.size)
                 tally.channels_read += 1
                 tally.channels.setdefault(found.channel, ChannelNote(found.channel, None, None, None))
                 layout = None if found.gap is None or stamps.unknown_zones else Layout(found.gap, seed)
-                self._gathered(found, task, before.channel(found.channel), writer, tally, layout)
+                self._gathered(found, task, before.channel(found.channel), writers, tally, layout)
             _read_on(stream, tally.losses)
         return tally
 
@@ -201,11 +212,13 @@ class Reading:
         gathered: Gathered,
         task: Task,
         stored: StoredChannel,
-        writer: RedoWriter,
+        writers: "_Writers",
         tally: Tally,
         layout: Layout | None,
     ) -> None:
         """A channel on its way into the log; what is odd about it is to be noted with every file, so read each time."""
+        if len(gathered.rows.cut) != len(gathered.rows):
+            gathered.rows.cut.clear()
         rows = _shifted(gathered.rows, _shift_s(task.provider))
         if UNREAD in rows.titles and not is_plain(rows.starts, rows.stops):
             rows = self._read_back(rows, stored)
@@ -216,7 +229,7 @@ class Reading:
         rows = self._kept(rows, task.provider, tally, stored)
         if rows.starts:
             over_by_s = self._clock.now_s() if task.stale else None
-            self._compare(rows, stored, writer, tally, layout if plain else None, over_by_s)
+            self._compare(rows, stored, writers, tally, layout if plain else None, over_by_s)
 
     def _read_back(self, rows: Rows, stored: StoredChannel) -> Rows:
         """The rows with what is stored in the place of what was not read."""
@@ -252,7 +265,7 @@ class Reading:
         self,
         rows: Rows,
         before: StoredChannel,
-        writer: RedoWriter,
+        writers: "_Writers",
         tally: Tally,
         layout: Layout | None,
         over_by_s: int | None,
@@ -263,12 +276,23 @@ class Reading:
         tally.latest_stop_s = max(tally.latest_stop_s, *rows.stops)
         tally.last_day = max(tally.last_day, rows.starts[-1] // DAY_S)
         read = partial(self._stored.some_days, before.mapping_id)
+        written: list[tuple[int, bytes]] = []
         for day in changed_days(rows, before, read, layout=layout, over_by_s=over_by_s):
-            writer.add(before.name, day)
+            written.append((day.day, day.contents))
+            writers.redo.add(before.name, day)
             if day.contents:
                 tally.changed_days += 1
             else:
                 tally.emptied_days[day.day] += 1
+        if rows.cut and all(rows.flags):
+            writers.handing.add(before.name, written, rows.cut)
+
+
+class _Writers(NamedTuple):
+    """What is written while a file is read: the redo log, and what is handed over to the search index."""
+
+    redo: RedoWriter
+    handing: Handing
 
 
 class _Titles:

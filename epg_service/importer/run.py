@@ -173,8 +173,9 @@ class Importer:
 
     def tidy(self) -> None:
         """Removes what no run needs any more: downloads and spools of a keeper that was killed, logs of ended runs."""
-        for directory in (self._limits.work_dir, self._limits.redo_dir):
-            shutil.rmtree(directory, ignore_errors=True)
+        for directory in (self._limits.work_dir, self._limits.redo_dir, self._limits.pieces_dir):
+            if directory is not None:
+                shutil.rmtree(directory, ignore_errors=True)
 
     def _decide(self, run: Run, provider: Provider, redo: RedoLog, progress: Progress) -> Decided | RunStatus:
         """From the feed to what is to be applied; the status when nothing is, with the end of the run written."""

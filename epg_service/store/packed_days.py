@@ -1,6 +1,5 @@
 """Packed days and what is known of their parts, by mapping and day: read, replaced, thinned out."""
 
-import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -19,14 +18,6 @@ def whole_days(connection: apsw.Connection, mapping_id: int, after: int, limit: 
     first, last = day_id(mapping_id, 0) + after, day_id(mapping_id, LAST_DAY)
     query = f"{_WHOLE}{_WITH_PARTS}WHERE d.id > ? AND d.id <= ? ORDER BY d.id LIMIT ?"
     return [StoredDay(*row) for row in _typed(connection.execute(query, (first, last, limit)))]
-
-
-def days_at(connection: apsw.Connection, mapping_id: int, days: Sequence[int]) -> list[StoredDay]:
-    """Some days of a mapping, in their order; empty ones where there are none."""
-    ids = json.dumps([day_id(mapping_id, day) for day in days])
-    query = f"{_WHOLE}{_WITH_PARTS}WHERE d.id IN (SELECT value FROM json_each(?))"
-    found = {row[0]: StoredDay(*row) for row in _typed(connection.execute(query, (ids,)))}
-    return [found.get(day) or StoredDay(day, b"", b"") for day in days]
 
 
 def known_days(connection: apsw.Connection, mapping_id: int) -> dict[int, tuple[bytes, bytes]]:

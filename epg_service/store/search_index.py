@@ -6,16 +6,18 @@ the next one: readers of a write-ahead log wait for no writer. An index that kno
 file beside it instead, without a log, and takes its place when it is whole.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import apsw
 
 from epg_service.domain.days import DAY_BITS, StoredDay, day_id
+from epg_service.domain.pieces import identity, identity_digest
 from epg_service.store import search_file
-from epg_service.store.packed_days import days_at
-from epg_service.store.search_step import Day, Step, identity
+from epg_service.store.packed_days import some_days
+from epg_service.store.search_handed import DaysSaid, HandedOver
+from epg_service.store.search_step import Day, Step
 from epg_service.store.search_vocabulary import Categories, Reader
 from epg_service.store.search_words import Words
 from servicekit.store.sqlite import Connections, DatabaseUnusable, busy_as_unavailable, truncate_wal, writing
@@ -25,13 +27,18 @@ BUILD_PROGRAMMES = 20_000
 """In one transaction of a new file, for which nobody waits."""
 DAYS_AT_ONCE = 16
 _DAYS = (1 << DAY_BITS) - 1
+_HandedDays: TypeAlias = tuple[int, DaysSaid]
+"""A mapping, and what the import handed over of its days."""
 
 
 class SearchIndex:
     """Writes the index; the keeper's thread alone uses it."""
 
-    def __init__(self, path: Path, guide: Connections, *, texts: Reader, descriptions: bool) -> None:
+    def __init__(
+        self, path: Path, guide: Connections, *, texts: Reader, descriptions: bool, handed: HandedOver | None = None
+    ) -> None:
         self._path = path
+        self._handed = handed
         self._guide = guide
         self._reader = texts
         self._descriptions = descriptions
@@ -74,6 +81,8 @@ class SearchIndex:
         with writing(connection):
             connection.execute("UPDATE state SET mark = ?, descriptions = ?", (mark, int(self._descriptions)))
         truncate_wal(connection)
+        if self._handed:
+            self._handed.forget()
 
     # ---- a new file --------------------------------------------------------------------------------------------------
 
@@ -88,7 +97,8 @@ class SearchIndex:
         fresh = self._path.with_name(f".{self._path.name}.new")
         connection = search_file.begun(fresh)
         try:
-            yield from self._steps(connection, BUILD_PROGRAMMES, described=False)
+            handed = self._handed.mappings(self._guide) if self._handed else ()
+            yield from self._steps(connection, BUILD_PROGRAMMES, handed, described=False)
             search_file.finish(connection)
             self.close()
             search_file.take_place(fresh, self._path)
@@ -110,10 +120,12 @@ class SearchIndex:
             row: Any = self._guide.get().execute("SELECT mark FROM guide_mark").fetchone()
         return int(row[0])
 
-    def _steps(self, connection: apsw.Connection, limit: int, *, described: bool) -> Iterator[int]:
+    def _steps(
+        self, connection: apsw.Connection, limit: int, handed: Iterable[_HandedDays] = (), *, described: bool
+    ) -> Iterator[int]:
         categories = Categories(connection, self._reader.categories)
         words = Words(connection)
-        parts = self._parts(connection, limit, described=described)
+        parts = self._parts(connection, limit, handed, described=described)
         while True:
             step = Step(connection, reader=self._reader, categories=categories, words=words, described=described)
             with writing(connection):
@@ -126,12 +138,14 @@ class SearchIndex:
                 return
             yield step.programmes
 
-    def _parts(self, connection: apsw.Connection, limit: int, *, described: bool) -> Iterator[tuple[int, list[Day]]]:
+    def _parts(
+        self, connection: apsw.Connection, limit: int, handed: Iterable[_HandedDays], *, described: bool
+    ) -> Iterator[tuple[int, list[Day]]]:
         """The changed days of each mapping, at most about `limit` programmes of one at a time."""
-        for mapping in sorted(self._shown() | _mappings_of(connection, "days")):
+        for mapping, pieces in _each_once(self._shown() | _mappings_of(connection, "days"), handed):
             part: list[Day] = []
             size = 0
-            for day in self._changed(connection, mapping, described=described):
+            for day in self._changed(connection, mapping, pieces, described=described):
                 part.append(day)
                 size += day.stored.programmes
                 if size >= limit:
@@ -140,12 +154,17 @@ class SearchIndex:
             if part:
                 yield mapping, part
 
-    def _changed(self, connection: apsw.Connection, mapping: int, *, described: bool) -> Iterator[Day]:
+    def _changed(
+        self, connection: apsw.Connection, mapping: int, handed: DaysSaid, *, described: bool
+    ) -> Iterator[Day]:
         """The days of a mapping that are not indexed as they are now: new, changed and vanished ones."""
         ends = (day_id(mapping, 0), day_id(mapping, _DAYS))
         ours = "SELECT id, CASE WHEN described >= ? THEN identity END FROM days WHERE id BETWEEN ? AND ?"
         then: dict[int, bytes] = dict(_typed(connection.execute(ours, (int(described), *ends))))
         guide = self._guide.get()
+        if handed and not then:
+            yield from self._handed_days(mapping, handed)
+            return
         if not then:
             query = "SELECT id, contents, body FROM program_days WHERE id BETWEEN ? AND ? ORDER BY id"
             for at, contents, body in _typed(guide.execute(query, ends)):
@@ -155,9 +174,22 @@ class SearchIndex:
         now = {at: identity(contents) for at, contents in _typed(guide.execute(query, ends))}
         changed = sorted(day & _DAYS for day in now.keys() | then.keys() if now.get(day) != then.get(day))
         for first in range(0, len(changed), DAYS_AT_ONCE):
-            for day in days_at(guide, mapping, changed[first : first + DAYS_AT_ONCE]):
-                at = day_id(mapping, day.day)
-                yield Day(at, day, known=at in then)
+            part = changed[first : first + DAYS_AT_ONCE]
+            found = some_days(guide, mapping, part)
+            for day in part:
+                at = day_id(mapping, day)
+                yield Day(at, found.get(day) or StoredDay(day, b"", b""), known=at in then)
+
+    def _handed_days(self, mapping: int, handed: DaysSaid) -> Iterator[Day]:
+        """All days of a mapping; those that are stored as they were when they were handed over without their bodies."""
+        guide, ends = self._guide.get(), (day_id(mapping, 0), day_id(mapping, _DAYS))
+        query = "SELECT id, contents FROM program_days WHERE id BETWEEN ? AND ? ORDER BY id"
+        for at, contents in _typed(guide.execute(query, ends)):
+            pieces = handed.get(at & _DAYS)
+            if pieces and pieces[0] == identity_digest(contents):
+                yield Day(at, StoredDay(at & _DAYS, contents, b""), known=False, said=pieces[1])
+            else:
+                yield from (Day(at, day, known=False) for day in some_days(guide, mapping, [at & _DAYS]).values())
 
     def _shown(self) -> set[int]:
         """Every mapping of a provider that is not deleted, as far as the guide has days of it."""
@@ -165,6 +197,17 @@ class SearchIndex:
         guide = self._guide.get()
         with busy_as_unavailable():
             return {row[0] for row in _typed(guide.execute(query))} & _mappings_of(guide, "program_days")
+
+
+def _each_once(mappings: set[int], handed: Iterable[_HandedDays]) -> Iterator[_HandedDays]:
+    """First the mappings of which something was handed over, then the others."""
+    left = set(mappings)
+    for mapping, days in handed:
+        if mapping in left:
+            left.remove(mapping)
+            yield mapping, days
+    for mapping in sorted(left):
+        yield mapping, {}
 
 
 def _mappings_of(connection: apsw.Connection, table: str) -> set[int]:

@@ -8,24 +8,17 @@ from typing import Any, TypeAlias
 
 import apsw
 
-from epg_service.domain.days import IN_FORM, ROW_BYTES, Contents, StoredDay, raws_of, unpacked_contents
+from epg_service.domain.days import IN_FORM, Contents, StoredDay, raws_of, unpacked_contents
 from epg_service.domain.parts import raws_at
+from epg_service.domain.pieces import Said, identity
 from epg_service.domain.tags import FLAG_BITS
 from epg_service.store.search_texts import TAG_BITS, MappingTexts
-from epg_service.store.search_vocabulary import Categories, Reader, Said
+from epg_service.store.search_vocabulary import Categories, Reader
 from epg_service.store.search_words import Words
-
-_IDENTITY_BYTES = 16
-"""Of a programme: its key and its digest, the beginning of the guide's `contents`."""
 
 _Numbers: TypeAlias = "array[int]"
 _Refs: TypeAlias = tuple[_Numbers, _Numbers, _Numbers]
 """Columns of a day: what each programme says (entries of `search_texts`), its tag, what describes it (0: nothing)."""
-
-
-def identity(contents: bytes) -> bytes:
-    """The columns of `contents` that tell what is to be read anew: keys and digests."""
-    return contents[: len(contents) // ROW_BYTES * _IDENTITY_BYTES]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +28,8 @@ class Day:
     id: int
     stored: StoredDay
     known: bool
+    said: list[Said] | None = None
+    """What the import cut out of its programmes; the day has no body then."""
 
 
 class Step:
@@ -82,7 +77,8 @@ class Step:
         now = unpacked_contents(day.stored.packed)
         self.programmes += max(1, len(now.keys))
         if not day.known and not self._described:
-            entries, tags = texts.add(now.keys, self._said(raws_of(now, day.stored.body), now.flags))
+            said = day.said if day.said is not None else self._said(raws_of(now, day.stored.body), now.flags)
+            entries, tags = texts.add(now.keys, said)
             self._counts.update(tags)
             return array("I", entries + tags).tobytes()
         entered, tagged, about = self._read_again(day, now, texts)

@@ -15,8 +15,9 @@ from typing import Any, TypeAlias
 import apsw
 import xxhash
 
+from epg_service.domain.pieces import Said
 from epg_service.domain.tags import tag_of
-from epg_service.store.search_vocabulary import Categories, Reader, Said
+from epg_service.store.search_vocabulary import Categories, Reader
 from epg_service.store.search_words import Words
 from servicekit.store.sqlite import DatabaseUnusable
 
@@ -147,7 +148,7 @@ class MappingTexts:
         return known
 
     def _head(self, head: bytes, crew: _Crew) -> Shows:
-        digest = xxhash.xxh3_64_intdigest(head, crew.seed) - _SIGN
+        digest = xxhash.xxh3_64_intdigest(head.strip(), crew.seed) - _SIGN
         if entry := self._known.get(digest):
             shows = [entry]
             self._more.append(shows)

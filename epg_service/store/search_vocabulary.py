@@ -1,14 +1,13 @@
 """The numbers that the search index gives to sets of categories, and what it asks of those who read elements."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol
 
 import apsw
 
-_CACHED = 20_000
+from epg_service.domain.pieces import Said
 
-Said: TypeAlias = tuple[bytes, bytes, int]
-"""Of one programme, unread: titles with sub-titles, people with categories; flags (`domain.tags`)."""
+_CACHED = 20_000
 
 
 class Reader(Protocol):

@@ -94,6 +94,7 @@ def _importer(
             work_dir=paths.work,
             redo_dir=paths.redo,
             max_unpacked_bytes=config.shared.fetch.max_bytes * UNPACKED_FACTOR,
+            pieces_dir=paths.pieces if config.own.search.enabled else None,
         ),
         stopping=stopping.is_set,
     )
@@ -136,11 +137,18 @@ def keeper(config: Config, stopping: threading.Event, *, clock: Clock = CLOCK) -
 
 def indexing(config: Config, it: Stores) -> Indexing:
     """Keeps the search index."""
+    from epg_service.store.search_handed import HandedOver
     from epg_service.store.search_index import SearchIndex  # where the search is switched off nothing else needs them
     from epg_service.xmltv import indexed
 
     paths = paths_of(config)
-    index = SearchIndex(paths.search, it.connections, texts=indexed, descriptions=config.own.search.descriptions)
+    index = SearchIndex(
+        paths.search,
+        it.connections,
+        texts=indexed,
+        descriptions=config.own.search.descriptions,
+        handed=HandedOver(paths.pieces),
+    )
     return Indexing(index=index, damaged=paths.search_damaged)
 
 

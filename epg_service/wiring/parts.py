@@ -64,6 +64,10 @@ class Paths:
         return self.run / "epg-redo"
 
     @property
+    def pieces(self) -> Path:
+        return self.run / "epg-pieces"
+
+    @property
     def search(self) -> Path:
         return self.database.with_name(f"{self.database.stem}-search.db")
 

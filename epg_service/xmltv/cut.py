@@ -26,6 +26,7 @@ from typing import Any, TypeAlias
 from epg_service.domain.days import IN_FORM, digests_of
 from epg_service.domain.losses import Losses
 from epg_service.domain.model import Readable
+from epg_service.domain.pieces import Cut
 from epg_service.xmltv.columns import title_of
 from epg_service.xmltv.elements import folded, proven
 from epg_service.xmltv.encoding import utf8_chunks
@@ -61,9 +62,9 @@ Recalled = Callable[[str], Sequence[KnownPart]]
 """The parts of a channel that stood in an earlier file, were proven then and are stored, by start."""
 
 _Columns: TypeAlias = tuple[
-    list[int | None], list[int | None], Sequence[bytes | None], list[bytes], list[int], list[int]
+    list[int | None], list[int | None], Sequence[bytes | None], list[bytes], list[int], list[int], list[Cut]
 ]
-"""Starts, stops, titles as they stand, elements, their digests and flags."""
+"""Starts, stops, titles as they stand, elements, their digests and flags, and what was cut out of them."""
 
 
 def nothing_known(_: str) -> Mapping[int, int]:
@@ -79,14 +80,16 @@ def cut(
     known: Known = nothing_known,
     recalled: Recalled | None = None,
     seed: int = 0,
+    pieces: bool = False,
     chunk_bytes: int = CHUNK_BYTES,
 ) -> Iterator[Item]:
     """Read an unpacked XMLTV file: the same items, losses and errors as `iterparse`.
 
     `known` is asked for channels of which elements are read; what it names is not proven again. `recalled` is asked
     once where a channel begins: a part that stands there again is not read at all. `seed`: that of the parts' digests.
+    `pieces`: batches say what was cut out of elements (`domain.pieces`).
     """
-    return _Cutter(utf8_chunks(stream, losses, chunk_bytes), stamps, losses, known, recalled, seed).items()
+    return _Cutter(utf8_chunks(stream, losses, chunk_bytes), stamps, losses, known, recalled, seed, pieces).items()
 
 
 class _Instants(dict[bytes, int | None]):
@@ -120,12 +123,14 @@ class _Cutter(ExactReader):
         known: Known,
         recalled: Recalled | None,
         seed: int,
+        cuts: bool,  # batches say what was cut out of elements
     ) -> None:
         super().__init__(chunks, stamps, losses)
         self._instants = _Instants(stamps)
         self._known = known
         self._recalled = recalled
         self._seed = seed
+        self._cuts = cuts
         self._expected = Expected("", (), seed)
         self._form: Form | None = None
         self._mostly_new = True  # look at elements whole at once: few of the last ones were known
@@ -223,17 +228,20 @@ class _Cutter(ExactReader):
         raws, count = list(columns[0]), len(pieces)
         written = columns[form.start + 1], columns[form.stop + 1] if form.stop >= 0 else (b"",) * count
         try:
-            sure, digests, flags = self._sure(_runs(columns[form.channel + 1], count), raws, columns[-1])
+            sure, digests, flags = self._sure(_runs(columns[form.channel + 1], count), raws, columns[form.numbers])
             starts, stops = (list(map(self._instants.__getitem__, column[:sure])) for column in written)
         except OddValue:
-            plain = list(takewhile(_plain, pieces))
+            plain = list(takewhile(lambda piece: not any(odd(value) for value in piece[form.values] if value), pieces))
             if plain:
                 return self._take(form, plain, walk)
             sure = 0
         if sure:
             runs = _runs(columns[form.channel + 1], sure)
             known = [(at, part) for at, part in walk.known if at <= sure]
-            self._add(runs, (starts, stops, columns[-2], raws, digests, flags), written, walk.gap, known)
+            cut_out: list[Any] = list(zip(*(columns[at] for at in form.pieces), strict=True))
+            self._add(
+                runs, (starts, stops, columns[form.title], raws, digests, flags, cut_out), written, walk.gap, known
+            )
         elif before := [(at, part) for at, part in walk.known if not at]:
             self._add_known(self._expected.channel, before)
         return sure
@@ -241,7 +249,7 @@ class _Cutter(ExactReader):
     def _form_at(self, position: int) -> Form | None:
         """The form of the start tag that begins here; None when it is one for the exact reader."""
         if self._form is None or not self._form.head(self._buffer, position):
-            self._form = form_of(self._buffer, position)
+            self._form = form_of(self._buffer, position, cut=self._cuts)
         return self._form if self._form and self._form.head(self._buffer, position) else None
 
     def _stands_at(self, position: int) -> tuple[str, int | None]:
@@ -294,13 +302,14 @@ class _Cutter(ExactReader):
     ) -> None:
         """The rows of these elements; those that lack a time or a channel go the way that counts them. `known`: parts
         of the one channel, before, between and behind them."""
-        starts, stops, titles, raws, digests, flags = columns
+        starts, stops, titles, raws, digests, flags, cut_out = columns
         for name, part in runs:
             run = starts[part]
             if name and None not in run:
                 ends = [stop or 0 for stop in stops[part]]
                 said = _titles(titles[part], raws[part])
-                batch = Batch(name, run, ends, said, raws[part], digests[part], flags[part], gap)  # type: ignore[arg-type]
+                read = (run, ends, said, raws[part], digests[part], flags[part])
+                batch = Batch(name, *read, gap, cut_out[part])  # type: ignore[arg-type]
                 self._columns.extend(_woven(batch, known) if known else batch)
                 continue
             waiting = deque(known)
@@ -356,10 +365,6 @@ def _name(channel: bytes) -> str:
     if odd(channel):
         raise OddValue
     return channel.decode("utf-8", "replace").strip()
-
-
-def _plain(piece: Piece) -> bool:
-    return not any(odd(value) for value in piece[1:-2] if value)
 
 
 def _titles(texts: Sequence[bytes | None], raws: Sequence[bytes]) -> list[str]:

@@ -50,6 +50,9 @@ _RUNS = (
 )
 """Neighbours that most programmes have none of: one look at the next letter passes them all."""
 
+_CUT = (("title", "sub-title"), ("credits", "category"), ("premiere", "new"))
+"""The first and the last of the children that are taken together."""
+
 _C1 = re.compile(rb"\xc2[\x80-\x9f]")
 _TEXT = rb"\s*+[^<\s][^<]*+"
 _NAME = rb"[A-Za-z_:][\w:.-]*+"
@@ -129,11 +132,19 @@ def _forms() -> dict[str, bytes]:
     return {name: special.get(name) or _form(name, lang) for name in CHILDREN}
 
 
-def _body() -> bytes:
-    """All children of an element that is valid as it stands. Group 1: the first title; group 2: the episode numbers."""
+def _body(*, cut: bool = False) -> bytes:
+    """All children of an element that is valid as it stands. Group 1: the first title; group 2: the episode numbers.
+
+    `cut`: group 1: titles and sub-titles; 2: the first title; 3: people to categories; 4: the episode numbers; 5: what
+    may say that it is a premiere or new.
+    """
     body = {name: _any(form) if CHILDREN[name] else _once(form) for name, form in _forms().items()}
     body["title"] = _form("title", _maybe("lang"), rb"(" + _TEXT + rb")") + rb"\s*+" + body["title"]
     body["episode-num"] = rb"(" + body["episode-num"] + rb")"
+    if cut:
+        for first, last in _CUT:
+            body[first] = rb"(" + body[first]
+            body[last] += rb")"
     for run in _RUNS:
         body[run[0]] = _if_any(run, [body.pop(name) if name != run[0] else body[name] for name in run])
     return rb"\s*+" + b"".join(body.values())
@@ -141,6 +152,8 @@ def _body() -> bytes:
 
 BODY = _body()
 """What may stand between the tags of a programme in form."""
+BODY_CUT = _body(cut=True)
+"""The same with more groups."""
 
 
 @cache

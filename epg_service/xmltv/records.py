@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
+from epg_service.domain.pieces import Cut
+
 OF_TV = (
     "date", "source-info-url", "source-info-name", "source-data-url", "generator-info-name", "generator-info-url",
 )  # fmt: skip
@@ -35,7 +37,8 @@ class Batch:
     `starts` and `stops` are epoch seconds; a stop of 0 is missing or unreadable. `titles` are the first titles,
     blanks folded, "" when there is none. `raws` are the whole elements in UTF-8, each well formed by itself; `digests`
     and `flags` what names and describes each of them (see `domain.days`). Of those in a part that is known titles are
-    `UNREAD` and elements empty. `gap`: what stands between elements of the file; None: not looked at.
+    `UNREAD` and elements empty. `gap`: what stands between elements of the file; None: not looked at. `cut`: the
+    pieces of each (`domain.pieces`); empty where they were not cut.
     """
 
     channel: str
@@ -46,6 +49,7 @@ class Batch:
     digests: list[int]
     flags: list[int]
     gap: bytes | None = None
+    cut: Sequence[Cut] = ()
 
     def __len__(self) -> int:
         return len(self.starts)
