@@ -141,6 +141,8 @@ class TestInTheRelay:
             channels = [self.channel(there, f"c{n}") for n in range(4)]
             for turn in range(12):
                 viewer = there.viewer(channels[turn % 4])
+                # Each comes on a thread of its own: not before the one before it was there.
+                until(lambda came=turn + 1: any(number == came for number, *_ in there.hub.seats_of("")))
                 if turn % 3 == 0:
                     viewer.has(30)
             viewer.has(100)
