@@ -6,7 +6,6 @@ where they stand again.
 """
 
 import struct
-from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from itertools import accumulate, count, pairwise
@@ -67,19 +66,23 @@ def bodies_of(day: StoredDay) -> list[bytes]:
     return [day.body[begin:end] for begin, end in pairwise([0, *ends])]
 
 
-def raws_at(day: StoredDay, places: Sequence[int]) -> list[bytes]:
-    """Some elements of a day, places rising; parts that hold none of them are not inflated."""
+def raws_at(day: StoredDay, lengths: Sequence[int], places: Sequence[int]) -> list[bytes]:
+    """Some elements of a day, places rising; parts that hold none of them are not inflated. `lengths`: of all."""
+    sizes = [(programmes, size) for programmes, size, _, _ in _LAYOUT.iter_unpack(day.parts)]
+    if sum(size for _, size in sizes) != len(day.body):
+        sizes = [(len(lengths), len(day.body))]
     found: list[bytes] = []
-    parts, bodies, lengths, first = parts_of(day.parts), bodies_of(day), day.contents.lengths, 0
-    if len(bodies) != len(parts):
-        parts = [Part(day.programmes, len(day.body))]
-    for part, body in zip(parts, bodies, strict=True):
-        end = first + part.programmes
-        wanted = places[bisect_left(places, first) : bisect_left(places, end)]
-        if wanted:
-            text, ends = inflated(body), list(accumulate(length + 1 for length in lengths[first:end]))
-            found += [text[ends[at - first] - lengths[at] - 1 : ends[at - first] - 1] for at in wanted]
-        first = end
+    first = begin = at = 0
+    for programmes, size in sizes:
+        end = first + programmes
+        if at < len(places) and places[at] < end:
+            text, ends = inflated(day.body[begin : begin + size]), list(accumulate(lengths[first:end]))
+            while at < len(places) and places[at] < end:
+                place = places[at] - first
+                until = ends[place] + place  # a line feed stands behind each
+                found.append(text[until - lengths[places[at]] : until])
+                at += 1
+        first, begin = end, begin + size
     return found
 
 

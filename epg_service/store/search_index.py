@@ -17,7 +17,7 @@ from epg_service.domain.pieces import identity, identity_digest
 from epg_service.store import search_file
 from epg_service.store.packed_days import some_days
 from epg_service.store.search_handed import DaysSaid, HandedOver
-from epg_service.store.search_step import Day, Step
+from epg_service.store.search_step import Before, Day, Step
 from epg_service.store.search_vocabulary import Categories, Reader
 from epg_service.store.search_words import Words
 from servicekit.store.sqlite import Connections, DatabaseUnusable, busy_as_unavailable, truncate_wal, writing
@@ -159,8 +159,8 @@ class SearchIndex:
     ) -> Iterator[Day]:
         """The days of a mapping that are not indexed as they are now: new, changed and vanished ones."""
         ends = (day_id(mapping, 0), day_id(mapping, _DAYS))
-        ours = "SELECT id, CASE WHEN described >= ? THEN identity END FROM days WHERE id BETWEEN ? AND ?"
-        then: dict[int, bytes] = dict(_typed(connection.execute(ours, (int(described), *ends))))
+        ours = "SELECT id, identity, refs, described >= ? FROM days WHERE id BETWEEN ? AND ?"
+        then = {at: Before(*row) for at, *row in _typed(connection.execute(ours, (int(described), *ends)))}
         guide = self._guide.get()
         if handed and not then:
             yield from self._handed_days(mapping, handed)
@@ -168,17 +168,18 @@ class SearchIndex:
         if not then:
             query = "SELECT id, contents, body FROM program_days WHERE id BETWEEN ? AND ? ORDER BY id"
             for at, contents, body in _typed(guide.execute(query, ends)):
-                yield Day(at, StoredDay(at & _DAYS, contents, body), known=False)
+                yield Day(at, StoredDay(at & _DAYS, contents, body))
             return
         query = "SELECT id, contents FROM program_days WHERE id BETWEEN ? AND ?"
         now = {at: identity(contents) for at, contents in _typed(guide.execute(query, ends))}
-        changed = sorted(day & _DAYS for day in now.keys() | then.keys() if now.get(day) != then.get(day))
+        same = {at for at, was in then.items() if was.whole and was.identity == now.get(at)}
+        changed = sorted(at & _DAYS for at in now.keys() | then.keys() if at not in same)
         for first in range(0, len(changed), DAYS_AT_ONCE):
             part = changed[first : first + DAYS_AT_ONCE]
             found = some_days(guide, mapping, part)
             for day in part:
                 at = day_id(mapping, day)
-                yield Day(at, found.get(day) or StoredDay(day, b"", b""), known=at in then)
+                yield Day(at, found.get(day) or StoredDay(day, b"", b""), then.get(at))
 
     def _handed_days(self, mapping: int, handed: DaysSaid) -> Iterator[Day]:
         """All days of a mapping; those that are stored as they were when they were handed over without their bodies."""
@@ -187,9 +188,9 @@ class SearchIndex:
         for at, contents in _typed(guide.execute(query, ends)):
             pieces = handed.get(at & _DAYS)
             if pieces and pieces[0] == identity_digest(contents):
-                yield Day(at, StoredDay(at & _DAYS, contents, b""), known=False, said=pieces[1])
+                yield Day(at, StoredDay(at & _DAYS, contents, b""), said=pieces[1])
             else:
-                yield from (Day(at, day, known=False) for day in some_days(guide, mapping, [at & _DAYS]).values())
+                yield from (Day(at, day) for day in some_days(guide, mapping, [at & _DAYS]).values())
 
     def _shown(self) -> set[int]:
         """Every mapping of a provider that is not deleted, as far as the guide has days of it."""

@@ -4,7 +4,7 @@ from array import array
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import apsw
 
@@ -21,13 +21,22 @@ _Refs: TypeAlias = tuple[_Numbers, _Numbers, _Numbers]
 """Columns of a day: what each programme says (entries of `search_texts`), its tag, what describes it (0: nothing)."""
 
 
+class Before(NamedTuple):
+    """What the index holds of a day: `identity` and the columns of what its programmes say, of that version."""
+
+    identity: bytes
+    refs: bytes
+    whole: bool
+    """Nothing that is wanted is missing: descriptions are there, or nobody wants them."""
+
+
 @dataclass(frozen=True, slots=True)
 class Day:
-    """A day as the guide has it now; without contents it is gone. `known`: the index has a version of it."""
+    """A day as the guide has it now; without contents it is gone. `before`: what the index holds of it."""
 
     id: int
     stored: StoredDay
-    known: bool
+    before: Before | None = None
     said: list[Said] | None = None
     """What the import cut out of its programmes; the day has no body then."""
 
@@ -76,7 +85,7 @@ class Step:
         """The packed refs of a day."""
         now = unpacked_contents(day.stored.packed)
         self.programmes += max(1, len(now.keys))
-        if not day.known and not self._described:
+        if day.before is None and not self._described:
             said = day.said if day.said is not None else self._said(raws_of(now, day.stored.body), now.flags)
             entries, tags = texts.add(now.keys, said)
             self._counts.update(tags)
@@ -85,9 +94,9 @@ class Step:
         return (entered + tagged + about if any(about) else entered + tagged).tobytes()
 
     def _read_again(self, day: Day, now: Contents, texts: MappingTexts) -> _Refs:
-        old = self._before(day.id)
-        changed, refs = old.kept(now)
-        raws = raws_at(day.stored, changed)
+        old = _Old(day.before or Before(b"", b"", whole=True))
+        changed, refs = old.kept(now, identity(day.stored.packed))
+        raws = raws_at(day.stored, now.lengths, changed)
         read = texts.read(self._said(raws, bytes(now.flags[at] for at in changed)))
         for at, raw, (shows, tag) in zip(changed, raws, read, strict=True):
             key = now.keys[at]
@@ -115,27 +124,22 @@ class Step:
             return map(in_form, raws)
         return (in_form(raw) if flag & IN_FORM else said(raw) for raw, flag in zip(raws, flags, strict=True))
 
-    def _before(self, day: int) -> "_Before":
-        rows = self._connection.execute("SELECT identity, refs, described FROM days WHERE id = ?", (day,))
-        row: Any = rows.fetchone() or (b"", b"", True)
-        return _Before(row[0], row[1], anew=row[2] < self._described)
 
+class _Old:
+    """What the index holds of a day, unpacked."""
 
-class _Before:
-    """What the index holds of a day. `anew`: all of it is to be read again."""
-
-    def __init__(self, identity: bytes, refs: bytes, *, anew: bool) -> None:
-        self._identity = array("Q", identity)
+    def __init__(self, before: Before) -> None:
+        self._identity = array("Q", before.identity)
         self._count = count = len(self._identity) // 2
-        numbers = array("I", refs)
+        numbers = array("I", before.refs)
         self._refs = numbers[:count], numbers[count : 2 * count], numbers[2 * count :] or array("I", bytes(4 * count))
-        self._anew = anew
+        self._whole = before.whole
         self._left: dict[int, int] = {}
 
-    def kept(self, now: Contents) -> tuple[list[int], _Refs]:
+    def kept(self, now: Contents, identity: bytes) -> tuple[list[int], _Refs]:
         """Which programmes of the day as it is now are to be read, and the refs of the others."""
         keys, digests = self._identity[: self._count], self._identity[self._count :]
-        if keys == array("Q", now.keys) and not self._anew:
+        if self._whole and len(now.keys) == self._count and identity.startswith(keys.tobytes()):
             changed = [at for at, (old, new) in enumerate(zip(digests, now.digests, strict=True)) if old != new]
             self._left = {keys[at]: at for at in changed}
             entries, tags, about = self._refs
@@ -144,7 +148,7 @@ class _Before:
         changed, kept = [], []
         for at, (key, digest) in enumerate(zip(now.keys, now.digests, strict=True)):
             place = places.get(key, -1)
-            if place < 0 or self._anew or digests[place] != digest:
+            if place < 0 or not self._whole or digests[place] != digest:
                 changed.append(at)
                 kept.append(-1)
             else:
