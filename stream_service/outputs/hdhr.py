@@ -37,7 +37,7 @@ TUNED_LIKE_A_DEVICE = frozenset(
 )
 """The words of `transcode=` that devices know."""
 
-_escaped = partial(escape, quote=False)
+_text = partial(escape, quote=False)
 """As that of `xml.sax.saxutils`, which loads HTTP and TLS."""
 _ORIGIN_IN_JSON = orjson.dumps(ORIGIN)[1:-1]
 _CHECK = (0xA, 0x5, 0xF, 0x6, 0x7, 0xC, 0x1, 0xB, 0x9, 0x2, 0x8, 0xD, 0x4, 0x3, 0xE, 0x0)
@@ -159,7 +159,7 @@ def lineup_xml(channels: Iterable[Row]) -> bytes:
     lines = ['<?xml version="1.0" encoding="UTF-8"?>\n<Lineup>\n']
     for number, name, hd, url in channels:
         mark = "<HD>1</HD>" if hd else ""
-        fields = f"<GuideNumber>{number}</GuideNumber><GuideName>{_escaped(name)}</GuideName>{mark}<URL>{_escaped(url)}</URL>"
+        fields = f"<GuideNumber>{number}</GuideNumber><GuideName>{_text(name)}</GuideName>{mark}<URL>{_text(url)}</URL>"
         lines.append(f"<Program>{fields}</Program>\n")
     return "".join([*lines, "</Lineup>\n"]).encode()
 
@@ -191,7 +191,7 @@ def device_xml(view: LineupView) -> bytes:
         f"<URLBase>{ORIGIN}{device.base}</URLBase>\n"
         "<device>\n"
         "<deviceType>urn:schemas-upnp-org:device:MediaServer:1</deviceType>\n"
-        f"<friendlyName>{_escaped(device.friendly_name)}</friendlyName>\n"
+        f"<friendlyName>{_text(device.friendly_name)}</friendlyName>\n"
         "<manufacturer>Silicondust</manufacturer>\n"
         "<manufacturerURL>http://www.silicondust.com/</manufacturerURL>\n"
         f"<modelDescription>{MODEL} HDHomeRun</modelDescription>\n"

@@ -88,11 +88,13 @@ class TestTheRelayTells:
 
     def test_how_the_channel_goes_for_a_reader_of_ours(self) -> None:
         with house() as there:
-            bad = there.provider.script("/bad", [sends(pictures=20), ends()], [status("404 Gone")])
+            read = threading.Event()
+            bad = there.provider.script("/bad", [sends(pictures=20), holds(read), ends()], [status("404 Gone")])
             good = there.provider.script("/good", [live()])
             channel = target(bad, good)
             with there.hub.follow(channel, address="hls", inside=True) as reader:
                 assert reader.course.switches == 0
+                read.set()
                 until(lambda: next(reader) and reader.course.stream_id == channel.streams[1].id)
                 assert reader.course.switches == 1
                 assert reader.course.source_id == channel.streams[1].source_id
