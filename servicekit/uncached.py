@@ -15,25 +15,20 @@ from typing import Self
 BLOCK_BYTES = 4 << 20
 CACHED_BYTES = 16 << 20
 """So much of each file goes through the cache."""
-WINDOW_BYTES = 1 << 20
-LEAST_BYTES = 256 << 10
-PAGE_BYTES = 4096
 _DIRECT = getattr(os, "O_DIRECT", 0)  # macOS has none
 
 
 class UncachedFile:
     """A new file to write; what stood under its path is gone. A disk that needs the cache gets it."""
 
-    def __init__(self, path: Path, *, cached_bytes: int = CACHED_BYTES) -> None:
-        """`cached_bytes`: so much of its beginning, in whole blocks, goes through the cache."""
-        self._cached_bytes = cached_bytes
+    def __init__(self, path: Path) -> None:
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
         self._view = memoryview(mmap.mmap(-1, BLOCK_BYTES))  # begins at a page, as writing past the cache asks for
         self._filled = 0
         self._written = 0
         self._direct = False
 
-    def write(self, data: bytes | memoryview) -> None:
+    def write(self, data: bytes) -> None:
         """Appends."""
         end = self._filled + len(data)
         if end < BLOCK_BYTES:
@@ -51,7 +46,7 @@ class UncachedFile:
 
     def _flush(self) -> None:
         """Writes the block as far as it is filled."""
-        if self._written == self._cached_bytes and self._filled == BLOCK_BYTES and not self._direct:
+        if self._written == CACHED_BYTES and not self._direct:
             self._direct = _past_the_cache(self._descriptor, True)
         elif self._direct and self._filled < BLOCK_BYTES:  # the file's end fills no page
             self._direct = not _past_the_cache(self._descriptor, False)
@@ -120,59 +115,6 @@ class UncachedStream:
         self._position += count
         self._unread = self._view[:count]
         return count > 0
-
-    def close(self) -> None:
-        """Closes the file."""
-        os.close(self._descriptor)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.close()
-
-
-class UncachedWindow:
-    """Pieces of a file as `UncachedFile` wrote it, best asked for from front to back: then much is read at once."""
-
-    def __init__(self, path: Path, *, cached_bytes: int = CACHED_BYTES) -> None:
-        """`cached_bytes`: as it was written."""
-        self._cached_bytes = cached_bytes
-        self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        self._block = memoryview(mmap.mmap(-1, WINDOW_BYTES))
-        self._from = self._to = 0
-        self._ahead = LEAST_BYTES
-        self._direct = False
-
-    @property
-    def size(self) -> int:
-        """Of the file, in bytes."""
-        return os.fstat(self._descriptor).st_size
-
-    def view(self, offset: int, length: int) -> memoryview:
-        """The bytes there, fewer at the end of the file; good until the next call. At most `WINDOW_BYTES` less a page.
-        Raises OSError."""
-        if offset < self._from or offset + length > self._to:
-            self._read(offset, length)
-        return self._block[max(0, offset - self._from) : max(0, min(offset + length, self._to) - self._from)]
-
-    def _read(self, offset: int, length: int) -> None:
-        """Fills the block from `offset` on, with the more the longer the file has been read forward."""
-        onward = self._from <= offset <= self._to + self._ahead
-        self._ahead = min(2 * self._ahead, WINDOW_BYTES) if onward else LEAST_BYTES
-        self._from = self._to = offset - offset % PAGE_BYTES
-        needed = -(-(offset + length - self._from) // PAGE_BYTES) * PAGE_BYTES
-        if self._direct != (self._from >= self._cached_bytes):
-            self._direct = _past_the_cache(self._descriptor, not self._direct) and not self._direct
-        where = [self._block[: max(self._ahead, needed)]]
-        try:
-            count = os.preadv(self._descriptor, where, self._from)
-        except OSError:
-            if not self._direct:
-                raise
-            self._direct = not _past_the_cache(self._descriptor, False)
-            count = os.preadv(self._descriptor, where, self._from)
-        self._to += count
 
     def close(self) -> None:
         """Closes the file."""

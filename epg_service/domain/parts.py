@@ -60,7 +60,7 @@ def file_digest(text: bytes | memoryview, seed: int) -> int:
 
 def bodies_of(day: StoredDay) -> list[bytes]:
     """A day's body cut into its parts; in one piece when nothing is known of them."""
-    ends = list(accumulate([row[1] for row in _LAYOUT.iter_unpack(day.parts)]))  # four times as fast as parts_of
+    ends = list(accumulate(part.body_bytes for part in parts_of(day.parts)))
     if not ends or ends[-1] != len(day.body):
         return [day.body]
     return [day.body[begin:end] for begin, end in pairwise([0, *ends])]

@@ -16,12 +16,9 @@ from epg_service.domain.entities import LineupChannel
 from epg_service.domain.profiles import FULL, STANDARD, Options, Profile
 from epg_service.domain.profiles import options as options_of
 from epg_service.domain.rules import ProgrammeRules
-from epg_service.lineups.fresh import FreshTexts
 from epg_service.lineups.match import Matching
-from epg_service.lineups.places import EarlierText
 from epg_service.lineups.published import Publication, PublishedGuides
-from epg_service.lineups.render import Entry, Rendering
-from epg_service.lineups.writing import Piece
+from epg_service.lineups.render import Entry, Piece, Rendering
 from epg_service.store.guide import Guide
 from epg_service.store.lineups import Lineups
 from epg_service.xmltv import write
@@ -121,26 +118,23 @@ class Publishing:
         published: PublishedGuides,
         clock: Clock,
         mark: Callable[[], int],
-        fresh: FreshTexts,
     ) -> None:
-        """`mark()` is another number after every change of the guide; `fresh`: texts of the import before."""
+        """`mark()` is another number after every change of the guide."""
         self._contents = contents
         self._lineups = lineups
         self._matching = matching
         self._published = published
         self._clock = clock
         self._mark = mark
-        self._fresh = fresh
 
-    def whole(self, texts: Sequence[EarlierText] = ()) -> Publication:
-        """`/guide.xml`: every channel under its own id, with everything that the providers said. `texts`: where texts
-        may be copied from.
+    def whole(self) -> Publication:
+        """`/guide.xml`: every channel under its own id, with everything that the providers said.
 
         A provider's new date alone makes no new file: its `date` is that of the listings which stand in it.
         """
         options = self._contents.usual(WHOLE)
         made_from = self._mark(), {name: text for name, text in self._contents.source().items() if name != "date"}
-        return self._publish(WHOLE, repr(made_from), lambda: self._contents.whole(options, self._clock.now_s()), texts)
+        return self._publish(WHOLE, repr(made_from), lambda: self._contents.whole(options, self._clock.now_s()))
 
     def exported(self) -> Iterator[bytes]:
         """The text of the whole guide with nothing left out, overlaps included, a part at a time."""
@@ -150,9 +144,8 @@ class Publishing:
     def tidy(self) -> None:
         """Removes what an earlier publisher left half written."""
         self._published.tidy()
-        self._fresh.clear()
 
-    def lineup(self, name: str, texts: Sequence[EarlierText] = ()) -> Publication:
+    def lineup(self, name: str) -> Publication:
         """A lineup's guide: its channels are matched to the guide anew, then written under the lineup's own ids."""
         mark = self._mark()
         channels = self._matching.matched(self._lineups.get(name))
@@ -164,7 +157,6 @@ class Publishing:
             publication,
             f"{mark} {channels!r}{self._ruled_by(name, ruled, now_s)}",
             lambda: self._contents.lineup(channels, options, now_s, ruled),
-            texts,
         )
         _tell(name, ruled)
         return made
@@ -177,20 +169,17 @@ class Publishing:
 
     def everything(self) -> None:
         """All publications: after an import, and hourly."""
-        with self._fresh.opened() as texts:
-            self.whole(texts)
-            for lineup in self._lineups.all():
-                self.lineup(lineup.name, texts)
+        self.whole()
+        for lineup in self._lineups.all():
+            self.lineup(lineup.name)
 
-    def _publish(
-        self, name: str, made_from: str, pieces: Callable[[], Iterator[Piece]], texts: Sequence[EarlierText]
-    ) -> Publication:
+    def _publish(self, name: str, made_from: str, pieces: Callable[[], Iterator[Piece]]) -> Publication:
         """Publishes a guide, unless it was made from the same before."""
         basis, now_s = xxhash.xxh3_128_hexdigest(f"{_FORM} {made_from}".encode()), self._clock.now_s()
         known = self._published.find(name)
         if known is not None and known.basis == basis and known.there:
             return self._published.still(known, basis=basis, at=now_s)
-        return self._published.publish(name, pieces(), basis=basis, at=now_s, texts=texts)
+        return self._published.publish(name, pieces(), basis=basis, at=now_s)
 
 
 def _tell(name: str, ruled: ProgrammeRules) -> None:

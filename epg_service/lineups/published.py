@@ -1,30 +1,26 @@
 """Published guides: finished files, immutable under their digest, switched by one small index.
 
     DATA/published/epg/NAME~DIGEST.xml, NAME~DIGEST.xml.gz      written once, fsynced, never changed
-    DATA/published/epg/NAME~DIGEST.xml.places                   what the version after may copy; nobody misses it
     DATA/published/epg/index.json                               name -> digests and more, replaced by an atomic rename
 
 A reader takes the name from the index and opens the file; the version before stays until the next publication, so
 nobody finds a gap. Unchanged content keeps its digest, and with it its ETag. Text and gzip are written side by side,
-and what stood in the version before is copied from it (`lineups.writing`).
+so nothing is read twice.
 """
 
-import contextlib
 import json
-import logging
 import os
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from epg_service.lineups.places import EarlierText
-from epg_service.lineups.writing import GuideText, Piece
+import xxhash
+
+from epg_service.xmltv.gzipped import GzipText, Ready
 from servicekit.files import atomic_write, on_disk, waiting_lock
 from servicekit.uncached import UncachedFile
-
-_log = logging.getLogger("publish")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,22 +42,9 @@ class Publication:
         return self.plain.exists() and self.packed.exists()
 
     @property
-    def places(self) -> Path:
-        """Where stored texts stand in it."""
-        return self.plain.with_suffix(".xml.places")
-
-    @property
     def size_bytes(self) -> int:
         """What it takes on the disk."""
-        return sum(path.stat().st_size for path in (self.plain, self.packed, self.places) if path.exists())
-
-    def earlier(self) -> EarlierText | None:
-        """Opens it as a source of texts; None when it is none."""
-        try:
-            return EarlierText(self.plain, self.places, bytes.fromhex(self.digest))
-        except (OSError, ValueError) as error:
-            _log.debug("%s: all texts are made anew: %s", self.plain.name, error)
-            return None
+        return sum(path.stat().st_size for path in (self.plain, self.packed) if path.exists())
 
 
 class PublishedGuides:
@@ -85,39 +68,27 @@ class PublishedGuides:
         """All guides that were published."""
         return list(self._current())
 
-    def publish(
-        self, name: str, pieces: Iterable[Piece], *, basis: str = "", at: int = 0, texts: Sequence[EarlierText] = ()
-    ) -> Publication:
-        """Writes the guide that `pieces` make up, and makes it the current one; the same content keeps its files.
-
-        `texts`: where stored texts may stand beside the version before.
-        """
+    def publish(self, name: str, pieces: Iterable[bytes | Ready], *, basis: str = "", at: int = 0) -> Publication:
+        """Writes the guide that `pieces` make up, and makes it the current one; the same content keeps its files."""
         self.directory.mkdir(parents=True, exist_ok=True)
-        own = f".{name}.{os.getpid()}-{threading.get_ident()}"
-        staged = _Staged(*(self.directory / f"{own}{kind}.staged" for kind in ("", ".gz", ".places")))
+        staged = self.directory / f".{name}.{os.getpid()}-{threading.get_ident()}.staged"
+        staged_packed = staged.with_suffix(".gz.staged")
         try:
-            digest = _write_staged(staged, pieces, self.find(name), texts)
+            digest = _write_staged(staged, staged_packed, pieces)
             made = replace(self._publication(name, digest), basis=basis, at=at)
             current = self.find(name)
             if current is not None and current.digest == made.digest and current.there:
-                self._keep_places(staged, made)
                 return self.still(current, basis=basis, at=at)
-            for path in staged:
+            for path in (staged, staged_packed):
                 on_disk(path)
             with waiting_lock(self.directory / ".lock"):
-                self._keep_places(staged, made)
-                staged.packed.replace(made.packed)
-                staged.plain.replace(made.plain)
+                staged_packed.replace(made.packed)
+                staged.replace(made.plain)
                 self._switch(made)
         finally:
-            for path in staged:
-                path.unlink(missing_ok=True)
+            staged.unlink(missing_ok=True)
+            staged_packed.unlink(missing_ok=True)
         return made
-
-    @staticmethod
-    def _keep_places(staged: "_Staged", made: Publication) -> None:
-        if staged.places.stat().st_size:
-            staged.places.replace(made.places)
 
     def still(self, found: Publication, *, basis: str, at: int) -> Publication:
         """Notes that a guide is up to date at an instant, without writing it again."""
@@ -158,7 +129,7 @@ class PublishedGuides:
 
     def _sweep(self, name: str, kept: list[str]) -> None:
         for path in self.directory.glob(f"{name}~*.xml*"):
-            if path.name.rpartition("~")[2].partition(".")[0] not in kept:
+            if path.name.removesuffix(".gz").removesuffix(".xml").rpartition("~")[2] not in kept:
                 path.unlink(missing_ok=True)
 
     def _current(self) -> dict[str, dict[str, Any]]:
@@ -180,24 +151,15 @@ class PublishedGuides:
         return {name: entry for name, entry in whole if isinstance(entry, dict) and entry.get("digests")}
 
 
-class _Staged(NamedTuple):
-    """The files of a version that is being written."""
-
-    plain: Path
-    packed: Path
-    places: Path
-
-
-def _write_staged(
-    staged: _Staged, pieces: Iterable[Piece], before: Publication | None, texts: Sequence[EarlierText]
-) -> str:
-    """Writes the text, its gzip and the places; returns the digest of the text."""
-    with contextlib.ExitStack() as opened:
-        earlier = before.earlier() if before is not None else None
-        sources = [opened.enter_context(earlier), *texts] if earlier is not None else texts
-        plain = opened.enter_context(UncachedFile(staged.plain))
-        packed = opened.enter_context(UncachedFile(staged.packed))
-        places = opened.enter_context(staged.places.open("wb"))
-        written = GuideText(plain, packed, places, sources)
-        written.write(pieces)
-    return written.digest
+def _write_staged(plain: Path, packed: Path, pieces: Iterable[bytes | Ready]) -> str:
+    """Writes the text and its gzip; returns the digest of the text."""
+    digest = xxhash.xxh3_128()
+    with UncachedFile(plain) as stream, UncachedFile(packed) as out:
+        gzip = GzipText(out)
+        for piece in pieces:
+            text = piece.text if isinstance(piece, Ready) else piece
+            digest.update(text)
+            stream.write(text)
+            gzip.write(piece)
+        gzip.close()
+    return digest.hexdigest()

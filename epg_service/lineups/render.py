@@ -2,7 +2,7 @@
 
 What needs no rewriting is copied, and the more so the less is asked:
 
-    a day whose elements all stand as they are published, under the same id     its deflated bytes (see writing)
+    a day whose elements all stand as they are published, under the same id     its text and its deflated bytes
     such a day under another id                                                 its text, the id replaced in one go
     an element that stands as it is published                                   a new start tag before its bytes
     any other element, or a client that wants more                              xmltv.write, xmltv.shape
@@ -11,22 +11,22 @@ What needs no rewriting is copied, and the more so the less is asked:
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeAlias
 
 from epg_service.domain.days import DAY_S, IN_FORM, NUMBERED, ORDINAL_BITS, Contents, StoredDay, inflated, raws_of
 from epg_service.domain.entities import Mapped
 from epg_service.domain.merging import merged
-from epg_service.domain.parts import bodies_of
 from epg_service.domain.placeholders import gaps, least_span
 from epg_service.domain.profiles import Options
 from epg_service.domain.rules import ProgrammeRules
 from epg_service.domain.shown import SEVERAL_LOOK_S
 from epg_service.domain.timeline import apart, shown
-from epg_service.lineups.writing import AsStored, Piece
 from epg_service.xmltv import edit, shape, write
+from epg_service.xmltv.gzipped import Ready
 
 GENERATOR = "Aerial"
 FOREVER_S = 1 << 32
+Piece: TypeAlias = bytes | Ready
 
 
 class StoredGuide(Protocol):
@@ -112,13 +112,10 @@ class Rendering:
     def _by_day(self, mapped: Mapped, days: Sequence[StoredDay], channel_id: str) -> Iterator[Piece]:
         for day in days:
             if day.all_have(self._copied) and self._holds(day):
-                if mapped.provider_channel_id == channel_id:
-                    yield AsStored(channel_id, bodies_of(day))
-                    continue
                 text = inflated(day.body)
                 renamed = write.under_id(text, day.programmes, mapped.provider_channel_id, channel_id)
                 if renamed is not None:
-                    yield renamed
+                    yield Ready(text, day.body) if renamed == text else renamed
                     continue
             yield self._each(self._in_window(_rows([_moved(day, 0)])), channel_id, marks_new=False)
 

@@ -19,7 +19,7 @@ from typing import Protocol
 
 from epg_service.domain.profiles import Options
 from epg_service.lineups.published import Publication, PublishedGuides
-from epg_service.lineups.writing import Piece
+from epg_service.lineups.render import Piece
 from servicekit.errors import Unavailable
 
 MOST = 32

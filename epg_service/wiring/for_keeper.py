@@ -17,7 +17,6 @@ from epg_service.importer.run import Importer, Log, Visible
 from epg_service.importer.times import TimesWatch
 from epg_service.indexing import Indexing
 from epg_service.keeper import Keeper, Plan
-from epg_service.lineups.fresh import FreshTexts
 from epg_service.lineups.match import Matching
 from epg_service.lineups.publish import Contents, Publishing
 from epg_service.providers.ahead import Ahead
@@ -103,7 +102,6 @@ def _importer(
 def keeper(config: Config, stopping: threading.Event, *, clock: Clock = CLOCK) -> Keeper:
     """The keeper with all it does."""
     paths, own, it = paths_of(config), config.own, stores(config, clock=clock)
-    fresh = FreshTexts(paths.work)
     plan = Plan(
         import_time=own.scheduler.import_time,
         zone=own.scheduler.timezone,
@@ -119,7 +117,7 @@ def keeper(config: Config, stopping: threading.Event, *, clock: Clock = CLOCK) -
         imports=importer(config, it, stopping, clock=clock),
         rows=it.programs,
         mappings=it.channels,
-        publications=publishing(config, it, clock=clock, fresh=fresh),
+        publications=publishing(config, it, clock=clock),
         lineups=it.lineups,
         decisions=it.mappings,
         clock=clock,
@@ -160,8 +158,8 @@ def _stream_link(config: Config) -> StreamLink:
     )
 
 
-def publishing(config: Config, it: Stores, *, clock: Clock = CLOCK, fresh: FreshTexts | None = None) -> Publishing:
-    """Writes the published files; `fresh`: what an import left for that."""
+def publishing(config: Config, it: Stores, *, clock: Clock = CLOCK) -> Publishing:
+    """Writes the published files."""
     return Publishing(
         contents=Contents(guide=it.guide, lineups=it.lineups),
         lineups=it.lineups,
@@ -169,7 +167,6 @@ def publishing(config: Config, it: Stores, *, clock: Clock = CLOCK, fresh: Fresh
         published=published_guides(config),
         clock=clock,
         mark=it.browse.mark,
-        fresh=fresh or FreshTexts(paths_of(config).work),
     )
 
 

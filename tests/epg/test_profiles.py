@@ -16,7 +16,7 @@ from epg_service.domain.entities import LineupChannel
 from epg_service.domain.placeholders import BLOCK_S, gaps
 from epg_service.domain.profiles import PROFILES, options
 from epg_service.lineups.publish import WHOLE, Contents, _in_groups, lineup_publication
-from epg_service.lineups.writing import Piece
+from epg_service.lineups.render import Piece
 from epg_service.xmltv import shape
 from servicekit.errors import Invalid
 from tests.epg.guidekit import DAY, HOUR, MIDNIGHT, NOON, Show, Station, guide_of, hourly

@@ -19,8 +19,8 @@ from epg_service.domain.entities import LineupChannel
 from epg_service.domain.profiles import PROFILES, Options, options
 from epg_service.lineups import variants as variants_module
 from epg_service.lineups.published import PublishedGuides
+from epg_service.lineups.render import Piece
 from epg_service.lineups.variants import Variants
-from epg_service.lineups.writing import Piece
 from epg_service.wiring import for_keeper
 from servicekit.errors import Unavailable
 from tests.epg.guidekit import DAY, HOUR, HeldClock, Show, Station, guide_of, hourly, python

@@ -166,7 +166,7 @@ def test_the_version_before_stays_until_the_next_but_one(station: Station) -> No
     assert second.plain.exists()
 
 
-@pytest.mark.parametrize("step", ["GuideText", "on_disk", "waiting_lock", "atomic_write"])
+@pytest.mark.parametrize("step", ["GzipText", "on_disk", "waiting_lock", "atomic_write"])
 def test_a_publication_that_breaks_off_leaves_the_one_before(
     station: Station, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from epg_service.domain.days import ORDINAL_BITS, StoredDay, by_day, contents_of, deflated
 from epg_service.domain.entities import Mapped
 from epg_service.domain.profiles import PROFILES, Options, options
-from epg_service.lineups.render import Entry, Rendering
-from epg_service.lineups.writing import AsStored, Piece
+from epg_service.lineups.render import Entry, Piece, Rendering
 from epg_service.xmltv import form, write
+from epg_service.xmltv.gzipped import Ready
 from tests.epg.guidekit import DAY, HOUR, NOON, stamp
 
 INNER = [
@@ -62,7 +62,7 @@ def written(stored: Stored, asked: Options, channel_id: str = "c.1") -> list[Pie
 
 
 def text(pieces: list[Piece]) -> bytes:
-    return b"".join(one.text if isinstance(one, AsStored) else one for one in pieces)
+    return b"".join(one.text if isinstance(one, Ready) else one for one in pieces)
 
 
 def asked_for(profile: str, **more: object) -> Options:
@@ -151,7 +151,7 @@ HOURS = [(NOON + at * HOUR, NOON + (at + 1) * HOUR, "<title>T</title>") for at i
 
 def test_a_days_packed_bytes_are_taken_over_under_the_same_id() -> None:
     pieces = written(Stored(HOURS), asked_for("full"), "own.id")
-    assert [len(one.text.split(b"<programme")) - 1 for one in pieces if isinstance(one, AsStored)] == [12, 18]
+    assert [len(one.text.split(b"<programme")) - 1 for one in pieces if isinstance(one, Ready)] == [12, 18]
 
 
 def test_under_another_id_only_the_start_tags_change() -> None:

@@ -16,10 +16,10 @@ from epg_service.domain.days import IN_FORM
 from epg_service.domain.profiles import FULL, PROFILES, STANDARD, Options, options
 from epg_service.domain.rules import ProgrammeRules
 from epg_service.lineups.render import Entry, Rendering
-from epg_service.lineups.writing import AsStored
 from epg_service.wiring import for_keeper
 from epg_service.xmltv import edit, form, write
 from epg_service.xmltv.details import details
+from epg_service.xmltv.gzipped import Ready
 from tests.epg.guidekit import HOUR, NOON, HeldClock, Station, guide_of, hourly
 from tests.epg.test_render import INNER, Stored
 
@@ -193,7 +193,7 @@ def test_what_cannot_be_used_is_left_out_and_told() -> None:
 def file_of(stored: Stored, asked: Options, ruled: ProgrammeRules | None) -> bytes:
     entry = Entry("c.1", "Eins", write.channel("c.1", [(None, "Eins")]), 1, group="Kids")
     pieces = Rendering(guide=stored, options=asked, now_s=NOON, ruled=ruled).file([entry])
-    return b"".join(one.text if isinstance(one, AsStored) else one for one in pieces)
+    return b"".join(one.text if isinstance(one, Ready) else one for one in pieces)
 
 
 SHOWS = [(NOON + n * HOUR, NOON + (n + 1) * HOUR, inner) for n, inner in enumerate(INNER)]

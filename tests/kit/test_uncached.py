@@ -8,14 +8,7 @@ from typing import Any
 
 import pytest
 
-from servicekit.uncached import (
-    BLOCK_BYTES,
-    CACHED_BYTES,
-    WINDOW_BYTES,
-    UncachedFile,
-    UncachedStream,
-    UncachedWindow,
-)
+from servicekit.uncached import BLOCK_BYTES, CACHED_BYTES, UncachedFile, UncachedStream
 
 SIZES = [0, 1, BLOCK_BYTES - 1, BLOCK_BYTES, BLOCK_BYTES + 1, CACHED_BYTES, CACHED_BYTES + 3 * BLOCK_BYTES + 17]
 
@@ -31,16 +24,11 @@ def test_what_is_written_stands_in_the_file(tmp_path: Path, size: int, piece: in
     with UncachedStream(tmp_path / "file") as stream:
         parts = iter(lambda: stream.read(piece), b"")
         assert b"".join(parts) == data
-    with UncachedWindow(tmp_path / "file") as window:
-        assert window.size == size
-        for at in (*range(0, size, 300_007), size - 1, CACHED_BYTES, 5, CACHED_BYTES + BLOCK_BYTES + 3, size + 10):
-            for length in (0, 17, WINDOW_BYTES - 4096):
-                assert window.view(max(0, at), length) == data[max(0, at) : max(0, at) + length]
 
 
 @pytest.mark.parametrize("refusing", ["the flag", "the use"])
 def test_a_disk_that_needs_the_cache_gets_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refusing: str) -> None:
-    really_set, really_write, really_read, really_at = fcntl.fcntl, os.write, os.readv, os.preadv
+    really_set, really_write, really_read = fcntl.fcntl, os.write, os.readv
 
     def flags(descriptor: int, command: int, value: int = 0) -> int:
         if refusing == "the flag" and command == fcntl.F_SETFL and value & os.O_DIRECT:
@@ -57,13 +45,7 @@ def test_a_disk_that_needs_the_cache_gets_it(tmp_path: Path, monkeypatch: pytest
             raise OSError(errno.EINVAL, "no")
         return really_read(descriptor, buffers)
 
-    def read_at(descriptor: int, buffers: Any, at: int) -> int:
-        if refusing == "the use" and really_set(descriptor, fcntl.F_GETFL) & os.O_DIRECT:
-            raise OSError(errno.EINVAL, "no")
-        return really_at(descriptor, buffers, at)
-
     monkeypatch.setattr(fcntl, "fcntl", flags)
-    monkeypatch.setattr(os, "preadv", read_at)
     monkeypatch.setattr(os, "write", write)
     monkeypatch.setattr(os, "readv", read)
     data = os.urandom(CACHED_BYTES + 2 * BLOCK_BYTES + 5)
@@ -72,9 +54,6 @@ def test_a_disk_that_needs_the_cache_gets_it(tmp_path: Path, monkeypatch: pytest
     assert (tmp_path / "file").read_bytes() == data
     with UncachedStream(tmp_path / "file") as stream:
         assert stream.read(len(data) + 1) == data
-    with UncachedWindow(tmp_path / "file") as window:
-        assert window.view(CACHED_BYTES + 9, 100_000) == data[CACHED_BYTES + 9 :][:100_000]
-        assert window.view(9, 100_000) == data[9:100_009]
 
 
 def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
