@@ -12,7 +12,14 @@ MAX_SAME_START = 8
 _MAX_EPOCH_S = 2**32 - 1
 
 
-def clean(rows: Rows, *, losses: Losses, default_length_s: int = DEFAULT_LENGTH_S, channel: str = "") -> Rows:
+def clean(
+    rows: Rows,
+    *,
+    losses: Losses,
+    default_length_s: int = DEFAULT_LENGTH_S,
+    channel: str = "",
+    plain: bool | None = None,
+) -> Rows:
     """The programmes of one whole channel, in file order (ordinals are not looked at), as rows that the store can keep.
 
     - Sorted by start; equal starts keep the order of the file.
@@ -21,12 +28,14 @@ def clean(rows: Rows, *, losses: Losses, default_length_s: int = DEFAULT_LENGTH_
     - Exact doubles (start, stop, title) fold into one, the one with the longer element, the later of equals.
     - Programmes with one start get ordinals 0 to 7; a ninth is left out.
 
+    `plain`: what `is_plain` said of them, where it was asked already.
+
     Everything is counted; samples name the `channel` where a title is missing. The rows that come out and the losses
     counted here add up to the rows that went in. Cleaning what is clean changes nothing.
     """
     starts, stops = rows.starts, rows.stops
     _note(starts, stops, rows.titles, losses, channel)
-    if is_plain(starts, stops):
+    if is_plain(starts, stops) if plain is None else plain:
         return replace(rows, ordinals=[0] * len(rows))
     order = sorted(range(len(starts)), key=starts.__getitem__)
     ends = _ends(order, starts, stops, default_length_s)

@@ -24,8 +24,8 @@ from epg_service.domain.days import (
     raws_of,
 )
 
-PART_ROWS = 8
-"""About so many programmes in a part: fewer are packed worse, of more fewer stay the same."""
+PART_ROWS = 12
+"""About so many programmes in a part, half a day of most channels: fewer are packed worse, of more fewer parts stay."""
 MAX_FILE_BYTES = 256 * 1024
 """A part that takes more in the file is always read: to be compared it has to be in memory whole."""
 _LAYOUT = struct.Struct("<IIIQ")

@@ -220,12 +220,13 @@ class Reading:
         if len(gathered.rows.cut) != len(gathered.rows):
             gathered.rows.cut.clear()
         rows = _shifted(gathered.rows, _shift_s(task.provider))
-        if UNREAD in rows.titles and not is_plain(rows.starts, rows.stops):
+        plain = is_plain(rows.starts, rows.stops)
+        if not plain and UNREAD in rows.titles:
             rows = self._read_back(rows, stored)
         noted = tally.losses.entries()
-        rows = clean(rows, losses=tally.losses, channel=gathered.channel)
+        rows = clean(rows, losses=tally.losses, channel=gathered.channel, plain=plain)
         _look_at_large(rows, gathered.channel, tally.losses)
-        plain = tally.losses.entries() == noted and not any(rows.ordinals)
+        plain = plain and tally.losses.entries() == noted
         rows = self._kept(rows, task.provider, tally, stored)
         if rows.starts:
             over_by_s = self._clock.now_s() if task.stale else None

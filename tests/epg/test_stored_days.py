@@ -82,9 +82,9 @@ LAYOUT = Layout(b"\n  ", 7)
 
 
 def test_a_part_in_which_nothing_changed_keeps_its_bytes() -> None:
-    bodies = [f"<title>{n}</title>" for n in range(16)]
+    bodies = [f"<title>{n}</title>" for n in range(24)]
     (day,) = packed_of(rows(*bodies), layout=LAYOUT)
-    assert [part.programmes for part in parts_of(day.parts)] == [8, 8]
+    assert [part.programmes for part in parts_of(day.parts)] == [12, 12]
     bodies[3] = "<title>another</title>"
     (changed,) = packed_of(rows(*bodies), day, layout=LAYOUT)
     was, now = bodies_of(stored(day)), bodies_of(stored(changed))
