@@ -8,8 +8,8 @@ one, and those with comments or CDATA are read whole.
 import re
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from html import escape
 from typing import TypeAlias, cast
-from xml.sax.saxutils import escape
 
 from epg_service.domain.tags import NEW, PREMIERE
 from epg_service.xmltv.details import CREDIT_KINDS, details
@@ -185,4 +185,4 @@ def _read(raw: bytes) -> _Pieces:
 
 
 def _again(name: str, texts: Iterator[str]) -> bytes:
-    return "".join(f"<{name}>{escape(text)}</{name}>" for text in texts).encode()
+    return "".join(f"<{name}>{escape(text, quote=False)}</{name}>" for text in texts).encode()
