@@ -58,14 +58,6 @@ def file_digest(text: bytes | memoryview, seed: int) -> int:
     return xxhash.xxh3_64_intdigest(text, seed)
 
 
-def bodies_of(day: StoredDay) -> list[bytes]:
-    """A day's body cut into its parts; in one piece when nothing is known of them."""
-    ends = list(accumulate(part.body_bytes for part in parts_of(day.parts)))
-    if not ends or ends[-1] != len(day.body):
-        return [day.body]
-    return [day.body[begin:end] for begin, end in pairwise([0, *ends])]
-
-
 def raws_at(day: StoredDay, lengths: Sequence[int], places: Sequence[int]) -> list[bytes]:
     """Some elements of a day, places rising; parts that hold none of them are not inflated. `lengths`: of all."""
     sizes = [(programmes, size) for programmes, size, _, _ in _LAYOUT.iter_unpack(day.parts)]

@@ -132,7 +132,9 @@ class _Texts:
 
     def elements(self, rows: slice) -> list[bytes]:
         raws, keys = self._raws[rows], self._rows.keys[rows]
-        if self._old is not None and not all(raws):
+        if not all(raws):
+            if self._old is None:
+                raise deleted_meanwhile()
             try:
                 raws = [raw or self._old.raw(key) for raw, key in zip(raws, keys, strict=True)]
             except KeyError as reason:

@@ -13,13 +13,15 @@ from hypothesis import strategies as st
 from epg_service.domain.clean import clean
 from epg_service.domain.days import UNREAD, inflated
 from epg_service.domain.losses import Losses
-from epg_service.domain.parts import bodies_of, file_digest, parts_of
+from epg_service.domain.parts import file_digest, parts_of
 from epg_service.importer import reading
+from epg_service.store.programs import Programs
 from epg_service.xmltv.cut import cut
 from epg_service.xmltv.iterparse import iterparse
 from epg_service.xmltv.records import Batch, End, KnownPart
 from epg_service.xmltv.times import Stamps
 from tests.epg.guidekit import DAY, HOUR, MIDNIGHT, Show, Station, guide_of, hourly
+from tests.epg.partkit import bodies_of
 from tests.epg.test_cut import DAMAGES, Row, documents, plain, told
 
 SEED = 7
@@ -220,6 +222,20 @@ def test_days_of_a_version_that_knew_no_parts_are_read_and_come_to_have_some(
     read_titles.clear()
     station.take(guide_of(shows("Newer")))
     assert len(read_titles) == 288
+    station.close()
+
+
+def test_what_is_deleted_while_it_is_looked_for_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    station = Station(tmp_path)
+    station.take(guide_of(shows()))
+    changed = [replace(show, title="x") if show.start == MIDNIGHT + 14 * HOUR else show for show in shows()]
+    with monkeypatch.context() as patch:
+        patch.setattr(Programs, "some_days", lambda *_: {})
+        run = station.take(guide_of(changed))
+    assert run.status == "failed"
+    assert "run again" in str(run.error_message)
+    assert station.take(guide_of(changed)).status == "success"
+    assert station.titles("c0") == [show.title for show in changed if show.channel == "c0"]
     station.close()
 
 

@@ -12,9 +12,10 @@ from epg_service.domain.days import (
     unpacked_contents,
 )
 from epg_service.domain.model import Rows
-from epg_service.domain.parts import PART_ROWS, bodies_of, file_digest, parts_of, thinned
+from epg_service.domain.parts import PART_ROWS, file_digest, parts_of, thinned
 from epg_service.importer.compare import Layout, StoredChannel, changed_days
 from epg_service.xmltv.form import flags_of
+from tests.epg.partkit import bodies_of
 
 MIDNIGHT = 20_000 * 86_400
 PLAIN = "<title>One</title>\n  <desc lang='en'>A &amp; B</desc>"
