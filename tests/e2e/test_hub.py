@@ -6,7 +6,9 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from http.client import HTTPResponse
 from pathlib import Path
+from urllib.error import HTTPError
 from urllib.request import urlopen
 
 import pytest
@@ -40,9 +42,20 @@ def streams(tmp_path: Path) -> Iterator[Service]:
     service.end()
 
 
+def opened(address: str) -> HTTPResponse | None:
+    """The answer; None while the relay does not know the channel: the list is published a moment before."""
+    try:
+        answer: HTTPResponse = urlopen(address, timeout=60)
+    except HTTPError as refusal:
+        if refusal.code != 404:
+            raise
+        return None
+    return answer
+
+
 def watch(address: str, gaps: list[float], stopping: threading.Event) -> None:
     """Reads the stream and notes each pause between two pieces of it."""
-    with urlopen(address, timeout=60) as answer:
+    with until(lambda: opened(address), limit_s=60, what="the address to be served") as answer:
         last = time.monotonic()
         while not stopping.is_set() and answer.read1(65_536):
             now = time.monotonic()
