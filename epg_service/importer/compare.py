@@ -167,9 +167,8 @@ def changed_days(
     if over_by_s is not None:
         yield from _without_stale(stored, first_day, read, over_by_s)
     days = list(by_day(rows.starts))
-    waiting = sorted(stored.days.keys() - {day for day, _ in days}, reverse=True)
-    while waiting and waiting[-1] < first_day:
-        waiting.pop()
+    gone = stored.days.keys() - {day for day, _ in days}
+    waiting = sorted((day for day in gone if day > first_day), reverse=True)
     other = [
         (day, part)
         for day, part in days

@@ -153,10 +153,8 @@ class Programs:
 
     def some_days(self, mapping_id: int, days: Sequence[int]) -> dict[int, StoredDay]:
         """Some days of a mapping as they are stored; those that are there."""
-        connection, found = self._connections.get(), dict[int, StoredDay]()
-        with busy_as_unavailable(), connection:  # one look at the log for all of them
-            found.update(some_days(connection, mapping_id, days))
-        return found
+        with busy_as_unavailable():
+            return some_days(self._connections.get(), mapping_id, days)
 
     def titles(self, mapping_id: int, first_key: int, last_key: int) -> dict[int, str]:
         """The titles of a mapping's programmes by key, from one key to another."""

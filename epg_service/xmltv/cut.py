@@ -182,16 +182,16 @@ class _Cutter(ExactReader):
 
     def _pass(self, form: Form, walk: Walk, begin: int) -> int:
         """Takes over what was walked through, up to the first element that is not sure; how many programmes."""
-        sure = 0
-        if walk.pieces:
-            if walk.position - begin > MAX_ELEMENT_BYTES and _largest(walk.pieces) > MAX_ELEMENT_BYTES:
-                return 0
-            sure = self._take(form, walk.pieces, walk)
-        elif walk.known:
-            self._add_known(self._expected.channel, walk.known)
-        passed = sure + sum(part.programmes for at, part in walk.known if at <= sure)
+        pieces = walk.pieces
+        if pieces and walk.position - begin > MAX_ELEMENT_BYTES and _largest(pieces) > MAX_ELEMENT_BYTES:
+            return 0
+        sure = self._take(form, pieces, walk) if pieces else 0
+        known = walk.known_until(sure)
+        if not sure:
+            self._add_known(self._expected.channel, known)
+        passed = sure + sum(part.programmes for _, part in known)
         if passed:
-            self._leapt = sure == len(walk.pieces)
+            self._leapt = sure == len(pieces)
             self._programmes += passed
             self._resume(walk.position if self._leapt else walk.begins[sure])
         return passed
@@ -222,8 +222,8 @@ class _Cutter(ExactReader):
         self._leap_from = self._programmes + self._wait
 
     def _take(self, form: Form, pieces: list[Piece], walk: Walk) -> int:
-        """Takes over the first pieces, as many as are sure to be one element each, and the known parts before and
-        between them; how many pieces."""
+        """Takes over the first pieces, as many as are sure to be one element each; how many. With them go the known
+        parts before, between and behind them."""
         columns = list(zip(*pieces, strict=True))
         raws, count = list(columns[0]), len(pieces)
         written = columns[form.start + 1], columns[form.stop + 1] if form.stop >= 0 else (b"",) * count
@@ -232,18 +232,12 @@ class _Cutter(ExactReader):
             starts, stops = (list(map(self._instants.__getitem__, column[:sure])) for column in written)
         except OddValue:
             plain = list(takewhile(lambda piece: not any(odd(value) for value in piece[form.values] if value), pieces))
-            if plain:
-                return self._take(form, plain, walk)
-            sure = 0
+            return self._take(form, plain, walk) if plain else 0
         if sure:
             runs = _runs(columns[form.channel + 1], sure)
-            known = [(at, part) for at, part in walk.known if at <= sure]
             cut_out: list[Any] = list(zip(*(columns[at] for at in form.pieces), strict=True))
-            self._add(
-                runs, (starts, stops, columns[form.title], raws, digests, flags, cut_out), written, walk.gap, known
-            )
-        elif before := [(at, part) for at, part in walk.known if not at]:
-            self._add_known(self._expected.channel, before)
+            rows = (starts, stops, columns[form.title], raws, digests, flags, cut_out)
+            self._add(runs, rows, written, walk.gap, walk.known_until(sure))
         return sure
 
     def _form_at(self, position: int) -> Form | None:

@@ -77,6 +77,10 @@ class Walk:
         self.known: list[tuple[int, KnownPart]] = []
         """The parts that are known, and how many elements were read before each."""
 
+    def known_until(self, count: int) -> list[tuple[int, KnownPart]]:
+        """The known parts that stand before the first element behind so many."""
+        return [(at, part) for at, part in self.known if at <= count]
+
     def read(self, count: int) -> None:
         """Reads up to so many elements."""
         found, begins, position = self.pieces, self.begins, self.position
