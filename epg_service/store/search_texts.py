@@ -111,16 +111,8 @@ class MappingTexts:
 
     def add(self, keys: Iterable[int], said: Iterable[Said]) -> tuple[list[int], list[int]]:
         """Programmes that were not known; the entry and the tag of each."""
-        entries, tags, tails = list[int](), list[int](), self._tails
-        for key, (head, tail, flags) in zip(keys, said, strict=True):
-            known = tails.get(tail)
-            if known is None:
-                known = self._tail(tail)
-            heads, tag, crew = known
-            shows = heads.get(head)
-            if shows is None:
-                shows = self._head(head, crew)
-            tag |= flags
+        entries, tags = list[int](), list[int]()
+        for key, (shows, tag) in zip(keys, self.read(said), strict=True):
             shows.append(key << TAG_BITS | tag)
             entries.append(shows[0])
             tags.append(tag)
