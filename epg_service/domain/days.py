@@ -27,6 +27,8 @@ LEVEL = 0
 ORDINAL_BITS = 3
 START_BITS = 32
 DAY_BITS = 16
+LAST_DAY = (1 << DAY_BITS) - 1
+"""Behind all that can start before the end of 32 bits of seconds."""
 ROW_BYTES = 25
 """Bytes of `contents` a programme."""
 IDENTITY_BYTES = 16

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 
 from epg_service.domain.days import (
-    DAY_BITS,
     DAY_S,
+    LAST_DAY,
     ORDINAL_BITS,
     ROW_BYTES,
     UNREAD,
@@ -36,8 +36,6 @@ from epg_service.xmltv.records import KnownPart
 from epg_service.xmltv.write import stored_elements
 from servicekit.errors import Conflict
 
-MAX_DAY = (1 << DAY_BITS) - 1
-"""Behind all that can start before the end of 32 bits of seconds."""
 DaysRead = Callable[[Sequence[int]], Mapping[int, StoredDay]]
 """Reads stored days whole."""
 
@@ -186,7 +184,7 @@ def changed_days(
             if _same(stored.contents(day), columns.keys, columns.digests, columns.stops):
                 continue
         yield assembled(day, columns, _Texts(columns, raws, stored.name, layout, old), old)
-    yield from _emptied(waiting, MAX_DAY)
+    yield from _emptied(waiting, LAST_DAY)
 
 
 def _emptied(waiting: list[int], until: int) -> Iterator[PackedDay]:

@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from epg_service.domain.clean import clean, is_plain
-from epg_service.domain.days import DAY_S, ORDINAL_BITS, UNREAD, StoredDay
+from epg_service.domain.days import DAY_S, LAST_DAY, ORDINAL_BITS, UNREAD, StoredDay
 from epg_service.domain.entities import Mapped, Provider
 from epg_service.domain.losses import Losses, called
 from epg_service.domain.model import Readable, Rows
 from epg_service.domain.retention import Window, keep
 from epg_service.domain.spelling import Spelling
 from epg_service.importer.basis import seed_of
-from epg_service.importer.compare import MAX_DAY, Layout, StoredChannel, changed_days, deleted_meanwhile
+from epg_service.importer.compare import Layout, StoredChannel, changed_days, deleted_meanwhile
 from epg_service.importer.grouping import Gathered, Ungrouped, direct, spooled
 from epg_service.importer.handing import Handing
 from epg_service.importer.progress import Progress
@@ -176,7 +176,7 @@ class Reading:
     def _read_once(self, task: Task, grouped: Grouped, *, known: bool) -> Tally:
         """`known`: use is made of what is known of the guide."""
         provider, feed = task.provider, task.feed
-        tally, stamps, seed = Tally(last_day=MAX_DAY if task.stale else 0), Stamps(_zone(provider)), seed_of(provider)
+        tally, stamps, seed = Tally(last_day=LAST_DAY if task.stale else 0), Stamps(_zone(provider)), seed_of(provider)
         before = _Before(self._mappings.of_provider(provider.id), self._stored, _shift_s(provider))
         pieces = None if before.any or self._limits.pieces_dir is None else self._limits.pieces_dir / str(provider.id)
         with (

@@ -6,10 +6,9 @@ from typing import Any
 
 import apsw
 
-from epg_service.domain.days import DAY_BITS, PackedDay, StoredDay, day_id
+from epg_service.domain.days import LAST_DAY, PackedDay, StoredDay, day_id
 from epg_service.domain.parts import thinned
 
-LAST_DAY = (1 << DAY_BITS) - 1
 _WHOLE = "SELECT d.id & 65535, d.contents, d.body, coalesce(p.parts, x'') FROM program_days d "
 _WITH_PARTS = "LEFT JOIN program_parts p ON p.id = d.id "
 

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 import apsw
 
-from epg_service.domain.days import DAY_BITS, StoredDay, day_id
+from epg_service.domain.days import DAY_BITS, LAST_DAY, StoredDay, day_id
 from epg_service.domain.pieces import identity, identity_digest
 from epg_service.store import search_file
 from epg_service.store.packed_days import some_days
@@ -26,7 +26,6 @@ STEP_PROGRAMMES = 5_000
 BUILD_PROGRAMMES = 20_000
 """In one transaction of a new file, for which nobody waits."""
 DAYS_AT_ONCE = 16
-_DAYS = (1 << DAY_BITS) - 1
 _HandedDays: TypeAlias = tuple[int, DaysSaid]
 """A mapping, and what the import handed over of its days."""
 
@@ -158,7 +157,7 @@ class SearchIndex:
         self, connection: apsw.Connection, mapping: int, handed: DaysSaid, *, described: bool
     ) -> Iterator[Day]:
         """The days of a mapping that are not indexed as they are now: new, changed and vanished ones."""
-        ends = (day_id(mapping, 0), day_id(mapping, _DAYS))
+        ends = (day_id(mapping, 0), day_id(mapping, LAST_DAY))
         ours = "SELECT id, identity, refs, described >= ? FROM days WHERE id BETWEEN ? AND ?"
         then = {at: Before(*row) for at, *row in _typed(connection.execute(ours, (int(described), *ends)))}
         guide = self._guide.get()
@@ -168,12 +167,12 @@ class SearchIndex:
         if not then:
             query = "SELECT id, contents, body FROM program_days WHERE id BETWEEN ? AND ? ORDER BY id"
             for at, contents, body in _typed(guide.execute(query, ends)):
-                yield Day(at, StoredDay(at & _DAYS, contents, body))
+                yield Day(at, StoredDay(at & LAST_DAY, contents, body))
             return
         query = "SELECT id, contents FROM program_days WHERE id BETWEEN ? AND ?"
         now = {at: identity(contents) for at, contents in _typed(guide.execute(query, ends))}
         same = {at for at, was in then.items() if was.whole and was.identity == now.get(at)}
-        changed = sorted(at & _DAYS for at in now.keys() | then.keys() if at not in same)
+        changed = sorted(at & LAST_DAY for at in now.keys() | then.keys() if at not in same)
         for first in range(0, len(changed), DAYS_AT_ONCE):
             part = changed[first : first + DAYS_AT_ONCE]
             found = some_days(guide, mapping, part)
@@ -183,14 +182,14 @@ class SearchIndex:
 
     def _handed_days(self, mapping: int, handed: DaysSaid) -> Iterator[Day]:
         """All days of a mapping; those that are stored as they were when they were handed over without their bodies."""
-        guide, ends = self._guide.get(), (day_id(mapping, 0), day_id(mapping, _DAYS))
+        guide, ends = self._guide.get(), (day_id(mapping, 0), day_id(mapping, LAST_DAY))
         query = "SELECT id, contents FROM program_days WHERE id BETWEEN ? AND ? ORDER BY id"
         for at, contents in _typed(guide.execute(query, ends)):
-            pieces = handed.get(at & _DAYS)
+            pieces = handed.get(at & LAST_DAY)
             if pieces and pieces[0] == identity_digest(contents):
-                yield Day(at, StoredDay(at & _DAYS, contents, b""), said=pieces[1])
+                yield Day(at, StoredDay(at & LAST_DAY, contents, b""), said=pieces[1])
             else:
-                yield from (Day(at, day) for day in some_days(guide, mapping, [at & _DAYS]).values())
+                yield from (Day(at, day) for day in some_days(guide, mapping, [at & LAST_DAY]).values())
 
     def _shown(self) -> set[int]:
         """Every mapping of a provider that is not deleted, as far as the guide has days of it."""
@@ -217,7 +216,7 @@ def _mappings_of(connection: apsw.Connection, table: str) -> set[int]:
     query = f"SELECT id FROM {table} WHERE id > ? ORDER BY id LIMIT 1"
     while row := connection.execute(query, (last,)).fetchone():
         found.add(mapping := int(_typed([row])[0][0]) >> DAY_BITS)
-        last = day_id(mapping, _DAYS)
+        last = day_id(mapping, LAST_DAY)
     return found
 
 
