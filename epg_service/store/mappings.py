@@ -15,7 +15,7 @@ from epg_service.domain.joining import free_name
 from epg_service.store.channels import Channels
 from servicekit.clock import Clock
 from servicekit.errors import Invalid, NotFound
-from servicekit.store.sqlite import Connections, busy_as_unavailable, writing
+from servicekit.store.sqlite import Connections, busy_as_unavailable, typed, writing
 
 _KEY_BITS = START_BITS + ORDINAL_BITS
 STEP_ROWS = 5_000
@@ -72,7 +72,7 @@ class Mappings:
             if values:
                 sets = ", ".join(f"{_OWN[name]} = ?" for name in values)
                 kept = [int(value) if isinstance(value, bool) else value for value in values.values()]
-                connection.execute(f"UPDATE channels SET {sets} WHERE id = ?", (*_typed(kept), channel_id))
+                connection.execute(f"UPDATE channels SET {sets} WHERE id = ?", (*typed(kept), channel_id))
                 _changed(connection)
             return self._channels.get(channel_id)
 
@@ -233,7 +233,3 @@ def _mapping(row: Sequence[Any]) -> ProviderChannel:
 
 def _rows(cursor: apsw.Cursor) -> list[Any]:
     return list(cursor)
-
-
-def _typed(values: Any) -> list[Any]:
-    return list(values)

@@ -8,6 +8,7 @@ import apsw
 
 from epg_service.domain.days import LAST_DAY, PackedDay, StoredDay, day_id
 from epg_service.domain.parts import thinned
+from servicekit.store.sqlite import typed
 
 _WHOLE = "SELECT d.id & 65535, d.contents, d.body, coalesce(p.parts, x'') FROM program_days d "
 _WITH_PARTS = "LEFT JOIN program_parts p ON p.id = d.id "
@@ -17,7 +18,7 @@ def whole_days(connection: apsw.Connection, mapping_id: int, after: int, limit: 
     """The next days of a mapping behind `after` (-1: from the first), as they are stored."""
     first, last = day_id(mapping_id, 0) + after, day_id(mapping_id, LAST_DAY)
     query = f"{_WHOLE}{_WITH_PARTS}WHERE d.id > ? AND d.id <= ? ORDER BY d.id LIMIT ?"
-    return [StoredDay(*row) for row in _typed(connection.execute(query, (first, last, limit)))]
+    return [StoredDay(*row) for row in typed(connection.execute(query, (first, last, limit)))]
 
 
 def known_days(connection: apsw.Connection, mapping_id: int) -> dict[int, tuple[bytes, bytes]]:
@@ -27,14 +28,14 @@ def known_days(connection: apsw.Connection, mapping_id: int) -> dict[int, tuple[
         "WHERE d.id BETWEEN ? AND ?",
         (day_id(mapping_id, 0), day_id(mapping_id, LAST_DAY)),
     )
-    return {day: (contents, parts) for day, contents, parts in _typed(rows)}
+    return {day: (contents, parts) for day, contents, parts in typed(rows)}
 
 
 def some_days(connection: apsw.Connection, mapping_id: int, days: Sequence[int]) -> dict[int, StoredDay]:
     """Some days of a mapping as they are stored; those that are there."""
     ids = json.dumps([day_id(mapping_id, day) for day in days])  # one statement for all: less than half the time
     rows = connection.execute(f"{_WHOLE}{_WITH_PARTS}WHERE d.id IN (SELECT value FROM json_each(?))", (ids,))
-    return {row[0]: StoredDay(*row) for row in _typed(rows)}
+    return {row[0]: StoredDay(*row) for row in typed(rows)}
 
 
 def contents_between(connection: apsw.Connection, mapping_id: int, first: int, last: int) -> dict[int, bytes]:
@@ -43,7 +44,7 @@ def contents_between(connection: apsw.Connection, mapping_id: int, first: int, l
         "SELECT id & 65535, contents FROM program_days WHERE id BETWEEN ? AND ?",
         (day_id(mapping_id, first), day_id(mapping_id, last)),
     )
-    return dict(_typed(rows))
+    return dict(typed(rows))
 
 
 def write_days(connection: apsw.Connection, mapping_id: int, days: Sequence[PackedDay], *, anew: bool) -> None:
@@ -89,8 +90,3 @@ def _put(
     insert = f"INSERT INTO {table} (id, {', '.join(columns)}) VALUES (?, {values})"
     replace = " ON CONFLICT (id) DO UPDATE SET " + ", ".join(f"{name} = excluded.{name}" for name in columns)
     connection.executemany(insert if anew else insert + replace, rows)
-
-
-def _typed(rows: Any) -> list[Any]:
-    """Rows as they are, for the type checker: SQLite's values have no static types."""
-    return list(rows)

@@ -35,7 +35,7 @@ from epg_service.store.packed_days import (
     write_days,
 )
 from epg_service.store.program_rows import ProgramRows
-from servicekit.store.sqlite import Connections, busy_as_unavailable, writing
+from servicekit.store.sqlite import Connections, busy_as_unavailable, typed, writing
 
 _KEY_BITS = START_BITS + ORDINAL_BITS
 PURGE_ROWS = 5_000
@@ -86,7 +86,7 @@ class Programs:
                     from_s,
                 ),
             ).fetchall()
-            found = [Listing(*row) for row in _typed(rows)]
+            found = [Listing(*row) for row in typed(rows)]
             if with_raw and found:
                 raws = self._raws(connection, mapped.id, found[0].start_s, found[-1].start_s)
                 found = [replace(one, raw=raws.get(one.id, b"")) for one in found]
@@ -98,7 +98,7 @@ class Programs:
             "SELECT contents, body FROM program_days WHERE id BETWEEN ? AND ?",
             (day_id(mapping_id, first_s // DAY_S), day_id(mapping_id, last_s // DAY_S)),
         )
-        for contents, body in _typed(days):
+        for contents, body in typed(days):
             known = unpacked_contents(contents)
             found.update(zip((program_id(mapping_id, key) for key in known.keys), raws_of(known, body), strict=True))
         return found
@@ -129,7 +129,7 @@ class Programs:
         connection = self._connections.get()
         seen = "FROM channel_mappings m JOIN providers p ON p.id = m.provider_id AND p.deleted = 0"
         with busy_as_unavailable(), connection:
-            channels, total = _typed(
+            channels, total = typed(
                 connection.execute(
                     f"SELECT count(DISTINCT m.channel_id), coalesce(sum(length(d.contents)), 0) / {ROW_BYTES} "
                     f"{seen} JOIN program_days d ON d.id BETWEEN m.id << 16 AND m.id << 16 | 65535"
@@ -140,8 +140,8 @@ class Programs:
                 "(SELECT end_time FROM programs WHERE id < (m.id + 1) << "
                 f"{_KEY_BITS} AND id >= m.id << {_KEY_BITS} ORDER BY id DESC LIMIT 1)"
             )
-            oldest, newest = _typed(connection.execute(f"SELECT min({first} >> 3 & 4294967295), max({ends}) {seen}"))[0]
-            last = _typed(connection.execute("SELECT max(good_at) FROM providers WHERE deleted = 0"))[0][0]
+            oldest, newest = typed(connection.execute(f"SELECT min({first} >> 3 & 4294967295), max({ends}) {seen}"))[0]
+            last = typed(connection.execute("SELECT max(good_at) FROM providers WHERE deleted = 0"))[0][0]
         return Stats(channels, total, oldest, newest, last)
 
     # ---- comparing and replacing -------------------------------------------------------------------------------------
@@ -163,7 +163,7 @@ class Programs:
             rows = self._connections.get().execute(
                 "SELECT id - ?, title FROM programs WHERE id BETWEEN ? AND ?", (low, low + first_key, low + last_key)
             )
-            return dict(_typed(rows))
+            return dict(typed(rows))
 
     # ---- purging -----------------------------------------------------------------------------------------------------
 
@@ -180,7 +180,7 @@ class Programs:
         with writing(connection):
             gone = {
                 int(row[0]) & ((1 << _KEY_BITS) - 1)
-                for row in _typed(connection.execute(f"SELECT id FROM programs WHERE {over}", (low, high, before_s)))
+                for row in typed(connection.execute(f"SELECT id FROM programs WHERE {over}", (low, high, before_s)))
             }
             connection.execute(f"DELETE FROM programs WHERE {over}", (low, high, before_s))
             for day in {(key >> ORDINAL_BITS) // DAY_S for key in gone}:
@@ -263,8 +263,3 @@ def _range(mapping_id: int) -> tuple[int, int]:
 def _first(cursor: apsw.Cursor) -> int:
     row: Any = cursor.fetchone()
     return int(row[0])
-
-
-def _typed(rows: Any) -> list[Any]:
-    """Rows as they are, for the type checker: SQLite's values have no static types."""
-    return list(rows)

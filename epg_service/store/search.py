@@ -22,7 +22,7 @@ from epg_service.store.search_file import KEY_BITS, usable
 from epg_service.store.search_texts import TAG_BITS, TAGS, TEXT_BITS
 from epg_service.store.search_words import Words
 from servicekit.errors import Unavailable
-from servicekit.store.sqlite import DatabaseUnusable, busy_as_unavailable, open_connection
+from servicekit.store.sqlite import DatabaseUnusable, busy_as_unavailable, open_connection, typed
 
 SEARCH_LIMIT_S = 1.5
 _CACHE_KIB = 8_192
@@ -127,7 +127,7 @@ class Search:
                 match = _match(wish.terms, kind)
                 if match is not None and len(found) < limit:
                     values |= {"kind": kind, "limit": limit - len(found), "match": match.wanted, "better": match.better}
-                    found += map(_hit, _typed(connection.execute(_find(kind, len(terms)), values)))
+                    found += map(_hit, typed(connection.execute(_find(kind, len(terms)), values)))
         return found
 
     def complete(self) -> bool:
@@ -144,7 +144,7 @@ class Search:
             "WHERE s.programs > 0 GROUP BY c.id ORDER BY programs DESC, c.name"
         )
         with self._reading() as connection:
-            return [Category(*row) for row in _typed(connection.execute(query))]
+            return [Category(*row) for row in typed(connection.execute(query))]
 
     def _values(self, connection: apsw.Connection, wish: Wish) -> dict[str, Any]:
         """What the statement is told of a wish."""
@@ -166,7 +166,7 @@ class Search:
             "SELECT s.id FROM categories c JOIN sets s ON instr(s.key, ',' || c.id || ',') WHERE c.folded = ? "
             "AND s.programs > 0"
         )
-        return json.dumps([row[0] for row in _typed(connection.execute(query, (category.casefold(),)))])
+        return json.dumps([row[0] for row in typed(connection.execute(query, (category.casefold(),)))])
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[apsw.Connection]:
@@ -253,7 +253,3 @@ def _hit(row: Sequence[Any]) -> Hit:
     score, id_, channel_id, provider_id, start, stop, title, name = row
     listing = Listing(id_, channel_id, provider_id, start, stop, title)
     return Hit(listing, name, _KINDS[score // _RANK], score)
-
-
-def _typed(rows: Any) -> list[Any]:
-    return list(rows)

@@ -5,10 +5,10 @@ import shutil
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from epg_service.domain.pieces import Said, unframed
-from servicekit.store.sqlite import Connections
+from servicekit.store.sqlite import Connections, typed
 from servicekit.uncached import UncachedStream
 
 DaysSaid: TypeAlias = Mapping[int, tuple[int, list[Said]]]
@@ -25,7 +25,7 @@ class HandedOver:
         """Each mapping of which something was handed over, in the order of the files."""
         for path in sorted(self._directory.glob("*")):
             query = "SELECT provider_channel_id, id FROM channel_mappings WHERE provider_id = ?"
-            known: dict[str, int] = dict(_typed(guide.get().execute(query, (path.name,))))
+            known: dict[str, int] = dict(typed(guide.get().execute(query, (path.name,))))
             with contextlib.suppress(OSError), UncachedStream(path) as stream:
                 for handed in iter(partial(unframed, stream.read), None):
                     if mapping := known.get(handed.channel):
@@ -34,7 +34,3 @@ class HandedOver:
     def forget(self) -> None:
         """Removes them all."""
         shutil.rmtree(self._directory, ignore_errors=True)
-
-
-def _typed(rows: Any) -> list[Any]:
-    return list(rows)

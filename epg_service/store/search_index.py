@@ -20,7 +20,7 @@ from epg_service.store.search_handed import DaysSaid, HandedOver
 from epg_service.store.search_step import Before, Day, Step
 from epg_service.store.search_vocabulary import Categories, Reader
 from epg_service.store.search_words import Words
-from servicekit.store.sqlite import Connections, DatabaseUnusable, busy_as_unavailable, truncate_wal, writing
+from servicekit.store.sqlite import Connections, DatabaseUnusable, busy_as_unavailable, truncate_wal, typed, writing
 
 STEP_PROGRAMMES = 5_000
 BUILD_PROGRAMMES = 20_000
@@ -159,18 +159,18 @@ class SearchIndex:
         """The days of a mapping that are not indexed as they are now: new, changed and vanished ones."""
         ends = (day_id(mapping, 0), day_id(mapping, LAST_DAY))
         ours = "SELECT id, identity, refs, described >= ? FROM days WHERE id BETWEEN ? AND ?"
-        then = {at: Before(*row) for at, *row in _typed(connection.execute(ours, (int(described), *ends)))}
+        then = {at: Before(*row) for at, *row in typed(connection.execute(ours, (int(described), *ends)))}
         guide = self._guide.get()
         if handed and not then:
             yield from self._handed_days(mapping, handed)
             return
         if not then:
             query = "SELECT id, contents, body FROM program_days WHERE id BETWEEN ? AND ? ORDER BY id"
-            for at, contents, body in _typed(guide.execute(query, ends)):
+            for at, contents, body in typed(guide.execute(query, ends)):
                 yield Day(at, StoredDay(at & LAST_DAY, contents, body))
             return
         query = "SELECT id, contents FROM program_days WHERE id BETWEEN ? AND ?"
-        now = {at: identity(contents) for at, contents in _typed(guide.execute(query, ends))}
+        now = {at: identity(contents) for at, contents in typed(guide.execute(query, ends))}
         same = {at for at, was in then.items() if was.whole and was.identity == now.get(at)}
         changed = sorted(at & LAST_DAY for at in now.keys() | then.keys() if at not in same)
         for first in range(0, len(changed), DAYS_AT_ONCE):
@@ -184,7 +184,7 @@ class SearchIndex:
         """All days of a mapping; those that are stored as they were when they were handed over without their bodies."""
         guide, ends = self._guide.get(), (day_id(mapping, 0), day_id(mapping, LAST_DAY))
         query = "SELECT id, contents FROM program_days WHERE id BETWEEN ? AND ? ORDER BY id"
-        for at, contents in _typed(guide.execute(query, ends)):
+        for at, contents in typed(guide.execute(query, ends)):
             pieces = handed.get(at & LAST_DAY)
             if pieces and pieces[0] == identity_digest(contents):
                 yield Day(at, StoredDay(at & LAST_DAY, contents, b""), said=pieces[1])
@@ -196,7 +196,7 @@ class SearchIndex:
         query = "SELECT m.id FROM channel_mappings m JOIN providers p ON p.id = m.provider_id AND p.deleted = 0"
         guide = self._guide.get()
         with busy_as_unavailable():
-            return {row[0] for row in _typed(guide.execute(query))} & _mappings_of(guide, "program_days")
+            return {row[0] for row in typed(guide.execute(query))} & _mappings_of(guide, "program_days")
 
 
 def _each_once(mappings: set[int], handed: Iterable[_HandedDays]) -> Iterator[_HandedDays]:
@@ -215,10 +215,6 @@ def _mappings_of(connection: apsw.Connection, table: str) -> set[int]:
     found, last = set(), -1
     query = f"SELECT id FROM {table} WHERE id > ? ORDER BY id LIMIT 1"
     while row := connection.execute(query, (last,)).fetchone():
-        found.add(mapping := int(_typed([row])[0][0]) >> DAY_BITS)
+        found.add(mapping := int(typed([row])[0][0]) >> DAY_BITS)
         last = day_id(mapping, LAST_DAY)
     return found
-
-
-def _typed(rows: Any) -> list[Any]:
-    return list(rows)

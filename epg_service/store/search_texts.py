@@ -19,7 +19,7 @@ from epg_service.domain.pieces import Said
 from epg_service.domain.tags import tag_of
 from epg_service.store.search_vocabulary import Categories, Reader
 from epg_service.store.search_words import Words
-from servicekit.store.sqlite import DatabaseUnusable
+from servicekit.store.sqlite import DatabaseUnusable, typed
 
 TEXT_BITS = 26
 TEXTS = (1 << TEXT_BITS) - 1
@@ -81,7 +81,7 @@ class MappingTexts:
         rows = connection.execute(
             "SELECT id, digests FROM texts WHERE id BETWEEN ? AND ?", (self._first, self._first | TEXTS)
         )
-        for at, digests in _typed(rows):
+        for at, digests in typed(rows):
             entry = (at & TEXTS) << PLACE_BITS
             self._known.update(zip(array("q", digests), range(entry, entry + PLACES), strict=False))
             self._next = (at & TEXTS) + 1
@@ -225,7 +225,7 @@ class MappingTexts:
         query = "SELECT id, shows FROM texts WHERE id IN (SELECT value FROM json_each(?))"
         wanted = json.dumps([self._first | number for number in touched])
         changed, gone = [], []
-        for at, written in _typed(self._connection.execute(query, (wanted,))):
+        for at, written in typed(self._connection.execute(query, (wanted,))):
             shows = json.loads(written)
             for entry in touched[at & TEXTS]:
                 less = self._less.get(entry, ())
@@ -245,7 +245,3 @@ class MappingTexts:
 def _listed(words: Sequence[str]) -> str:
     """A JSON list of words of texts, in which nothing has to be escaped."""
     return '["' + '","'.join(words) + '"]'
-
-
-def _typed(rows: Any) -> list[Any]:
-    return list(rows)
