@@ -6,6 +6,7 @@ where they stand again.
 """
 
 import struct
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from itertools import accumulate, count, pairwise
@@ -58,23 +59,34 @@ def file_digest(text: bytes | memoryview, seed: int) -> int:
     return xxhash.xxh3_64_intdigest(text, seed)
 
 
+class _Placed(NamedTuple):
+    """A part where it stands in a stored day."""
+
+    part: Part
+    rows: slice
+    body: bytes
+
+
+def _placed(parts: bytes, body: bytes, rows: int) -> list[_Placed]:
+    """The parts of a day in their order; all of it as one when nothing is known of them."""
+    found, row, at = list[_Placed](), 0, 0
+    for part in parts_of(parts):
+        end, until = at + part.body_bytes, row + part.programmes
+        found.append(_Placed(part, slice(row, until), body[at:end]))
+        row, at = until, end
+    return found if (row, at) == (rows, len(body)) else [_Placed(Part(rows, len(body)), slice(0, rows), body)]
+
+
 def raws_at(day: StoredDay, lengths: Sequence[int], places: Sequence[int]) -> list[bytes]:
     """Some elements of a day, places rising; parts that hold none of them are not inflated. `lengths`: of all."""
-    sizes = [(programmes, size) for programmes, size, _, _ in _LAYOUT.iter_unpack(day.parts)]
-    if sum(size for _, size in sizes) != len(day.body):
-        sizes = [(len(lengths), len(day.body))]
     found: list[bytes] = []
-    first = begin = at = 0
-    for programmes, size in sizes:
-        end = first + programmes
-        if at < len(places) and places[at] < end:
-            text, ends = inflated(day.body[begin : begin + size]), list(accumulate(lengths[first:end]))
-            while at < len(places) and places[at] < end:
-                place = places[at] - first
-                until = ends[place] + place  # a line feed stands behind each
-                found.append(text[until - lengths[places[at]] : until])
-                at += 1
-        first, begin = end, begin + size
+    for _, rows, body in _placed(day.parts, day.body, len(lengths)):
+        wanted = places[bisect_left(places, rows.start) : bisect_left(places, rows.stop)]
+        if wanted:
+            text, ends = inflated(body), list(accumulate(lengths[rows]))
+            for place in wanted:
+                until = ends[place - rows.start] + place - rows.start  # a line feed stands behind each
+                found.append(text[until - lengths[place] : until])
     return found
 
 
@@ -98,14 +110,6 @@ class Texts(Protocol):
         """Length and digest of these elements in the provider's file; 0, 0 where that cannot be told."""
 
 
-class _Placed(NamedTuple):
-    """A part where it stands in a stored day."""
-
-    part: Part
-    rows: slice
-    body: bytes
-
-
 class OldDay:
     """A stored day, of which the next version takes over what it can."""
 
@@ -124,16 +128,8 @@ class OldDay:
         return self._raws[key]
 
     def placed(self) -> list[_Placed]:
-        """Its parts in their order; all of it as one when nothing is known of them."""
-        found, row, at = list[_Placed](), 0, 0
-        for part in parts_of(self._parts):
-            end, until = at + part.body_bytes, row + part.programmes
-            found.append(_Placed(part, slice(row, until), self._body[at:end]))
-            row, at = until, end
-        whole = len(self.contents.keys)
-        if (row, at) == (whole, len(self._body)):
-            return found
-        return [_Placed(Part(whole, len(self._body)), slice(0, whole), self._body)]
+        """Its parts in their order."""
+        return _placed(self._parts, self._body, len(self.contents.keys))
 
 
 def assembled(day: int, rows: DayRows, texts: Texts, old: OldDay | None = None) -> PackedDay:
