@@ -20,8 +20,7 @@ class Expected:
         self.channel = channel
         self._parts = parts
         self._starts = [part.first_s for part in parts]
-        self.begin = {start: at for at, start in enumerate(self._starts)}
-        """When they begin, and which of them."""
+        self._places = {start: at for at, start in enumerate(self._starts)}
         self._at = 0
         self._seed = seed
 
@@ -42,7 +41,7 @@ class Expected:
     def begins(self, start_s: int | None, *, tried: bool = False) -> bool:
         """Goes on with the part that begins with such a programme; False when there is none. `tried`: or when it is
         the one that was looked for here just now."""
-        place = self.begin.get(start_s, -1) if start_s is not None else -1
+        place = self._places.get(start_s, -1) if start_s is not None else -1
         if place < 0 or (tried and place == self._at):
             return False
         self._at = place
@@ -129,7 +128,7 @@ class Walk:
 
     def _left(self, channel: bytes | None, before: int, expected: Expected, instant: Instant) -> bool:
         """Takes back what was read past the channel, or past where a known part begins; whether the walk is over."""
-        start_at, channel_at, begin = self._form.start + 1, self._form.channel + 1, expected.begin
+        start_at, channel_at = self._form.start + 1, self._form.channel + 1
         start_s: int | None = None
         for index, piece in enumerate(self.pieces[before:], before):
             if piece[channel_at] != channel:
@@ -139,7 +138,7 @@ class Walk:
                 start_s = instant(piece[start_at] or b"")
             except OddValue:
                 start_s = None
-            if start_s in begin and expected.begins(start_s, tried=index == before):
+            if expected.begins(start_s, tried=index == before):
                 self._back_to(index)
                 return False
         if start_s is not None:
