@@ -40,6 +40,7 @@ from epg_service.wiring.parts import (
     stream_port,
 )
 from servicekit.clock import Clock
+from servicekit.memory import keep_freed
 from servicekit.notify import LoggedEvents, Notifier
 from servicekit.supervise import say_ready
 
@@ -102,6 +103,7 @@ def _importer(
 def keeper(config: Config, stopping: threading.Event, *, clock: Clock = CLOCK) -> Keeper:
     """The keeper with all it does."""
     paths, own, it = paths_of(config), config.own, stores(config, clock=clock)
+    keep_freed()
     plan = Plan(
         import_time=own.scheduler.import_time,
         zone=own.scheduler.timezone,
