@@ -12,9 +12,9 @@ _STEP_BYTES = 1 << 20
 def keep_freed() -> bool:
     """Sees to it that memory for pieces of a file is used again; whether the C library knows how.
 
-    Left to itself glibc hands freed memory back to the kernel from 128 KiB on, which comes again zeroed, a fault a page:
-    some 4 % of the work of an import that goes through its file in pieces of 256 KiB. Others (musl, macOS) stay as
-    they are.
+    Left to itself glibc hands freed memory back to the kernel from 128 KiB on, and gets it again zeroed, a fault a
+    page: some 4 % of the work of an import that goes through its file in pieces of 256 KiB. Others (musl, macOS) stay
+    as they are.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt

@@ -104,8 +104,13 @@ class StoredDay:
         return all(one & flags == flags for one in set(self.packed[len(self.packed) - self.programmes :]))
 
 
+def digest_of(text: bytes | memoryview) -> int:
+    """A number that tells texts of a provider apart. Equal only keeps text that is stored already."""
+    return xxhash.xxh3_64_intdigest(text)
+
+
 def digests_of(raws: Sequence[bytes]) -> list[int]:
-    """A number for each element that tells its versions apart. Equal only keeps text that is stored already."""
+    """`digest_of` each element."""
     return list(map(xxhash.xxh3_64_intdigest, raws))
 
 

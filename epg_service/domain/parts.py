@@ -1,18 +1,16 @@
 """A stored day's body in parts: some programmes each, deflated so that each can be inflated, moved and kept alone.
 
 A day changes in few places, so most of its parts stay as they are: a new version of the day takes over their deflated
-bytes. Each part also says what its bytes look like in the provider's file, so that the next file need not be read
-where they stand again.
+bytes. Each part also says how it stands in the provider's file, as a whole and programme by programme, so that the next
+file need not be read where that stands again.
 """
 
 import struct
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import accumulate, count, pairwise
 from typing import NamedTuple, Protocol
-
-import xxhash
 
 from epg_service.domain.days import (
     UNREAD,
@@ -29,7 +27,20 @@ PART_ROWS = 12
 """About so many programmes in a part, half a day of most channels: fewer are packed worse, of more fewer parts stay."""
 MAX_FILE_BYTES = 256 * 1024
 """A part that takes more in the file is always read: to be compared it has to be in memory whole."""
-_LAYOUT = struct.Struct("<IIIQ")
+_HEAD = struct.Struct("=IIIIQ")
+
+
+class InFile(NamedTuple):
+    """Programmes as they stand one behind the other in the provider's file."""
+
+    basis: int
+    """How the file was read: the same bytes read in another way are something else."""
+    length: int
+    """From the first one's tag to the last one's end, in bytes."""
+    digest: int
+    """`digest_of` these bytes."""
+    lengths: tuple[int, ...]
+    """Of each of them alone."""
 
 
 class Part(NamedTuple):
@@ -38,25 +49,40 @@ class Part(NamedTuple):
     programmes: int
     body_bytes: int
     """What they take in the day's body."""
-    file_bytes: int = 0
-    """What they take in the provider's file, from the first one's tag to the last one's end; 0: not to be told."""
-    file_digest: int = 0
-    """`file_digest` of those bytes."""
+    in_file: InFile | None = None
+    """None: not to be told."""
 
 
 def parts_of(packed: bytes) -> list[Part]:
     """The parts of a day, as `packed_parts` wrote them."""
-    return list(map(Part._make, _LAYOUT.iter_unpack(packed)))
+    found, at = list[Part](), 0
+    while at < len(packed):
+        programmes, body_bytes, basis, length, digest = _HEAD.unpack_from(packed, at)
+        at += _HEAD.size
+        in_file = None
+        if length:
+            lengths = _lengths(programmes)
+            in_file = InFile(basis, length, digest, lengths.unpack_from(packed, at))
+            at += lengths.size
+        found.append(Part(programmes, body_bytes, in_file))
+    return found
 
 
 def packed_parts(parts: Sequence[Part]) -> bytes:
     """The parts of a day, to be stored beside its body."""
-    return b"".join([_LAYOUT.pack(*part) for part in parts])
+    pieces = list[bytes]()
+    for part in parts:
+        basis, length, digest, lengths = part.in_file or (0, 0, 0, ())
+        pieces += (
+            _HEAD.pack(part.programmes, part.body_bytes, basis, length, digest),
+            _lengths(len(lengths)).pack(*lengths),
+        )
+    return b"".join(pieces)
 
 
-def file_digest(text: bytes | memoryview, seed: int) -> int:
-    """What names a part's bytes in the file. `seed`: the same bytes read in another way are something else."""
-    return xxhash.xxh3_64_intdigest(text, seed)
+@lru_cache(1024)
+def _lengths(programmes: int) -> struct.Struct:
+    return struct.Struct(f"={programmes}I")
 
 
 class _Placed(NamedTuple):
@@ -106,8 +132,8 @@ class Texts(Protocol):
     def elements(self, rows: slice) -> list[bytes]:
         """Elements as they are to be stored, a line feed behind each."""
 
-    def in_file(self, rows: slice) -> tuple[int, int]:
-        """Length and digest of these elements in the provider's file; 0, 0 where that cannot be told."""
+    def in_file(self, rows: slice) -> InFile | None:
+        """How these elements stand in the provider's file; None where that cannot be told."""
 
 
 class OldDay:
@@ -143,7 +169,7 @@ def assembled(day: int, rows: DayRows, texts: Texts, old: OldDay | None = None) 
             continue
         elements = texts.elements(fresh)
         body = deflated(b"".join(elements))
-        made.append(Part(len(elements), len(body), *texts.in_file(fresh)))
+        made.append(Part(len(elements), len(body), texts.in_file(fresh)))
         bodies.append(body)
         lengths += [len(element) - 1 for element in elements]
     contents = contents_of(rows.keys, rows.digests, rows.stops, lengths, rows.flags)
@@ -200,8 +226,8 @@ class _Stored:
     def elements(self, rows: slice) -> list[bytes]:
         return [self._old.raw(key) + b"\n" for key in self._keys[rows]]
 
-    def in_file(self, rows: slice) -> tuple[int, int]:
-        return 0, 0
+    def in_file(self, rows: slice) -> None:
+        return None
 
 
 def thinned(day: StoredDay, stays: Callable[[int, int], bool]) -> PackedDay | None:

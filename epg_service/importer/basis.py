@@ -26,6 +26,6 @@ READING = 1
 """Another number when the same text comes to be read in another way than by the versions before."""
 
 
-def seed_of(provider: Provider) -> int:
-    """Tells one way of reading a provider's times from another, for digests of what need not be read again."""
+def number_of(provider: Provider) -> int:
+    """Tells one way of reading a provider's times from another, beside what need not be read again."""
     return zlib.crc32(json.dumps([READING, provider.default_timezone, provider.shift_minutes]).encode())

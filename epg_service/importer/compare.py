@@ -27,11 +27,12 @@ from epg_service.domain.days import (
     PackedDay,
     StoredDay,
     by_day,
+    digest_of,
     identity_of,
     unpacked_contents,
 )
 from epg_service.domain.model import Rows
-from epg_service.domain.parts import MAX_FILE_BYTES, DayRows, OldDay, assembled, file_digest, parts_of, thinned
+from epg_service.domain.parts import MAX_FILE_BYTES, DayRows, InFile, OldDay, assembled, parts_of, thinned
 from epg_service.xmltv.records import KnownPart
 from epg_service.xmltv.write import stored_elements
 from servicekit.errors import Conflict
@@ -46,13 +47,15 @@ class Layout:
 
     gap: bytes
     """What stands between two of them."""
-    seed: int
+    basis: int
     """Tells one way of reading times from another."""
 
-    def told(self, raws: Sequence[bytes]) -> tuple[int, int]:
-        """Length and digest of elements that stand one behind the other; 0, 0 when that is more than is looked at."""
+    def told(self, raws: Sequence[bytes]) -> InFile | None:
+        """How elements stand that follow one on the other; None when that is more than is looked at."""
         text = self.gap.join(raws)
-        return (len(text), file_digest(text, self.seed)) if len(text) <= MAX_FILE_BYTES else (0, 0)
+        if len(text) > MAX_FILE_BYTES:
+            return None
+        return InFile(self.basis, len(text), digest_of(text), tuple(map(len, raws)))
 
 
 @dataclass(frozen=True)
@@ -87,9 +90,9 @@ class StoredChannel:
         """A day of which a new version is made."""
         return OldDay(day, self.unpacked[day.day] if day.packed == self.contents(day.day) else None)
 
-    def parts(self, shift_s: int) -> list[KnownPart]:
-        """What of it can be known again in a file, by start. `shift_s`: so much later than they stand in the file are
-        the stored times."""
+    def parts(self, basis: int, shift_s: int) -> list[KnownPart]:
+        """What of it can be known again in a file that is read in this way, by start. `shift_s`: so much later than
+        they stand in the file are the stored times."""
         found: list[KnownPart] = []
         for day in sorted(self.days):
             if parts := parts_of(self.days[day][1]):
@@ -97,12 +100,12 @@ class StoredChannel:
                 starts = [(key >> ORDINAL_BITS) - shift_s for key in known.keys]
                 stops = [stop - shift_s for stop in known.stops] if shift_s else known.stops
                 first = 0
-                for count, _, length, digest in parts:
+                for count, _, told in parts:
                     end = first + count
-                    if length:
+                    if told and told.basis == basis:
                         times = (starts[first:end], stops[first:end])
                         columns = (*times, *_unread(count), known.digests[first:end], known.flags[first:end])
-                        found.append(KnownPart(starts[first], length, digest, columns))
+                        found.append(KnownPart(told.length, told.digest, told.lengths, columns))
                     first = end
         return found
 
@@ -140,9 +143,9 @@ class _Texts:
         starts = [key >> ORDINAL_BITS for key in keys]
         return stored_elements(raws, starts, self._rows.stops[rows], self._rows.flags[rows], self._channel)
 
-    def in_file(self, rows: slice) -> tuple[int, int]:
+    def in_file(self, rows: slice) -> InFile | None:
         raws = self._raws[rows]
-        return self._layout.told(raws) if self._layout and all(raws) else (0, 0)
+        return self._layout.told(raws) if self._layout and all(raws) else None
 
 
 def changed_days(

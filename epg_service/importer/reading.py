@@ -20,7 +20,7 @@ from epg_service.domain.losses import Losses, called
 from epg_service.domain.model import Readable, Rows
 from epg_service.domain.retention import Window, keep
 from epg_service.domain.spelling import Spelling
-from epg_service.importer.basis import seed_of
+from epg_service.importer.basis import number_of
 from epg_service.importer.compare import Layout, StoredChannel, changed_days, deleted_meanwhile
 from epg_service.importer.grouping import Gathered, Ungrouped, direct, spooled
 from epg_service.importer.handing import Handing
@@ -176,8 +176,12 @@ class Reading:
     def _read_once(self, task: Task, grouped: Grouped, *, known: bool) -> Tally:
         """`known`: use is made of what is known of the guide."""
         provider, feed = task.provider, task.feed
-        tally, stamps, seed = Tally(last_day=LAST_DAY if task.stale else 0), Stamps(_zone(provider)), seed_of(provider)
-        before = _Before(self._mappings.of_provider(provider.id), self._stored, _shift_s(provider))
+        tally, stamps, basis = (
+            Tally(last_day=LAST_DAY if task.stale else 0),
+            Stamps(_zone(provider)),
+            number_of(provider),
+        )
+        before = _Before(self._mappings.of_provider(provider.id), self._stored, basis, _shift_s(provider))
         pieces = None if before.any or self._limits.pieces_dir is None else self._limits.pieces_dir / str(provider.id)
         with (
             feed.open() as packed,
@@ -192,14 +196,13 @@ class Reading:
                 losses=tally.losses,
                 known=before.flags if known else nothing_known,
                 recalled=before.parts if known and before.any and not task.anew else None,
-                seed=seed,
                 pieces=pieces is not None,
             )
             for found in grouped(_batches(items, tally)):
                 task.progress.count(tally.kept, tally.channels_kept, packed.tell(), feed.size)
                 tally.channels_read += 1
                 tally.channels.setdefault(found.channel, ChannelNote(found.channel, None, None, None))
-                layout = None if found.gap is None or stamps.unknown_zones else Layout(found.gap, seed)
+                layout = None if found.gap is None or stamps.unknown_zones else Layout(found.gap, basis)
                 self._gathered(found, task, before.channel(found.channel), writers, tally, layout)
             _read_on(stream, tally.losses)
         return tally
@@ -316,9 +319,10 @@ class _Before:
     """What is stored of the provider's channels: of the last few that were asked for, by the reader (which is a stretch
     ahead) and by the comparison."""
 
-    def __init__(self, mappings: Mapping[str, Mapped], stored: Stored, shift_s: int) -> None:
+    def __init__(self, mappings: Mapping[str, Mapped], stored: Stored, basis: int, shift_s: int) -> None:
         self._mappings = mappings
         self._stored = stored
+        self._basis = basis
         self._shift_s = shift_s
         self._kept: dict[str, StoredChannel] = {}
 
@@ -343,7 +347,7 @@ class _Before:
 
     def parts(self, name: str) -> list[KnownPart]:
         """What of a channel can be known again in the file."""
-        return self.channel(name).parts(self._shift_s)
+        return self.channel(name).parts(self._basis, self._shift_s)
 
 
 def _batches(items: Iterator[object], tally: Tally) -> Iterator[Batch]:

@@ -182,4 +182,8 @@ CREATE TABLE program_parts (                      -- beside program_days, whose 
 );
 """
 
-MIGRATIONS = (_FIRST, _SOURCE, _PARTS)
+_PARTS_BY_PROGRAMME = """
+DELETE FROM program_parts;                        -- they say more now; days come to have parts as they change
+"""
+
+MIGRATIONS = (_FIRST, _SOURCE, _PARTS, _PARTS_BY_PROGRAMME)

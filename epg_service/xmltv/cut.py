@@ -18,7 +18,7 @@ It says the same as `iterparse`, item by item, for a third of the cost. Why the 
 import pyexpat
 import re
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import compress, groupby, takewhile
 from typing import Any, TypeAlias
@@ -33,7 +33,7 @@ from epg_service.xmltv.encoding import utf8_chunks
 from epg_service.xmltv.form import flags_in_form, flags_of
 from epg_service.xmltv.heads import Form, OddValue, Piece, form_of, odd
 from epg_service.xmltv.iterparse import CHUNK_BYTES, MAX_ELEMENT_BYTES, ExactReader
-from epg_service.xmltv.records import Batch, Item, KnownPart
+from epg_service.xmltv.records import Batch, Columns, Item, KnownPart
 from epg_service.xmltv.times import MAX_ENTRIES, Stamps
 from epg_service.xmltv.walk import END, Expected, Walk
 
@@ -79,17 +79,16 @@ def cut(
     losses: Losses,
     known: Known = nothing_known,
     recalled: Recalled | None = None,
-    seed: int = 0,
     pieces: bool = False,
     chunk_bytes: int = CHUNK_BYTES,
 ) -> Iterator[Item]:
     """Read an unpacked XMLTV file: the same items, losses and errors as `iterparse`.
 
     `known` is asked for channels of which elements are read; what it names is not proven again. `recalled` is asked
-    once where a channel begins: a part that stands there again is not read at all. `seed`: that of the parts' digests.
+    once where a channel begins: a part that stands there again is not read at all, nor is a programme of it.
     `pieces`: batches say what was cut out of elements (`domain.pieces`).
     """
-    return _Cutter(utf8_chunks(stream, losses, chunk_bytes), stamps, losses, known, recalled, seed, pieces).items()
+    return _Cutter(utf8_chunks(stream, losses, chunk_bytes), stamps, losses, known, recalled, pieces).items()
 
 
 class _Instants(dict[bytes, int | None]):
@@ -122,16 +121,14 @@ class _Cutter(ExactReader):
         losses: Losses,
         known: Known,
         recalled: Recalled | None,
-        seed: int,
         cuts: bool,  # batches say what was cut out of elements
     ) -> None:
         super().__init__(chunks, stamps, losses)
         self._instants = _Instants(stamps)
         self._known = known
         self._recalled = recalled
-        self._seed = seed
         self._cuts = cuts
-        self._expected = Expected("", (), seed)
+        self._expected = Expected("", ())
         self._form: Form | None = None
         self._mostly_new = True  # look at elements whole at once: few of the last ones were known
         self._reach = _MAX_REACH  # programmes to pass at most
@@ -171,11 +168,10 @@ class _Cutter(ExactReader):
         begin = max(self._needed(), 0)
         channel, start_s = self._stands_at(begin)
         if channel and channel != self._expected.channel:
-            self._expected = Expected(channel, recalled(channel), self._seed)
+            self._expected = Expected(channel, recalled(channel))
         if not channel or start_s is None:
             return
-        if not self._expected.begins(start_s):
-            self._expected.after(start_s - 1)
+        self._expected.after(start_s - 1)
         part = self._expected.part
         while part and len(self._buffer) - begin < part.length + _LARGE_BYTES and self._more():
             begin = max(self._needed(), 0)
@@ -188,8 +184,8 @@ class _Cutter(ExactReader):
         sure = self._take(form, pieces, walk) if pieces else 0
         known = walk.known_until(sure)
         if not sure:
-            self._add_known(self._expected.channel, known)
-        passed = sure + sum(part.programmes for _, part in known)
+            self._add_known(self._expected.channel, known, walk.gap)
+        passed = sure + sum(len(columns[0]) for _, columns in known)
         if passed:
             self._leapt = sure == len(pieces)
             self._programmes += passed
@@ -292,10 +288,10 @@ class _Cutter(ExactReader):
         columns: _Columns,
         written: Sequence[Sequence[bytes]],
         gap: bytes | None,
-        known: Sequence[tuple[int, KnownPart]],
+        known: Sequence[tuple[int, Columns]],
     ) -> None:
-        """The rows of these elements; those that lack a time or a channel go the way that counts them. `known`: parts
-        of the one channel, before, between and behind them."""
+        """The rows of these elements; those that lack a time or a channel go the way that counts them. `known`: what is
+        known of the one channel, before, between and behind them."""
         starts, stops, titles, raws, digests, flags, cut_out = columns
         for name, part in runs:
             run = starts[part]
@@ -309,28 +305,28 @@ class _Cutter(ExactReader):
             waiting = deque(known)
             for at, raw in enumerate(raws[part], part.start):
                 while waiting and waiting[0][0] <= at:
-                    self._add_known(name, [waiting.popleft()])
+                    self._add_known(name, [waiting.popleft()], gap)
                 start, stop = (column[at].decode() for column in written)
                 self._columns.add({"channel": name, "start": start, "stop": stop}, raw)
-            self._add_known(name, waiting)
+            self._add_known(name, list(waiting), gap)
 
-    def _add_known(self, channel: str, known: Collection[tuple[int, KnownPart]]) -> None:
-        """The rows of parts of one channel, with no others between them."""
+    def _add_known(self, channel: str, known: Sequence[tuple[int, Columns]], gap: bytes | None) -> None:
+        """The rows of one channel that are known, with no others between them."""
         if known:
-            self._columns.extend(_woven(Batch(channel, [], [], [], [], [], []), known))
+            self._columns.extend(_woven(Batch(channel, [], [], [], [], [], [], gap), known))
 
 
-def _woven(batch: Batch, known: Iterable[tuple[int, KnownPart]]) -> Batch:
-    """The rows that were read, with those of known parts where they stand."""
+def _woven(batch: Batch, known: Iterable[tuple[int, Columns]]) -> Batch:
+    """The rows that were read, with those that are known where they stand."""
     read = (batch.starts, batch.stops, batch.titles, batch.raws, batch.digests, batch.flags)
     columns: list[list[Any]] = [[] for _ in read]
     before = 0
-    for at, part in known:
+    for at, rows in known:
         if at > before:
             for column, own in zip(columns, read, strict=True):
                 column.extend(own[before:at])  # type: ignore[index]
             before = at
-        for column, others in zip(columns, part.columns, strict=True):
+        for column, others in zip(columns, rows, strict=True):
             column.extend(others)
     for column, own in zip(columns, read, strict=True):
         column.extend(own[before:])  # type: ignore[index]

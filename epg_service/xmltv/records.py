@@ -36,9 +36,9 @@ class Batch:
 
     `starts` and `stops` are epoch seconds; a stop of 0 is missing or unreadable. `titles` are the first titles,
     blanks folded, "" when there is none. `raws` are the whole elements in UTF-8, each well formed by itself; `digests`
-    and `flags` what names and describes each of them (see `domain.days`). Of those in a part that is known titles are
-    `UNREAD` and elements empty. `gap`: what stands between elements of the file; None: not looked at. `cut`: the
-    pieces of each (`domain.pieces`); empty where they were not cut.
+    and `flags` what names and describes each of them (see `domain.days`). Of those that are known titles are `UNREAD`,
+    and elements empty where a whole part is. `gap`: what stands between elements of the file; None: not looked at.
+    `cut`: the pieces of each (`domain.pieces`); empty where they were not cut.
     """
 
     channel: str
@@ -55,21 +55,36 @@ class Batch:
         return len(self.starts)
 
 
+Columns: TypeAlias = tuple[Sequence[int], Sequence[int], Sequence[str], Sequence[bytes], Sequence[int], Sequence[int]]
+"""Those of `Batch` that every programme has: starts to flags."""
+
+
 class KnownPart(NamedTuple):
     """Programmes of one channel that stood one behind the other in an earlier file, were proven and are stored."""
 
-    first_s: int
-    """When the first one starts, as the file says."""
     length: int
     digest: int
-    """Of their bytes, from the first one's tag to the last one's end (`domain.parts.file_digest`)."""
-    columns: tuple[Sequence[int], Sequence[int], Sequence[str], Sequence[bytes], Sequence[int], Sequence[int]]
-    """Those of `Batch`; titles are `UNREAD`, elements empty."""
+    """Of their bytes, from the first one's tag to the last one's end (`domain.parts.InFile`)."""
+    lengths: Sequence[int]
+    """Of each of them."""
+    columns: Columns
+    """As the file says; titles are `UNREAD`, elements empty."""
 
     @property
-    def programmes(self) -> int:
-        """How many there are."""
-        return len(self.columns[0])
+    def starts(self) -> Sequence[int]:
+        """When they start."""
+        return self.columns[0]
+
+    @property
+    def digests(self) -> Sequence[int]:
+        """What names each of them."""
+        return self.columns[4]
+
+    def stretch(self, first: int, raws: Sequence[bytes]) -> Columns:
+        """Some of them, their elements at hand."""
+        rows = slice(first, first + len(raws))
+        starts, stops, titles, _, digests, flags = self.columns
+        return starts[rows], stops[rows], titles[rows], raws, digests[rows], flags[rows]
 
 
 @dataclass(frozen=True, slots=True)

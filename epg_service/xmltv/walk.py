@@ -1,60 +1,82 @@
-"""One leap of the fast reader: elements in the file's form, and parts among them that are known."""
+"""One leap of the fast reader: elements in the file's form, and what is known among them."""
 
 import re
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 
-from epg_service.domain.parts import file_digest
+from epg_service.domain.days import digest_of
 from epg_service.xmltv.heads import Form, OddValue, Piece
-from epg_service.xmltv.records import KnownPart
+from epg_service.xmltv.records import Columns, KnownPart
 
 END = b"</programme>"
 _BLANKS = re.compile(rb"[ \t\r\n]*+").match
+_MOST_AT_ONCE = 16
+"""So many programmes at most are read where known ones are looked for, before those behind them are."""
 Instant = Callable[[bytes], int | None]
 
 
 class Expected:
-    """The known parts of a channel, looked for in the order of their starts."""
+    """The known parts of a channel and their programmes, looked for in the order of their starts."""
 
-    def __init__(self, channel: str, parts: Sequence[KnownPart], seed: int) -> None:
+    def __init__(self, channel: str, parts: Sequence[KnownPart]) -> None:
         self.channel = channel
+        self.known = bool(parts)
+        """Whether there are any."""
         self._parts = parts
-        self._starts = [part.first_s for part in parts]
+        self._starts = [part.starts[0] for part in parts]
         self._places = {start: at for at, start in enumerate(self._starts)}
         self._at = 0
-        self._seed = seed
+        self._row = 0  # so many programmes of the part are behind us
 
     @property
     def part(self) -> KnownPart | None:
         """The one that is looked for next."""
         return self._parts[self._at] if self._at < len(self._parts) else None
 
-    @property
-    def lot(self) -> int:
-        """So many programmes are read at a time behind the last part: the channel ends soon. 0: nothing is known."""
-        return self._parts[-1].programmes if self._parts else 0
-
     def after(self, start_s: int) -> None:
-        """Goes on with the first part behind a programme that was read."""
-        self._at = bisect_right(self._starts, start_s)
+        """Goes on with the first programme behind one that was read."""
+        self._at, self._row = max(0, bisect_right(self._starts, start_s) - 1), 0
+        if self._at < len(self._parts):
+            self._pass(bisect_right(self._parts[self._at].starts, start_s))
 
-    def begins(self, start_s: int | None, *, tried: bool = False) -> bool:
+    def begins(self, start_s: int | None, *, tried: bool) -> bool:
         """Goes on with the part that begins with such a programme; False when there is none. `tried`: or when it is
         the one that was looked for here just now."""
         place = self._places.get(start_s, -1) if start_s is not None else -1
         if place < 0 or (tried and place == self._at):
             return False
-        self._at = place
+        self._at, self._row = place, 0
         return True
 
-    def stands(self, buffer: bytes, position: int) -> int:
-        """Where the next part ends if it stands here; else -1."""
-        part = self._parts[self._at]
+    def misses(self, buffer: bytes, position: int) -> bool:
+        """Whether the next part would stand here, but is not in the buffer whole."""
+        part = self.part
+        return part is not None and not self._row and position + part.length > len(buffer)
+
+    def standing(self, buffer: bytes, position: int, gap: bytes) -> tuple[Columns, int] | None:
+        """What is known of the next part and stands here, `gap` between two programmes, and where it ends."""
+        part = self.part
+        if part is None:
+            return None
         end = position + part.length
-        if end > len(buffer) or file_digest(memoryview(buffer)[position:end], self._seed) != part.digest:
-            return -1
-        self._at += 1
-        return end
+        if not self._row and end <= len(buffer) and digest_of(memoryview(buffer)[position:end]) == part.digest:
+            self._at += 1
+            return part.columns, end
+        first, raws, end = self._row, list[bytes](), position
+        for length, digest in zip(part.lengths[first:], part.digests[first:], strict=True):
+            begin = end + len(gap) if raws else end
+            raw = buffer[begin : begin + length]
+            if digest_of(raw) != digest or (raws and not buffer.startswith(gap, end)):
+                break
+            raws.append(raw)
+            end = begin + length
+        self._pass(len(raws))
+        return (part.stretch(first, raws), end) if raws else None
+
+    def _pass(self, programmes: int) -> None:
+        self._row += programmes
+        if self._row >= len(self._parts[self._at].starts):
+            self._at, self._row = self._at + 1, 0
 
 
 class Walk:
@@ -73,12 +95,12 @@ class Walk:
         """The elements that were read."""
         self.begins: list[int] = []
         """Behind what stands before each of them."""
-        self.known: list[tuple[int, KnownPart]] = []
-        """The parts that are known, and how many elements were read before each."""
+        self.known: list[tuple[int, Columns]] = []
+        """The rows that are known, and how many elements were read before each of these stretches."""
 
-    def known_until(self, count: int) -> list[tuple[int, KnownPart]]:
-        """The known parts that stand before the first element behind so many."""
-        return [(at, part) for at, part in self.known if at <= count]
+    def known_until(self, count: int) -> list[tuple[int, Columns]]:
+        """What is known of those that stand before the first element behind so many."""
+        return [(at, rows) for at, rows in self.known if at <= count]
 
     def read(self, count: int) -> None:
         """Reads up to so many elements."""
@@ -101,26 +123,27 @@ class Walk:
             self.gap = buffer[begins[-1] : position - len(found[-1][0] or b"")]
 
     def read_among(self, expected: Expected, instant: Instant, reach: int) -> None:
-        """Reads the elements of one channel, but for the parts that are known; as far as those are here whole."""
+        """Reads the elements of one channel, but for those that are known; as far as those are here whole."""
         channel = self._channel_here()
-        passed = 0
+        passed, lot = 0, 1
         while passed < reach:
-            part = expected.part
-            if part is not None:
-                begin = _BLANKS(self._buffer, self.position).end()  # type: ignore[union-attr]
-                if passed and begin + part.length > len(self._buffer):
-                    return
-                end = expected.stands(self._buffer, begin)
-                if end >= 0:
-                    self.known.append((len(self.pieces), part))
-                    self.position = end
-                    passed += part.programmes
-                    continue
+            begin = _BLANKS(self._buffer, self.position).end()  # type: ignore[union-attr]
+            if passed and expected.misses(self._buffer, begin):
+                return
+            gap = self._buffer[self.position : begin]
+            if known := expected.standing(self._buffer, begin, gap):
+                rows, self.position = known
+                self.known.append((len(self.pieces), rows))
+                self.gap = gap
+                passed += len(rows[0])
+                lot = 1
+                continue
             before = len(self.pieces)
-            self.read(part.programmes if part else expected.lot or reach - passed)
+            self.read(lot if expected.known else reach - passed)
             if self._left(channel, before, expected, instant):
                 return
             passed += max(1, len(self.pieces) - before)
+            lot = min(2 * lot, _MOST_AT_ONCE)
 
     def _channel_here(self) -> bytes | None:
         match = self._form.head(self._buffer, self.position, self._end)

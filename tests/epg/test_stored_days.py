@@ -6,13 +6,14 @@ from epg_service.domain.days import (
     UNREAD,
     PackedDay,
     StoredDay,
+    digest_of,
     digests_of,
     inflated,
     raws_of,
     unpacked_contents,
 )
 from epg_service.domain.model import Rows
-from epg_service.domain.parts import PART_ROWS, file_digest, parts_of, thinned
+from epg_service.domain.parts import PART_ROWS, InFile, parts_of, thinned
 from epg_service.importer.compare import Layout, StoredChannel, changed_days
 from epg_service.xmltv.form import flags_of
 from tests.epg.partkit import bodies_of
@@ -99,9 +100,9 @@ def test_a_part_tells_what_its_programmes_are_in_the_file() -> None:
     text = LAYOUT.gap.join(found.raws)
     (day,) = packed_of(found, layout=LAYOUT)
     (part,) = parts_of(day.parts)
-    assert part[2:] == (len(text), file_digest(text, LAYOUT.seed))
+    assert part.in_file == InFile(LAYOUT.basis, len(text), digest_of(text), tuple(map(len, found.raws)))
     (untold,) = packed_of(found)
-    assert parts_of(untold.parts)[0][2:] == (0, 0)
+    assert parts_of(untold.parts)[0].in_file is None
 
 
 def test_what_was_not_read_is_taken_from_what_is_stored() -> None:
