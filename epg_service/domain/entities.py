@@ -100,7 +100,6 @@ class Mapped:
     longest_s: int
     shift_s: int = 0
     """The channel's and the mapping's own shift together: added to every time that is asked for or published."""
-    element: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ _log = logging.getLogger("times")
 class Mappings(Protocol):
     """Which providers have a channel."""
 
-    def of_provider(self, provider_id: int) -> dict[str, Mapped]: ...
+    def shared(self, provider_id: int, limit: int) -> list[int]: ...
     def mappings(self, channel_id: int) -> list[Mapped]: ...
 
 
@@ -63,14 +63,12 @@ class TimesWatch:
         return shift
 
     def _common(self, provider: Provider) -> Iterator[tuple[Starts, Starts]]:
-        seen = 0
-        for ours in self._mappings.of_provider(provider.id).values():
-            others = [one for one in self._mappings.mappings(ours.channel_id) if one.provider_id != provider.id]
-            if others:
-                yield self._starts(ours), self._starts(others[0])
-                seen += 1
-            if seen >= MOST_CHANNELS:
-                return
+        for channel_id in self._mappings.shared(provider.id, MOST_CHANNELS):
+            found = self._mappings.mappings(channel_id)
+            ours = [one for one in found if one.provider_id == provider.id]
+            others = [one for one in found if one.provider_id != provider.id]
+            if ours and others:  # somebody may have parted them meanwhile
+                yield self._starts(ours[0]), self._starts(others[0])
 
     def _starts(self, mapped: Mapped) -> Starts:
         now = self._clock.now_s()

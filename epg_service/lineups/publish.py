@@ -74,8 +74,7 @@ class Contents:
         channels = list(self._guide.every_channel())
         kept = _kept(channels, [one.name for one in channels], options.channels)
         rules, entries = options.rules, []
-        for one in kept:
-            elements = self._guide.elements(one.id)
+        for one, elements in zip(kept, self._guide.elements([one.id for one in kept]), strict=True):
             element = write.full_channel(
                 one.name, one.display_name, one.icon_url, elements, urls=rules.urls, extras=options.extras
             )

@@ -53,16 +53,25 @@ class Channels:
             raise NotFound(f"there is no channel {channel_id}")
         return _channel(row)
 
-    def mappings(self, channel_id: int, *, with_element: bool = False) -> list[Mapped]:
+    def mappings(self, channel_id: int) -> list[Mapped]:
         """The mappings of a channel, the best provider's first (priority, then age)."""
-        element = ", m.element" if with_element else ""
         query = (
-            f"SELECT {_MAPPED}, 60 * (m.shift_minutes + c.shift_minutes){element} FROM channel_mappings m "
+            f"SELECT {_MAPPED}, 60 * (m.shift_minutes + c.shift_minutes) FROM channel_mappings m "
             "JOIN providers p ON p.id = m.provider_id JOIN channels c ON c.id = m.channel_id "
             "WHERE m.channel_id = ? AND p.deleted = 0 ORDER BY p.priority DESC, p.id, m.id"
         )
         with busy_as_unavailable():
             return [Mapped(*_values(row)) for row in self._connections.get().execute(query, (channel_id,))]
+
+    def shared(self, provider_id: int, limit: int) -> list[int]:
+        """The first channels of a provider that others have as well."""
+        query = (
+            "SELECT DISTINCT m.channel_id FROM channel_mappings m WHERE m.provider_id = ?1 AND EXISTS (SELECT 1 FROM "
+            "channel_mappings o JOIN providers p ON p.id = o.provider_id WHERE o.channel_id = m.channel_id "
+            "AND o.provider_id <> ?1 AND p.deleted = 0) ORDER BY m.channel_id LIMIT ?2"
+        )
+        with busy_as_unavailable():
+            return [int(row[0]) for row in _rows(self._connections.get().execute(query, (provider_id, limit)))]
 
     def of_provider(self, provider_id: int) -> dict[str, Mapped]:
         """The mappings of a provider by the id that the provider gave its channel."""
@@ -108,6 +117,21 @@ class Channels:
             bound = () if channels is None else (json.dumps(list(channels)),)
             found = _rows(self._connections.get().execute(query, bound))
         return json.loads(found[0][0]) if len(found) == 1 else {}
+
+    def elements(self, channel_ids: Sequence[int]) -> Iterator[list[bytes]]:
+        """Of each of some channels the <channel> elements of its providers, the best provider's first."""
+        query = (
+            "SELECT m.channel_id, m.element FROM channel_mappings m JOIN providers p ON p.id = m.provider_id "
+            "WHERE m.channel_id IN (SELECT value FROM json_each(?)) AND p.deleted = 0 AND m.element IS NOT NULL "
+            "ORDER BY p.priority DESC, p.id, m.id"
+        )
+        for at in range(0, len(channel_ids), PAGE):
+            page = channel_ids[at : at + PAGE]
+            found: dict[int, list[bytes]] = {one: [] for one in page}
+            with busy_as_unavailable():
+                for channel_id, element in _rows(self._connections.get().execute(query, (json.dumps(page),))):
+                    found[channel_id].append(element)
+            yield from map(found.__getitem__, page)
 
     def elements_of_all(self) -> Iterator[tuple[int, bytes]]:
         """(channel, <channel> element) of every provider's channel that has one, by channel."""

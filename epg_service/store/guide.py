@@ -55,6 +55,6 @@ class Guide:
         """What the one file says of itself that all programmes of some channels (by default all) come from."""
         return self._channels.source(channels)
 
-    def elements(self, channel_id: int) -> list[bytes]:
-        """The <channel> elements of a channel's providers, the best provider's first."""
-        return [m.element for m in self._channels.mappings(channel_id, with_element=True) if m.element]
+    def elements(self, channel_ids: Sequence[int]) -> Iterator[list[bytes]]:
+        """Of each of some channels the <channel> elements of its providers, the best provider's first."""
+        return self._channels.elements(channel_ids)

@@ -314,8 +314,8 @@ def test_x28_a_channel_that_stands_twice_has_all_its_names(station: Station) -> 
     station.take(guide_of(days(), {}).replace(b"<tv>", b"<tv>" + twice))
     (channel,) = station.it.channels.all()
     assert (channel.display_name, channel.icon_url) == ("One", "http://i")
-    (mapped,) = station.it.channels.mappings(channel.id, with_element=True)
-    names = ET.fromstring(mapped.element or b"").findall("display-name")
+    ((element,),) = station.it.channels.elements([channel.id])
+    names = ET.fromstring(element).findall("display-name")
     assert [name.text for name in names] == ["One", "Un"]
 
 
