@@ -221,4 +221,4 @@ def _joined(history: DayRows, rows: DayRows) -> DayRows:
 
 def _same(before: bytes, keys: Sequence[int], digests: Sequence[int], stops: Sequence[int]) -> bool:
     """Whether a stored day holds these programmes: their lengths and flags follow from their digests."""
-    return before.startswith(identity_of(keys, digests, stops)) and len(before) == len(keys) * ROW_BYTES
+    return len(before) == len(keys) * ROW_BYTES and before.startswith(identity_of(keys, digests, stops))
