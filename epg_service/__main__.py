@@ -17,7 +17,8 @@ import json
 import shutil
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -106,8 +107,8 @@ def _import(config: Config, options: Options) -> int:
     values = {"name": name, "xmltv_url": address}
     provider = it.providers.update(known.id, {"xmltv_url": address}) if known else it.providers.create(values)
     run = it.imports.enqueue(provider.id, reason="command", force=options.force)
-    with _keeper_meanwhile(config):
-        done = follow(lambda: it.imports.get(run.id), limit_s=FOLLOW_LIMIT_S)
+    with _keeper_meanwhile(config) as over:
+        done = follow(lambda: it.imports.get(run.id), over, limit_s=FOLLOW_LIMIT_S)
     print(f"{name}: {done.status}, {done.programs_imported} programmes in the guide, {done.programs_skipped} not")
     if done.error_message:
         print(done.error_message)
@@ -128,24 +129,26 @@ def _rehearse(config: Config, known: Provider | None, name: str, address: str, *
 
 
 @contextlib.contextmanager
-def _keeper_meanwhile(config: Config) -> Iterator[None]:
-    """Sees to it that a keeper works: the one that runs, else one on a thread of this process, under its lock."""
-    stopping = threading.Event()
-    try:
-        with run_lock(wiring.paths_of(config).keeper_lock):
-            from epg_service.wiring.for_keeper import keeper
+def _keeper_meanwhile(config: Config) -> Iterator[Callable[[], bool]]:
+    """Sees to it that a keeper works: the one that runs, else one on a thread of this process, under its lock. Tells
+    whether that thread's work is over; what ended it is raised here."""
+    with contextlib.ExitStack() as held:
+        try:
+            held.enter_context(run_lock(wiring.paths_of(config).keeper_lock))
+        except Conflict:
+            yield lambda: False
+            return
+        from epg_service.wiring.for_keeper import keeper
 
-            work = threading.Thread(target=keeper(config, stopping).work_off, name="keeper")
-            work.start()
+        stopping = threading.Event()
+        with ThreadPoolExecutor(1, "keeper") as thread:
+            work = thread.submit(keeper(config, stopping).work_off)
             try:
-                yield
+                yield work.done
             except BaseException:
                 stopping.set()  # Ctrl-C: the run ends as interrupted, the guide as it was
                 raise
-            finally:
-                work.join()
-    except Conflict:
-        yield
+        work.result()
 
 
 def _export(config: Config, options: Options) -> int:

@@ -12,15 +12,16 @@ FIRST_LOOK_S, LOOK_EVERY_S = 0.01, 0.2
 Show = Callable[[Mapping[str, object]], None]
 
 
-def follow(run: Callable[[], Run], *, limit_s: float) -> Run:
-    """Looks at the run until it has ended, at most `limit_s` seconds; on a terminal with a progress bar."""
+def follow(run: Callable[[], Run], over: Callable[[], bool], *, limit_s: float) -> Run:
+    """Looks at the run until it has ended, at most `limit_s` seconds; on a terminal with a progress bar. `over`: nobody
+    works on it any more, ended or not."""
     end, pause_s = time.monotonic() + limit_s, FIRST_LOOK_S
     with _bar() if sys.stderr.isatty() else _nothing() as show:
-        while (found := run()).completed_at is None and time.monotonic() < end:
+        while (found := run()).completed_at is None and not over() and time.monotonic() < end:
             show(found.progress)
             time.sleep(pause_s)
             pause_s = min(2 * pause_s, LOOK_EVERY_S)
-    return found
+    return found if found.completed_at is not None else run()  # it may have ended between the two looks
 
 
 @contextmanager

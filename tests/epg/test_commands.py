@@ -162,6 +162,33 @@ def test_an_address_is_imported_without_a_running_service(station: Station, comm
     assert "CANARY" not in failed.stdout + failed.stderr
 
 
+FAULTY = """
+import sys
+from epg_service import __main__ as commands
+from epg_service.keeper import Keeper
+from servicekit.errors import Unavailable
+
+def locked(keeper):
+    raise Unavailable("the database is locked")
+
+Keeper.work_off = locked
+sys.exit(commands.main(sys.argv[1:]))
+"""
+
+
+def test_an_import_whose_work_ends_in_a_fault_ends_with_it(station: Station, tmp_path: Path) -> None:
+    file = tmp_path / "guide.xml"
+    file.write_bytes(guide_of(hourly("one", MIDNIGHT, 3)))
+    done = subprocess.run(
+        [sys.executable, "-c", FAULTY, "import", str(file), "--config", str(station.file)],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (2, "epg_service: the database is locked\n")
+
+
 def test_a_guide_that_is_not_there_is_told(command: Command) -> None:
     done = command("import", "/nowhere/guide.xml")
     assert (done.returncode, done.stderr) == (2, "epg_service: there is no file /nowhere/guide.xml\n")
