@@ -176,11 +176,8 @@ class Reading:
     def _read_once(self, task: Task, grouped: Grouped, *, known: bool) -> Tally:
         """`known`: use is made of what is known of the guide."""
         provider, feed = task.provider, task.feed
-        tally, stamps, basis = (
-            Tally(last_day=LAST_DAY if task.stale else 0),
-            Stamps(_zone(provider)),
-            number_of(provider),
-        )
+        tally, stamps = Tally(last_day=LAST_DAY if task.stale else 0), Stamps(_zone(provider))
+        basis = number_of(provider)
         before = _Before(self._mappings.of_provider(provider.id), self._stored, basis, _shift_s(provider))
         pieces = None if before.any or self._limits.pieces_dir is None else self._limits.pieces_dir / str(provider.id)
         with (

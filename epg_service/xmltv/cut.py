@@ -33,7 +33,7 @@ from epg_service.xmltv.encoding import utf8_chunks
 from epg_service.xmltv.form import flags_in_form, flags_of
 from epg_service.xmltv.heads import Form, OddValue, Piece, form_of, odd
 from epg_service.xmltv.iterparse import CHUNK_BYTES, MAX_ELEMENT_BYTES, ExactReader
-from epg_service.xmltv.records import Batch, Columns, Item, KnownPart
+from epg_service.xmltv.records import Batch, Item, KnownPart, KnownRows
 from epg_service.xmltv.times import MAX_ENTRIES, Stamps
 from epg_service.xmltv.walk import END, Expected, Walk
 
@@ -85,8 +85,8 @@ def cut(
     """Read an unpacked XMLTV file: the same items, losses and errors as `iterparse`.
 
     `known` is asked for channels of which elements are read; what it names is not proven again. `recalled` is asked
-    once where a channel begins: a part that stands there again is not read at all, nor is a programme of it.
-    `pieces`: batches say what was cut out of elements (`domain.pieces`).
+    once where a channel begins: parts, and programmes of parts, that stand there again are not read at all. `pieces`:
+    batches say what was cut out of elements (`domain.pieces`).
     """
     return _Cutter(utf8_chunks(stream, losses, chunk_bytes), stamps, losses, known, recalled, pieces).items()
 
@@ -288,7 +288,7 @@ class _Cutter(ExactReader):
         columns: _Columns,
         written: Sequence[Sequence[bytes]],
         gap: bytes | None,
-        known: Sequence[tuple[int, Columns]],
+        known: Sequence[tuple[int, KnownRows]],
     ) -> None:
         """The rows of these elements; those that lack a time or a channel go the way that counts them. `known`: what is
         known of the one channel, before, between and behind them."""
@@ -310,13 +310,13 @@ class _Cutter(ExactReader):
                 self._columns.add({"channel": name, "start": start, "stop": stop}, raw)
             self._add_known(name, list(waiting), gap)
 
-    def _add_known(self, channel: str, known: Sequence[tuple[int, Columns]], gap: bytes | None) -> None:
+    def _add_known(self, channel: str, known: Sequence[tuple[int, KnownRows]], gap: bytes | None) -> None:
         """The rows of one channel that are known, with no others between them."""
         if known:
             self._columns.extend(_woven(Batch(channel, [], [], [], [], [], [], gap), known))
 
 
-def _woven(batch: Batch, known: Iterable[tuple[int, Columns]]) -> Batch:
+def _woven(batch: Batch, known: Iterable[tuple[int, KnownRows]]) -> Batch:
     """The rows that were read, with those that are known where they stand."""
     read = (batch.starts, batch.stops, batch.titles, batch.raws, batch.digests, batch.flags)
     columns: list[list[Any]] = [[] for _ in read]

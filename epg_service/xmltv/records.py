@@ -55,8 +55,8 @@ class Batch:
         return len(self.starts)
 
 
-Columns: TypeAlias = tuple[Sequence[int], Sequence[int], Sequence[str], Sequence[bytes], Sequence[int], Sequence[int]]
-"""Those of `Batch` that every programme has: starts to flags."""
+KnownRows: TypeAlias = tuple[Sequence[int], Sequence[int], Sequence[str], Sequence[bytes], Sequence[int], Sequence[int]]
+"""Programmes that need not be read, as the columns of `Batch` from starts to flags."""
 
 
 class KnownPart(NamedTuple):
@@ -67,7 +67,7 @@ class KnownPart(NamedTuple):
     """Of their bytes, from the first one's tag to the last one's end (`domain.parts.InFile`)."""
     lengths: Sequence[int]
     """Of each of them."""
-    columns: Columns
+    columns: KnownRows
     """As the file says; titles are `UNREAD`, elements empty."""
 
     @property
@@ -80,7 +80,7 @@ class KnownPart(NamedTuple):
         """What names each of them."""
         return self.columns[4]
 
-    def stretch(self, first: int, raws: Sequence[bytes]) -> Columns:
+    def stretch(self, first: int, raws: Sequence[bytes]) -> KnownRows:
         """Some of them, their elements at hand."""
         rows = slice(first, first + len(raws))
         starts, stops, titles, _, digests, flags = self.columns

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from epg_service.domain.days import digest_of
 from epg_service.xmltv.heads import Form, OddValue, Piece
-from epg_service.xmltv.records import Columns, KnownPart
+from epg_service.xmltv.records import KnownPart, KnownRows
 
 END = b"</programme>"
 _BLANKS = re.compile(rb"[ \t\r\n]*+").match
@@ -53,7 +53,7 @@ class Expected:
         part = self.part
         return part is not None and not self._row and position + part.length > len(buffer)
 
-    def standing(self, buffer: bytes, position: int, gap: bytes) -> tuple[Columns, int] | None:
+    def standing(self, buffer: bytes, position: int, gap: bytes) -> tuple[KnownRows, int] | None:
         """What is known of the next part and stands here, `gap` between two programmes, and where it ends."""
         part = self.part
         if part is None:
@@ -95,10 +95,10 @@ class Walk:
         """The elements that were read."""
         self.begins: list[int] = []
         """Behind what stands before each of them."""
-        self.known: list[tuple[int, Columns]] = []
+        self.known: list[tuple[int, KnownRows]] = []
         """The rows that are known, and how many elements were read before each of these stretches."""
 
-    def known_until(self, count: int) -> list[tuple[int, Columns]]:
+    def known_until(self, count: int) -> list[tuple[int, KnownRows]]:
         """What is known of those that stand before the first element behind so many."""
         return [(at, rows) for at, rows in self.known if at <= count]
 
