@@ -1,7 +1,7 @@
 """Logical channels and the providers' channels that are mapped to them."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import apsw
@@ -10,7 +10,7 @@ from epg_service.domain.entities import Channel, Mapped
 from epg_service.domain.joining import KnownChannel, join
 from epg_service.domain.model import GuideChannel
 from servicekit.errors import NotFound
-from servicekit.store.sqlite import Connections, busy_as_unavailable
+from servicekit.store.sqlite import Connections, busy_as_unavailable, typed
 
 _CHANNEL = (
     "c.id, c.name, coalesce(c.own_display_name, c.display_name), coalesce(c.own_icon_url, c.icon_url), "
@@ -61,7 +61,7 @@ class Channels:
             "WHERE m.channel_id = ? AND p.deleted = 0 ORDER BY p.priority DESC, p.id, m.id"
         )
         with busy_as_unavailable():
-            return [Mapped(*_values(row)) for row in self._connections.get().execute(query, (channel_id,))]
+            return [Mapped(*row) for row in typed(self._connections.get().execute(query, (channel_id,)))]
 
     def shared(self, provider_id: int, limit: int) -> list[int]:
         """The first channels of a provider that others have as well."""
@@ -71,13 +71,13 @@ class Channels:
             "AND o.provider_id <> ?1 AND p.deleted = 0) ORDER BY m.channel_id LIMIT ?2"
         )
         with busy_as_unavailable():
-            return [int(row[0]) for row in _rows(self._connections.get().execute(query, (provider_id, limit)))]
+            return [int(row[0]) for row in typed(self._connections.get().execute(query, (provider_id, limit)))]
 
     def of_provider(self, provider_id: int) -> dict[str, Mapped]:
         """The mappings of a provider by the id that the provider gave its channel."""
         query = f"SELECT {_MAPPED} FROM channel_mappings m WHERE m.provider_id = ?"
         with busy_as_unavailable():
-            found = [Mapped(*_values(row)) for row in self._connections.get().execute(query, (provider_id,))]
+            found = [Mapped(*row) for row in typed(self._connections.get().execute(query, (provider_id,)))]
         return {mapped.provider_channel_id: mapped for mapped in found}
 
     def for_matching(self) -> list[GuideChannel]:
@@ -115,7 +115,7 @@ class Channels:
         )
         with busy_as_unavailable():
             bound = () if channels is None else (json.dumps(list(channels)),)
-            found = _rows(self._connections.get().execute(query, bound))
+            found = typed(self._connections.get().execute(query, bound))
         return json.loads(found[0][0]) if len(found) == 1 else {}
 
     def elements(self, channel_ids: Sequence[int]) -> Iterator[list[bytes]]:
@@ -129,7 +129,7 @@ class Channels:
             page = channel_ids[at : at + PAGE]
             found: dict[int, list[bytes]] = {one: [] for one in page}
             with busy_as_unavailable():
-                for channel_id, element in _rows(self._connections.get().execute(query, (json.dumps(page),))):
+                for channel_id, element in typed(self._connections.get().execute(query, (json.dumps(page),))):
                     found[channel_id].append(element)
             yield from map(found.__getitem__, page)
 
@@ -141,7 +141,7 @@ class Channels:
         )
         last = 0
         with busy_as_unavailable():
-            while page := _rows(self._connections.get().execute(query, (last, PAGE))):
+            while page := typed(self._connections.get().execute(query, (last, PAGE))):
                 last = page[-1][0]
                 yield from ((channel_id, element) for _, channel_id, element in page)
 
@@ -162,7 +162,7 @@ class ChannelBook:
         query = f"SELECT {_MAPPED} FROM channel_mappings m WHERE provider_id = ? AND provider_channel_id = ?"
         row = self._connection.execute(query, (self._provider_id, xmltv_id)).fetchone()
         if row is not None:
-            return Mapped(*_values(row))
+            return Mapped(*typed(row))
         decision = join(xmltv_id, display_name or "", self._provider_name, self._channels())
         channel_id = decision.channel_id
         if channel_id is None:
@@ -208,7 +208,7 @@ class ChannelBook:
                 "JOIN channels c ON c.id = m.channel_id WHERE m.place > 0 "
                 "UNION ALL SELECT id, name, display_name, 1 FROM channels ORDER BY own, 1 DESC"
             )
-            self._known = {str(row[1]).casefold(): KnownChannel(*_values(row)[:3]) for row in rows}
+            self._known = {str(row[1]).casefold(): KnownChannel(*row[:3]) for row in typed(rows)}
             self._known_at = decided
         return self._known
 
@@ -216,15 +216,6 @@ class ChannelBook:
 def _channel(row: Sequence[Any]) -> Channel:
     id_, name, display_name, icon_url, hidden, shift_minutes = row
     return Channel(id_, name, display_name, icon_url or None, bool(hidden), shift_minutes)
-
-
-def _rows(cursor: apsw.Cursor) -> list[Any]:
-    """Rows as they are, for the type checker: SQLite's values have no static types."""
-    return list(cursor)
-
-
-def _values(row: Iterable[Any]) -> tuple[Any, ...]:
-    return tuple(row)
 
 
 def _number(connection: apsw.Connection, query: str, values: Mapping[str, int] | Sequence[int] = ()) -> int:

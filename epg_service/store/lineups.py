@@ -9,7 +9,7 @@ import apsw
 from epg_service.domain.entities import Lineup, LineupChannel, LineupMatch, NearChannel
 from servicekit.clock import Clock
 from servicekit.errors import NotFound
-from servicekit.store.sqlite import Connections, busy_as_unavailable, writing
+from servicekit.store.sqlite import Connections, busy_as_unavailable, typed, writing
 
 if TYPE_CHECKING:  # matching is heavy, and done by the keeper alone
     from epg_service.domain.matching import Match
@@ -87,7 +87,7 @@ class Lineups:
         """How many channels of a lineup were matched by each method; None: those without a match."""
         query = "SELECT method, count(*) FROM lineup_channels WHERE lineup = ? GROUP BY method ORDER BY method"
         with busy_as_unavailable():
-            return dict(_rows(self._connections.get().execute(query, (name,))))
+            return dict(typed(self._connections.get().execute(query, (name,))))
 
     def has_channels(self, name: str) -> bool:
         """Whether the lineup is there with at least one channel."""
@@ -110,8 +110,8 @@ class Lineups:
             )
             if not connection.changes():
                 return False
-            known = {row[0]: row[1:] for row in _rows(connection.execute(_MATCHES, (name,)))}
-            channels = {row[0] for row in _rows(connection.execute("SELECT id FROM channels"))}
+            known = {row[0]: row[1:] for row in typed(connection.execute(_MATCHES, (name,)))}
+            channels = {row[0] for row in typed(connection.execute("SELECT id FROM channels"))}
             wanted = {id_: _match_row(one, channels) for id_, one in matches.items()}
             connection.executemany(
                 "UPDATE lineup_channels SET channel_id = ?, method = ?, score = ?, shift_minutes = ?, runners_up = ? "
@@ -131,7 +131,7 @@ class Lineups:
             "AND (p.channel_id IS NULL OR c.id IS NOT NULL OR n.id IS NOT NULL)"
         )
         with busy_as_unavailable():
-            return dict(_rows(self._connections.get().execute(query, (name,))))
+            return dict(typed(self._connections.get().execute(query, (name,))))
 
     def pin(self, name: str, channel: str, guide_channel_id: int | None) -> None:
         """Decides a match for ever; raises `NotFound` for a lineup, channel or guide channel that is not there."""
@@ -211,11 +211,6 @@ def _match_row(one: "Match", channels: Container[int]) -> tuple[int | None, str 
     if one.method is None or (one.guide_channel_id is not None and one.guide_channel_id not in channels):
         return (None, None, None, 0, near)
     return (one.guide_channel_id, one.method, one.score, one.shift_minutes, near)
-
-
-def _rows(cursor: apsw.Cursor) -> list[Any]:
-    """Rows as they are, for the type checker: SQLite's values have no static types."""
-    return list(cursor)
 
 
 def _lineup(row: Sequence[Any]) -> Lineup:

@@ -132,7 +132,7 @@ class Mappings:
 
     def _make_of(self, connection: apsw.Connection, first: ProviderChannel) -> int:
         """A new channel, called as the provider calls its channel, by its id when that is free."""
-        names = {str(row[0]).casefold() for row in _rows(connection.execute("SELECT name FROM channels"))}
+        names = {str(row[0]).casefold() for row in typed(connection.execute("SELECT name FROM channels"))}
         taken = first.provider_channel_id.casefold() in names
         wanted = f"{first.provider_channel_id}@{first.provider}" if taken else first.provider_channel_id
         connection.execute(
@@ -229,7 +229,3 @@ def _changed(connection: apsw.Connection) -> None:
 
 def _mapping(row: Sequence[Any]) -> ProviderChannel:
     return ProviderChannel(*row)
-
-
-def _rows(cursor: apsw.Cursor) -> list[Any]:
-    return list(cursor)
