@@ -105,7 +105,7 @@ class StoredChannel:
                     if told and told.basis == basis:
                         times = (starts[first:end], stops[first:end])
                         columns = (*times, *_unread(count), known.digests[first:end], known.flags[first:end])
-                        found.append(KnownPart(told.length, told.digest, told.lengths, columns))
+                        found.append(KnownPart(told, columns))
                     first = end
         return found
 

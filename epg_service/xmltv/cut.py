@@ -173,7 +173,7 @@ class _Cutter(ExactReader):
             return
         self._expected.after(start_s - 1)
         part = self._expected.part
-        while part and len(self._buffer) - begin < part.length + _LARGE_BYTES and self._more():
+        while part and len(self._buffer) - begin < part.in_file.length + _LARGE_BYTES and self._more():
             begin = max(self._needed(), 0)
 
     def _pass(self, form: Form, walk: Walk, begin: int) -> int:
@@ -185,7 +185,7 @@ class _Cutter(ExactReader):
         known = walk.known_until(sure)
         if not sure:
             self._add_known(self._expected.channel, known, walk.gap)
-        passed = sure + sum(len(columns[0]) for _, columns in known)
+        passed = sure + sum(len(rows[0]) for _, rows in known)
         if passed:
             self._leapt = sure == len(pieces)
             self._programmes += passed

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
+from epg_service.domain.parts import InFile
 from epg_service.domain.pieces import Cut
 
 OF_TV = (
@@ -62,11 +63,7 @@ KnownRows: TypeAlias = tuple[Sequence[int], Sequence[int], Sequence[str], Sequen
 class KnownPart(NamedTuple):
     """Programmes of one channel that stood one behind the other in an earlier file, were proven and are stored."""
 
-    length: int
-    digest: int
-    """Of their bytes, from the first one's tag to the last one's end (`domain.parts.InFile`)."""
-    lengths: Sequence[int]
-    """Of each of them."""
+    in_file: InFile
     columns: KnownRows
     """As the file says; titles are `UNREAD`, elements empty."""
 

@@ -20,13 +20,16 @@ class Expected:
 
     def __init__(self, channel: str, parts: Sequence[KnownPart]) -> None:
         self.channel = channel
-        self.known = bool(parts)
-        """Whether there are any."""
         self._parts = parts
         self._starts = [part.starts[0] for part in parts]
         self._places = {start: at for at, start in enumerate(self._starts)}
         self._at = 0
         self._row = 0  # so many programmes of the part are behind us
+
+    @property
+    def any(self) -> bool:
+        """Whether anything of the channel is known."""
+        return bool(self._parts)
 
     @property
     def part(self) -> KnownPart | None:
@@ -51,19 +54,20 @@ class Expected:
     def misses(self, buffer: bytes, position: int) -> bool:
         """Whether the next part would stand here, but is not in the buffer whole."""
         part = self.part
-        return part is not None and not self._row and position + part.length > len(buffer)
+        return part is not None and not self._row and position + part.in_file.length > len(buffer)
 
     def standing(self, buffer: bytes, position: int, gap: bytes) -> tuple[KnownRows, int] | None:
         """What is known of the next part and stands here, `gap` between two programmes, and where it ends."""
         part = self.part
         if part is None:
             return None
-        end = position + part.length
-        if not self._row and end <= len(buffer) and digest_of(memoryview(buffer)[position:end]) == part.digest:
+        whole = part.in_file
+        end = position + whole.length
+        if not self._row and end <= len(buffer) and digest_of(memoryview(buffer)[position:end]) == whole.digest:
             self._at += 1
             return part.columns, end
         first, raws, end = self._row, list[bytes](), position
-        for length, digest in zip(part.lengths[first:], part.digests[first:], strict=True):
+        for length, digest in zip(whole.lengths[first:], part.digests[first:], strict=True):
             begin = end + len(gap) if raws else end
             raw = buffer[begin : begin + length]
             if digest_of(raw) != digest or (raws and not buffer.startswith(gap, end)):
@@ -139,7 +143,7 @@ class Walk:
                 lot = 1
                 continue
             before = len(self.pieces)
-            self.read(lot if expected.known else reach - passed)
+            self.read(lot if expected.any else reach - passed)
             if self._left(channel, before, expected, instant):
                 return
             passed += max(1, len(self.pieces) - before)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from epg_service.domain.clean import clean
 from epg_service.domain.days import UNREAD, digest_of, inflated
 from epg_service.domain.losses import Losses
-from epg_service.domain.parts import parts_of
+from epg_service.domain.parts import InFile, parts_of
 from epg_service.importer import reading
 from epg_service.store.programs import Programs
 from epg_service.xmltv.cut import cut
@@ -38,8 +38,8 @@ def known_parts(document: bytes, chunk: int, size: int) -> Recalled:
                 text = item.gap.join(item.raws[part])
                 columns = (item.starts, item.stops, item.titles, item.raws, item.digests, item.flags)
                 told_of = tuple(column[part] for column in columns)
-                lengths = list(map(len, item.raws[part]))
-                known = KnownPart(len(text), digest_of(text), lengths, told_of)  # type: ignore[arg-type]
+                in_file = InFile(0, len(text), digest_of(text), tuple(map(len, item.raws[part])))
+                known = KnownPart(in_file, told_of)  # type: ignore[arg-type]
                 found.setdefault(item.channel, []).append(known)
     return lambda channel: sorted(found.get(channel, ()), key=lambda part: part.starts[0])
 
