@@ -18,7 +18,6 @@ import shutil
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -138,6 +137,8 @@ def _keeper_meanwhile(config: Config) -> Iterator[Callable[[], bool]]:
         except Conflict:
             yield lambda: False
             return
+        from concurrent.futures import ThreadPoolExecutor
+
         from epg_service.wiring.for_keeper import keeper
 
         stopping = threading.Event()

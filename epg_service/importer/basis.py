@@ -7,6 +7,9 @@ import zlib
 from epg_service.domain.entities import Provider
 from epg_service.domain.retention import Window
 
+READING = 1
+"""Another number when the same text comes to be read in another way than by the versions before."""
+
 
 def basis_of(provider: Provider, window: Window) -> str:
     """The basis as a text, equal only when everything is equal."""
@@ -20,10 +23,6 @@ def moves_times(before: str | None, now: str) -> bool:
         return False
     was, is_ = json.loads(before), json.loads(now)
     return bool(was[:2] != is_[:2])
-
-
-READING = 1
-"""Another number when the same text comes to be read in another way than by the versions before."""
 
 
 def number_of(provider: Provider) -> int:
